@@ -1,0 +1,2 @@
+//! Geography: countries, groups, rules and distance.
+pub mod country;

@@ -1,0 +1,5 @@
+//! Edge decisions without IO.
+pub mod body;
+pub mod facts;
+pub mod geo;
+pub mod time;
