@@ -1,0 +1,51 @@
+//! Backends: the servers behind the edge.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Coordinates;
+
+/// The place of a backend in [`Policy::backends`](crate::policy::Policy::backends).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BackendId(pub u16);
+
+/// A checked backend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Its name.
+    pub name: String,
+    /// Base URLs without a trailing slash, tried in order.
+    pub urls: Vec<String>,
+    /// Longest wait for the response head.
+    pub timeout: Duration,
+    /// Name of its region.
+    pub region: Option<String>,
+    /// Where it stands.
+    pub coordinates: Option<Coordinates>,
+    /// Headers to set on requests to it.
+    pub request_headers: Vec<(String, HeaderSource)>,
+    /// Backends to ask, in order, when it fails.
+    pub failover: Vec<BackendId>,
+    /// Which `Host` it is sent.
+    pub host: HostSource,
+}
+
+/// Where the value of a backend's header comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HeaderSource {
+    /// The policy.
+    Text(String),
+    /// An environment variable of the host, read when the engine is built.
+    Env(String),
+}
+
+/// Which `Host` a backend is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostSource {
+    /// The host of its own URL.
+    #[default]
+    Backend,
+    /// The host that the client asked for.
+    Client,
+}

@@ -1,0 +1,204 @@
+//! What the core asks of its host, and what the host answers: plain data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use crate::body::{Body, BodyHandle};
+use crate::cache::stored::StoredResponse;
+use crate::reason::Reason;
+
+/// Names one effect within its exchange; ids count up from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EffectId(pub u32);
+
+/// An effect on its way to the host.
+#[derive(Debug)]
+pub struct Issued {
+    /// The id that the host gives back with the result.
+    pub id: EffectId,
+    /// Whether the effect may go on after the response was sent.
+    pub span: EffectSpan,
+    /// What to do.
+    pub effect: Effect,
+}
+
+/// How long an effect lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EffectSpan {
+    /// The response waits for the result.
+    BeforeResponse,
+    /// The effect outlives the response; a host without work after the response performs it first.
+    AfterResponse,
+}
+
+/// One thing for the host to do.
+///
+/// A host performs exactly what is written here and decides nothing: every
+/// effect is answered by the [`EffectResult`] of the same name.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Send a request to a backend, without following redirects.
+    Fetch(Box<Fetch>),
+    /// Look a key up in the cache store.
+    CacheGet {
+        /// The key: ASCII, of any length. A store with a limit takes a collision-resistant digest of it.
+        key: String,
+    },
+    /// Put a response into the cache store, replacing what the key names.
+    CachePut(Box<CachePut>),
+    /// Read a value from the key-value store.
+    KvGet {
+        /// The key, at most 512 bytes.
+        key: String,
+    },
+    /// Write a value to the key-value store.
+    KvPut {
+        /// The key, at most 512 bytes.
+        key: String,
+        /// The value.
+        value: Bytes,
+    },
+    /// Add one to a counter and tell what it counts within its window.
+    Count {
+        /// Names the counter.
+        key: String,
+        /// Length of the fixed window, aligned to the Unix epoch.
+        window: Duration,
+    },
+    /// Read a whole body into memory.
+    ReadBody {
+        /// The body to read; it is used up.
+        body: BodyHandle,
+        /// Most bytes to read; a longer body is refused.
+        limit: usize,
+    },
+    /// Hand a record to whatever collects them; never awaited.
+    Record(Record),
+}
+
+/// A request to a backend.
+#[derive(Debug)]
+pub struct Fetch {
+    /// Name of the backend in the policy.
+    pub backend: Arc<str>,
+    /// The request with an absolute URI, as it leaves the edge.
+    pub request: Request<Body>,
+    /// Longest time until the response head is there.
+    pub timeout: Duration,
+    /// Most bytes of request body to pass on; more makes the fetch fail with
+    /// [`FetchError::BodyTooLarge`].
+    pub max_body_bytes: u64,
+}
+
+/// A response to store.
+#[derive(Debug)]
+pub struct CachePut {
+    /// The key, as in [`Effect::CacheGet`].
+    pub key: String,
+    /// What to store.
+    pub entry: CacheEntry,
+    /// How long the store should keep it at most.
+    pub keep: Duration,
+}
+
+/// What a cache store holds under one key.
+#[derive(Clone, Debug)]
+pub enum CacheEntry {
+    /// A response with its body. A host body is streamed to the client at the
+    /// same time, and dropped from the store when it breaks off early.
+    Response(Arc<StoredResponse>, Body),
+    /// Responses for this key differ by these request headers; look again under the variant's key.
+    Variants(Arc<[http::HeaderName]>),
+}
+
+/// What the host answers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EffectResult {
+    /// The backend's response, or why there is none.
+    Fetch(Result<Response<Body>, FetchError>),
+    /// What the store holds; `None` when nothing, or when the store failed.
+    CacheGet(Option<CacheEntry>),
+    /// The store has the entry, or has given it up; the core does not care which.
+    CachePut,
+    /// The value; `None` when there is none.
+    KvGet(Result<Option<Bytes>, StoreError>),
+    /// Whether the write was taken.
+    KvPut(Result<(), StoreError>),
+    /// The count within the current window, this request included.
+    Count(Result<u64, StoreError>),
+    /// The whole body.
+    ReadBody(Result<Bytes, ReadBodyError>),
+    /// The record was handed on.
+    Record,
+}
+
+/// Why a backend gave no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// No connection could be made.
+    Connect,
+    /// The backend took longer than the policy allows.
+    Timeout,
+    /// The connection broke, or what came was not HTTP.
+    Protocol,
+    /// The request's body is longer than the policy allows.
+    BodyTooLarge,
+    /// The client's own body broke off.
+    ClientBody,
+}
+
+/// A store did not answer, refused a write, or is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreError;
+
+/// Why a body could not be read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadBodyError {
+    /// It is longer than the limit.
+    TooLarge,
+    /// It broke off, or was read before.
+    Broken,
+}
+
+/// Something worth counting, for the platform's own place for records.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Record {
+    /// A visitor saw a variation.
+    Exposure {
+        /// Name of the experiment.
+        experiment: Arc<str>,
+        /// Name of the variation.
+        variation: Arc<str>,
+        /// Why the visitor is in it.
+        reason: Reason,
+    },
+    /// A handler's own record.
+    Event {
+        /// Name of the event.
+        name: String,
+        /// Its value.
+        value: f64,
+    },
+}
+
+impl FetchError {
+    /// Returns the stable name that logs and `Cache-Status` show.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::BodyTooLarge => "body-too-large",
+            Self::ClientBody => "client-body",
+        }
+    }
+}

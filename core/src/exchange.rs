@@ -1,0 +1,223 @@
+//! The pipeline as a state machine: inputs in, steps out.
+//!
+//! # Call order
+//! Make an [`Exchange`], call [`Exchange::poll`] with [`Input::Begin`], then
+//! once for each result of an effect, until it returns [`Step::Respond`]. Send
+//! the response. When `rest` is [`Rest::Pending`], go on feeding the results of
+//! effects until it returns [`Step::Done`]. Effects may complete in any order.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use http::{Request, Response};
+
+use crate::body::Body;
+use crate::effect::{Effect, EffectId, EffectResult, EffectSpan, Issued};
+use crate::engine::Engine;
+use crate::facts::Facts;
+use crate::pipeline;
+use crate::time::Timestamp;
+use crate::transaction::{Seed, Transaction};
+
+/// One request's way through the edge.
+///
+/// Owns the pipeline's future and drives it without an executor. The same
+/// inputs in the same order give the same steps.
+pub struct Exchange {
+    pipeline: Option<BoxFuture<Response<Body>>>,
+    background: Vec<BoxFuture<()>>,
+    mailbox: Arc<Mutex<Mailbox>>,
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a host tells an exchange.
+#[derive(Debug)]
+pub enum Input {
+    /// The first call.
+    Begin,
+    /// An effect is done.
+    Completed {
+        /// The effect's id.
+        id: EffectId,
+        /// What came of it.
+        result: EffectResult,
+    },
+}
+
+/// What an exchange tells its host.
+#[derive(Debug)]
+pub enum Step {
+    /// Perform these effects (none when others are still awaited), then poll with each result.
+    Effects(Vec<Issued>),
+    /// Send this response.
+    Respond(Box<Respond>),
+    /// Nothing is left to do.
+    Done,
+}
+
+/// A response and what remains after it.
+#[derive(Debug)]
+pub struct Respond {
+    /// The response to the client.
+    pub response: Response<Body>,
+    /// Effects to start along with the response; all of them outlive it.
+    pub effects: Vec<Issued>,
+    /// Whether the exchange wants their results.
+    pub rest: Rest,
+}
+
+/// Whether an exchange goes on after its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It wants the results of its effects.
+    Pending,
+    /// Results change nothing any more; the exchange may be dropped once its effects are performed.
+    Nothing,
+}
+
+impl Exchange {
+    /// Prepares the exchange of one request.
+    ///
+    /// `seed` is 16 bytes of fresh randomness from the host; the request id and
+    /// a new visitor's identity are made from it.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, request: Request<Body>, facts: Facts, seed: Seed) -> Self {
+        let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let effects = Effects { mailbox: Arc::clone(&mailbox) };
+        let transaction = Transaction::new(request, facts, seed);
+        let pipeline = Box::pin(pipeline::run(engine, transaction, effects));
+        Self { pipeline: Some(pipeline), background: Vec::new(), mailbox }
+    }
+
+    /// Takes one input and says what to do next.
+    ///
+    /// A result for an unknown effect is ignored.
+    pub fn poll(&mut self, input: Input, now: Timestamp) -> Step {
+        self.mailbox().accept(input, now);
+        let response = self.poll_pipeline();
+        self.poll_background();
+        let issued = std::mem::take(&mut self.mailbox().outbox);
+        match response {
+            Some(response) => {
+                let rest = if self.background.is_empty() { Rest::Nothing } else { Rest::Pending };
+                Step::Respond(Box::new(Respond { response, effects: issued, rest }))
+            }
+            None if self.pipeline.is_none() && self.background.is_empty() && issued.is_empty() => Step::Done,
+            None => Step::Effects(issued),
+        }
+    }
+
+    fn poll_pipeline(&mut self) -> Option<Response<Body>> {
+        let pipeline = self.pipeline.as_mut()?;
+        match pipeline.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => {
+                self.pipeline = None;
+                Some(response)
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_background(&mut self) {
+        if self.pipeline.is_some() {
+            return;
+        }
+        let started = std::mem::take(&mut self.mailbox().after_response);
+        self.background.extend(started);
+        self.background.retain_mut(|task| {
+            task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+        });
+    }
+
+    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        lock(&self.mailbox)
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("responded", &self.pipeline.is_none()).finish_non_exhaustive()
+    }
+}
+
+/// The pipeline's end of an exchange: asks for effects and awaits their results.
+#[derive(Clone)]
+pub(crate) struct Effects {
+    mailbox: Arc<Mutex<Mailbox>>,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    now: Timestamp,
+    next_id: u32,
+    outbox: Vec<Issued>,
+    results: Vec<(EffectId, EffectResult)>,
+    after_response: Vec<BoxFuture<()>>,
+}
+
+impl Mailbox {
+    fn accept(&mut self, input: Input, now: Timestamp) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Begin => {}
+            Input::Completed { id, result } => self.results.push((id, result)),
+        }
+    }
+
+    fn issue(&mut self, effect: Effect, span: EffectSpan) -> EffectId {
+        let id = EffectId(self.next_id);
+        self.next_id += 1;
+        self.outbox.push(Issued { id, span, effect });
+        id
+    }
+
+    fn take(&mut self, id: EffectId) -> Option<EffectResult> {
+        let at = self.results.iter().position(|(done, _)| *done == id)?;
+        Some(self.results.swap_remove(at).1)
+    }
+}
+
+impl Effects {
+    /// Returns the time of the latest input.
+    pub(crate) fn now(&self) -> Timestamp {
+        lock(&self.mailbox).now
+    }
+
+    /// Asks for an effect and waits for its result.
+    pub(crate) fn perform(&self, effect: Effect, span: EffectSpan) -> Pending {
+        let id = lock(&self.mailbox).issue(effect, span);
+        Pending { id, mailbox: Arc::clone(&self.mailbox) }
+    }
+
+    /// Asks for an effect whose result nobody awaits.
+    pub(crate) fn detach(&self, effect: Effect) {
+        lock(&self.mailbox).issue(effect, EffectSpan::AfterResponse);
+    }
+
+    /// Runs `task` once the response is decided.
+    pub(crate) fn after_response(&self, task: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.mailbox).after_response.push(Box::pin(task));
+    }
+}
+
+/// The result of one effect, when it comes.
+pub(crate) struct Pending {
+    id: EffectId,
+    mailbox: Arc<Mutex<Mailbox>>,
+}
+
+impl Future for Pending {
+    type Output = EffectResult;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<EffectResult> {
+        lock(&self.mailbox).take(self.id).map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+/// A poisoned mailbox is still whole: no code that can panic runs under its lock.
+fn lock(mailbox: &Mutex<Mailbox>) -> MutexGuard<'_, Mailbox> {
+    mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,105 @@
+//! Who may come in, by place.
+
+use serde::{Deserialize, Serialize};
+
+use super::places::{Places, Presence};
+use crate::facts::Facts;
+use crate::reason::Reason;
+
+/// Rules about places; the first that holds the client's place decides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GeoPolicy {
+    /// Rules in order.
+    pub rules: Vec<GeoRule>,
+    /// For places that no rule holds.
+    pub default: GeoAction,
+    /// For clients whose place is unknown.
+    pub unknown: GeoAction,
+}
+
+/// One rule about places.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GeoRule {
+    /// The places.
+    pub places: Places,
+    /// What to do.
+    pub action: GeoAction,
+}
+
+/// Let in or refuse.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GeoAction {
+    /// Let the client in.
+    #[default]
+    Allow,
+    /// Refuse the client with this answer.
+    Block(Refusal),
+}
+
+/// A refusal in plain text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// 400 to 599.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// What the rules say about a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GeoDecision<'a> {
+    /// No rule says anything; the client comes in.
+    Continue,
+    /// The rule of this place in the list lets the client in.
+    Allow {
+        /// Its place in the list.
+        rule: usize,
+    },
+    /// The client is refused.
+    Block {
+        /// The answer.
+        refusal: &'a Refusal,
+        /// Whether a place or its absence decided.
+        reason: Reason,
+        /// The place of the rule in the list; `None` for `default` and `unknown`.
+        rule: Option<usize>,
+    },
+}
+
+impl GeoPolicy {
+    /// Decides about a client.
+    #[must_use]
+    pub fn decide(&self, facts: &Facts) -> GeoDecision<'_> {
+        let (mut is_unknown, mut decided) = (false, None);
+        for (at, rule) in self.rules.iter().enumerate() {
+            match rule.places.matches(facts) {
+                Presence::Inside => {
+                    decided = Some(at);
+                    break;
+                }
+                Presence::Outside => {}
+                Presence::Unknown => is_unknown = true,
+            }
+        }
+        let place_is_unknown = is_unknown || facts.country.is_none() && facts.continent.is_none();
+        match decided {
+            Some(at) => block(&self.rules[at].action, Reason::GeoBlocked, Some(at)),
+            None if place_is_unknown => block(&self.unknown, Reason::GeoUnknownBlocked, None),
+            None => block(&self.default, Reason::GeoBlocked, None),
+        }
+    }
+}
+
+impl Default for GeoPolicy {
+    fn default() -> Self {
+        Self { rules: Vec::new(), default: GeoAction::Allow, unknown: GeoAction::Allow }
+    }
+}
+
+fn block(action: &GeoAction, reason: Reason, rule: Option<usize>) -> GeoDecision<'_> {
+    match (action, rule) {
+        (GeoAction::Block(refusal), _) => GeoDecision::Block { refusal, reason, rule },
+        (GeoAction::Allow, Some(rule)) => GeoDecision::Allow { rule },
+        (GeoAction::Allow, None) => GeoDecision::Continue,
+    }
+}

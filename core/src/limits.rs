@@ -1,0 +1,115 @@
+//! What the edge refuses to take in.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Uri, header};
+use serde::{Deserialize, Serialize};
+
+use crate::reason::Reason;
+use crate::target::EncodedSlashes;
+
+/// Bounds on requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Most bytes of header names and values together.
+    pub max_header_bytes: u64,
+    /// Most bytes of a URL.
+    pub max_url_bytes: u64,
+    /// Most bytes of a request body.
+    pub max_body_bytes: u64,
+    /// Methods that are let in, upper case.
+    pub methods: Vec<String>,
+    /// What becomes of `%2F` in a path.
+    pub encoded_slashes: EncodedSlashes,
+}
+
+/// Longest wait for a backend's response head when the policy says nothing.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Default for Limits {
+    fn default() -> Self {
+        let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        Self {
+            max_header_bytes: 32 * 1024,
+            max_url_bytes: 8 * 1024,
+            max_body_bytes: 10 * 1024 * 1024,
+            methods: methods.map(str::to_owned).to_vec(),
+            encoded_slashes: EncodedSlashes::Reject,
+        }
+    }
+}
+
+impl Limits {
+    /// Checks a request head.
+    ///
+    /// # Errors
+    /// The reason for the refusal: [`Reason::MethodRefused`] (501), [`Reason::UrlTooLong`] (414),
+    /// [`Reason::HeadersTooLarge`] (431) or [`Reason::BodyTooLarge`] (413).
+    pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Reason> {
+        if !self.methods.iter().any(|known| known == method.as_str()) {
+            return Err(Reason::MethodRefused);
+        }
+        if exceeds(uri_len(uri), self.max_url_bytes) {
+            return Err(Reason::UrlTooLong);
+        }
+        let header_bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if exceeds(header_bytes, self.max_header_bytes) {
+            return Err(Reason::HeadersTooLarge);
+        }
+        match declared_length(headers) {
+            Some(length) if length > self.max_body_bytes => Err(Reason::BodyTooLarge),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn exceeds(length: usize, limit: u64) -> bool {
+    u64::try_from(length).is_ok_and(|length| length > limit)
+}
+
+fn uri_len(uri: &Uri) -> usize {
+    let authority = uri.authority().map_or(0, |a| a.as_str().len() + uri.scheme_str().map_or(0, str::len) + 3);
+    authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
+}
+
+/// A length too large for the type counts as the largest.
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim();
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &str, uri: &str, headers: &[(&'static str, &str)]) -> Result<(), Reason> {
+        let limits = Limits { max_url_bytes: 10, max_header_bytes: 20, max_body_bytes: 5, ..Limits::default() };
+        let pairs = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        limits.check(&method.parse().unwrap(), &uri.parse().unwrap(), &pairs.collect::<HeaderMap>())
+    }
+
+    #[test]
+    fn each_limit_holds_at_its_value_and_breaks_one_over() {
+        let rows: [(&str, &str, &[(&'static str, &str)], Result<(), Reason>); 9] = [
+            ("GET", "/23456789a", &[], Ok(())),
+            ("GET", "/23456789ab", &[], Err(Reason::UrlTooLong)),
+            ("GET", "/", &[("abcde", "0123456789abcde")], Ok(())),
+            ("GET", "/", &[("abcde", "0123456789abcdef")], Err(Reason::HeadersTooLarge)),
+            ("POST", "/", &[("content-length", "5")], Ok(())),
+            ("POST", "/", &[("content-length", "6")], Err(Reason::BodyTooLarge)),
+            ("POST", "/", &[("content-length", "99999999999999999999")], Err(Reason::HeadersTooLarge)),
+            ("TRACE", "/", &[], Err(Reason::MethodRefused)),
+            ("get", "/", &[], Err(Reason::MethodRefused)),
+        ];
+        for (method, uri, headers, expected) in rows {
+            assert_eq!(check(method, uri, headers), expected, "{method} {uri} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_any_number_is_too_large() {
+        let headers = [(header::CONTENT_LENGTH, "99999999999999999999".parse().unwrap())].into_iter().collect();
+        let outcome = Limits::default().check(&Method::POST, &Uri::from_static("/"), &headers);
+        assert_eq!(outcome, Err(Reason::BodyTooLarge));
+    }
+}

@@ -1,0 +1,85 @@
+//! The policy: `edge.toml` read, checked and ready to be compiled.
+//!
+//! Three stages: the raw file (feature `policy-file`), the checked [`Policy`]
+//! of this module, and the compiled [`Engine`](crate::engine::Engine). Only a checked policy
+//! reaches an engine, and a checked policy can be serialised: platforms deploy
+//! it as a blob beside one and the same module.
+
+#[cfg(feature = "policy-file")]
+pub mod check;
+#[cfg(feature = "policy-file")]
+pub mod raw;
+#[cfg(feature = "policy-file")]
+pub mod read;
+#[cfg(feature = "policy-file")]
+pub mod schema;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{Backend, BackendId};
+use crate::bot::rules::BotPolicy;
+use crate::experiment::{Experiment, ExperimentId};
+use crate::fallback::{Fallback, Maintenance};
+use crate::geo::rules::GeoPolicy;
+use crate::headers::cors::Cors;
+use crate::headers::rules::HeaderRules;
+use crate::limits::Limits;
+use crate::route::{Route, RouteId};
+
+/// A checked policy: every name resolves and every value is in range.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Name of the policy.
+    pub name: String,
+    /// Backends, by name in order.
+    pub backends: Vec<Backend>,
+    /// Routes in the order of the file; at most 65,535.
+    pub routes: Vec<Route>,
+    /// Who may come in, by place.
+    pub geo: GeoPolicy,
+    /// What happens to bots.
+    pub bots: BotPolicy,
+    /// Experiments, by name in order.
+    pub experiments: Vec<Experiment>,
+    /// Header changes for every route.
+    pub headers: HeaderRules,
+    /// Cross-origin access for routes without their own.
+    pub cors: Option<Cors>,
+    /// What the edge refuses to take in.
+    pub limits: Limits,
+    /// What to answer when things go wrong.
+    pub fallback: Fallback,
+    /// The page that closes the site, when it is closed.
+    pub maintenance: Option<Maintenance>,
+    /// Hosts, lower case, that redirects may lead to beside the client's own and literal ones.
+    pub redirect_hosts: Vec<String>,
+}
+
+impl Policy {
+    /// Returns a backend.
+    ///
+    /// # Panics
+    /// When the id comes from another policy.
+    #[must_use]
+    pub fn backend(&self, id: BackendId) -> &Backend {
+        &self.backends[usize::from(id.0)]
+    }
+
+    /// Returns a route.
+    ///
+    /// # Panics
+    /// When the id comes from another policy.
+    #[must_use]
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.routes[usize::from(id.0)]
+    }
+
+    /// Returns an experiment.
+    ///
+    /// # Panics
+    /// When the id comes from another policy.
+    #[must_use]
+    pub fn experiment(&self, id: ExperimentId) -> &Experiment {
+        &self.experiments[usize::from(id.0)]
+    }
+}
