@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Coordinates;
+use crate::headers::name::FieldName;
 
 /// The place of a backend in [`Policy::backends`](crate::policy::Policy::backends).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub struct Backend {
     /// Where it stands.
     pub coordinates: Option<Coordinates>,
     /// Headers to set on requests to it.
-    pub request_headers: Vec<(String, HeaderSource)>,
+    pub request_headers: Vec<(FieldName, HeaderSource)>,
     /// Backends to ask, in order, when it fails.
     pub failover: Vec<BackendId>,
     /// Which `Host` it is sent.
