@@ -164,3 +164,46 @@ impl Reason {
         }
     }
 }
+
+/// What came of one request, in short: for status pages, metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Why the response is what it is.
+    pub reason: Reason,
+    /// What the cache had to do with it; `None` when the request never came that far.
+    pub cache: Option<Reason>,
+    /// The route that answered.
+    pub route: Option<crate::route::RouteId>,
+    /// The backend that answered, or failed last.
+    pub backend: Option<crate::backend::BackendId>,
+    /// The client's bot category.
+    pub bot: Option<crate::bot::BotCategory>,
+}
+
+/// One decision on the way, for `explain` and tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What was decided.
+    pub reason: Reason,
+    /// Which part of the policy decided.
+    pub rule: Rule,
+}
+
+/// A part of the policy, by its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// No part: the edge's own rules.
+    BuiltIn,
+    /// A rule of `geo.rules`; `None` for `geo.default` and `geo.unknown`.
+    Geo(Option<usize>),
+    /// A category in `bots.rules`.
+    Bot(crate::bot::BotCategory),
+    /// A route.
+    Route(crate::route::RouteId),
+    /// An experiment, and the place of the variation that the visitor is in.
+    Experiment(crate::experiment::ExperimentId, Option<usize>),
+    /// A backend.
+    Backend(crate::backend::BackendId),
+}

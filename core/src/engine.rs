@@ -1,0 +1,280 @@
+//! The engine: an immutable, compiled policy.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Uri};
+
+use crate::backend::{BackendId, HeaderSource};
+use crate::body::Body;
+use crate::bot::Classifier;
+use crate::effect::Fetch;
+use crate::handler::{Handler, HandlerContext, HandlerResult, Handlers};
+use crate::headers::hop_by_hop;
+use crate::headers::name::FieldName;
+use crate::policy::Policy;
+use crate::route::router::Router;
+use crate::route::{Action, Route};
+use crate::transaction::Transaction;
+
+/// A compiled policy: made once, then shared by every request.
+///
+/// Its methods are the four [phases](crate::phase). It is `Send + Sync` and
+/// never changes; a new policy is a new engine.
+pub struct Engine {
+    policy: Policy,
+    router: Router,
+    classifier: Classifier,
+    handlers: Handlers,
+    backends: Vec<CompiledBackend>,
+    names: Names,
+}
+
+/// What requests to a backend are made of.
+pub(crate) struct CompiledBackend {
+    pub(crate) name: Arc<str>,
+    pub(crate) urls: Vec<Uri>,
+    pub(crate) headers: Vec<(FieldName, HeaderValue)>,
+}
+
+/// Names that records carry.
+struct Names {
+    experiments: Vec<(Arc<str>, Vec<Arc<str>>)>,
+}
+
+/// Prepares an [`Engine`]: its policy, its handlers and its environment.
+pub struct EngineBuilder {
+    policy: Policy,
+    handlers: Handlers,
+    environment: Box<dyn Fn(&str) -> Option<String>>,
+}
+
+/// Why a checked policy cannot be compiled here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// A route names a handler that nobody gave.
+    MissingHandler {
+        /// The route.
+        route: String,
+        /// The handler.
+        handler: String,
+    },
+    /// A backend's header takes its value from the environment, which has none.
+    MissingVariable {
+        /// The backend.
+        backend: String,
+        /// The variable.
+        variable: String,
+    },
+    /// A value from the environment cannot be a header value.
+    BadVariable {
+        /// The backend.
+        backend: String,
+        /// The variable; its value is a secret and is not shown.
+        variable: String,
+    },
+    /// A backend's URL is not one.
+    BadUrl {
+        /// The backend.
+        backend: String,
+        /// The URL.
+        url: String,
+    },
+}
+
+impl Engine {
+    /// Compiles a policy that needs no handlers and no environment.
+    ///
+    /// # Errors
+    /// [`CompileError`] names the first thing that is missing.
+    pub fn compile(policy: Policy) -> Result<Self, CompileError> {
+        Self::builder(policy).compile()
+    }
+
+    /// Prepares a policy with handlers or an environment.
+    #[must_use]
+    pub fn builder(policy: Policy) -> EngineBuilder {
+        EngineBuilder { policy, handlers: Handlers::new(), environment: Box::new(|_| None) }
+    }
+
+    /// Returns the policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    pub(crate) fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    pub(crate) fn backend(&self, id: BackendId) -> &CompiledBackend {
+        &self.backends[usize::from(id.0)]
+    }
+
+    pub(crate) fn handler(&self, name: &str) -> Option<Handler> {
+        self.handlers.get(name).cloned()
+    }
+
+    /// The names of an experiment and of one of its variations.
+    pub(crate) fn experiment_names(&self, experiment: usize, variation: usize) -> (Arc<str>, Arc<str>) {
+        let (name, variations) = &self.names.experiments[experiment];
+        (Arc::clone(name), Arc::clone(&variations[variation]))
+    }
+
+    pub(crate) fn route_of(&self, tx: &Transaction) -> Option<&Route> {
+        tx.route.map(|id| self.policy.route(id))
+    }
+
+    /// What the route's path captured under `name`.
+    pub(crate) fn capture<'a>(&self, tx: &'a Transaction, name: &str) -> Option<&'a str> {
+        let at = self.route_of(tx)?.path.captures().position(|capture| capture == name)?;
+        tx.target.as_ref()?.path().get(tx.captures.get(at)?.clone())
+    }
+
+    /// A handler's own request to a backend, without hop-by-hop headers.
+    pub(crate) fn handler_fetch(&self, backend: &str, mut request: Request<Body>) -> Option<Fetch> {
+        let at = self.policy.backends.iter().position(|b| b.name == backend)?;
+        let compiled = &self.backends[at];
+        *request.uri_mut() = join(compiled.urls.first()?, request.uri().path_and_query()?.as_str())?;
+        hop_by_hop::strip(request.headers_mut());
+        request.headers_mut().remove(http::header::HOST);
+        for (name, value) in &compiled.headers {
+            request.headers_mut().insert(name.as_header_name().clone(), value.clone());
+        }
+        Some(Fetch {
+            backend: Arc::clone(&compiled.name),
+            request,
+            timeout: self.policy.backends[at].timeout,
+            max_body_bytes: self.policy.limits.max_body_bytes,
+        })
+    }
+}
+
+/// A backend's URL with a path and query after its own path.
+pub(crate) fn join(base: &Uri, path_and_query: &str) -> Option<Uri> {
+    let prefix = base.path().trim_end_matches('/');
+    let path: PathAndQuery = match prefix {
+        "" => path_and_query.parse().ok()?,
+        prefix => format!("{prefix}{path_and_query}").parse().ok()?,
+    };
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).ok()
+}
+
+impl EngineBuilder {
+    /// Gives the handler that routes name as `name`.
+    #[must_use]
+    pub fn handler<F, Fut>(mut self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(HandlerContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = HandlerResult> + Send + 'static,
+    {
+        self.handlers.insert(name.into(), Arc::new(move |context| Box::pin(handler(context))));
+        self
+    }
+
+    /// Gives the environment from which backends' secret headers are read.
+    #[must_use]
+    pub fn environment(mut self, read: impl Fn(&str) -> Option<String> + 'static) -> Self {
+        self.environment = Box::new(read);
+        self
+    }
+
+    /// Compiles the policy.
+    ///
+    /// # Errors
+    /// [`CompileError`] names the first thing that is missing.
+    pub fn compile(self) -> Result<Engine, CompileError> {
+        let Self { policy, handlers, environment } = self;
+        for route in &policy.routes {
+            if let Action::Handle(handler) = &route.action
+                && !handlers.contains_key(handler)
+            {
+                let (route, handler) = (route.name.clone(), handler.clone());
+                return Err(CompileError::MissingHandler { route, handler });
+            }
+        }
+        let backends = policy.backends.iter().map(|backend| compile_backend(backend, &environment));
+        let backends = backends.collect::<Result<Vec<_>, _>>()?;
+        let (router, classifier, names) = (Router::new(&policy.routes), Classifier::new(), Names::new(&policy));
+        Ok(Engine { policy, router, classifier, handlers, backends, names })
+    }
+}
+
+fn compile_backend(
+    backend: &crate::backend::Backend,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<CompiledBackend, CompileError> {
+    let parse = |url: &String| {
+        url.parse().map_err(|_| CompileError::BadUrl { backend: backend.name.clone(), url: url.clone() })
+    };
+    let urls = backend.urls.iter().map(parse).collect::<Result<_, _>>()?;
+    let value = |(name, source): &(FieldName, HeaderSource)| {
+        header_value(&backend.name, source, environment).map(|value| (name.clone(), value))
+    };
+    let headers = backend.request_headers.iter().map(value).collect::<Result<_, _>>()?;
+    Ok(CompiledBackend { name: backend.name.as_str().into(), urls, headers })
+}
+
+fn header_value(
+    backend: &str,
+    source: &HeaderSource,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<HeaderValue, CompileError> {
+    let (variable, value) = match source {
+        HeaderSource::Text(text) => (text, text.clone()),
+        HeaderSource::Env(variable) => {
+            let missing = || CompileError::MissingVariable { backend: backend.to_owned(), variable: variable.clone() };
+            (variable, environment(variable).ok_or_else(missing)?)
+        }
+    };
+    let mut value = HeaderValue::from_str(&value).map_err(|_| CompileError::BadVariable {
+        backend: backend.to_owned(),
+        variable: variable.clone(),
+    })?;
+    value.set_sensitive(matches!(source, HeaderSource::Env(_)));
+    Ok(value)
+}
+
+impl Names {
+    fn new(policy: &Policy) -> Self {
+        let experiments = policy.experiments.iter().map(|experiment| {
+            let variations = experiment.variations.iter().map(|variation| variation.name.as_str().into());
+            (experiment.name.as_str().into(), variations.collect())
+        });
+        Self { experiments: experiments.collect() }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("policy", &self.policy.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingHandler { route, handler } => {
+                write!(f, "route `{route}` names the handler `{handler}`, which this program does not have")
+            }
+            Self::MissingVariable { backend, variable } => {
+                write!(f, "backend `{backend}` needs the environment variable `{variable}`, which is not set")
+            }
+            Self::BadVariable { backend, variable } => {
+                write!(f, "backend `{backend}`: the value of `{variable}` cannot be a header value")
+            }
+            Self::BadUrl { backend, url } => write!(f, "backend `{backend}`: `{url}` is not a URL"),
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}

@@ -1,0 +1,190 @@
+//! One request and what the phases learnt about it.
+
+use std::fmt::Write as _;
+
+use http::{HeaderValue, Request};
+
+use crate::backend::BackendId;
+use crate::body::Body;
+use crate::bot::{BotCategory, Verdict};
+use crate::cache::status::CacheStatus;
+use crate::device::DeviceClass;
+use crate::experiment::ExperimentId;
+use crate::facts::Facts;
+use crate::reason::{Note, Reason, Rule, Summary};
+use crate::route::RouteId;
+use crate::route::condition::Subject;
+use crate::route::router::Captures;
+use crate::target::{Query, Target};
+
+/// Fresh randomness from the host, 128 bits for each request.
+pub type Seed = [u8; 16];
+
+/// One request on its way through the phases, with everything learnt so far.
+///
+/// Platforms that run the phases one by one make it with [`Transaction::new`]
+/// and hand it from phase to phase.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    pub(crate) request: Request<Body>,
+    pub(crate) facts: Facts,
+    seed: Seed,
+    pub(crate) target: Option<Target>,
+    pub(crate) device: DeviceClass,
+    pub(crate) verdict: Verdict,
+    pub(crate) route: Option<RouteId>,
+    pub(crate) captures: Captures,
+    pub(crate) assigned: Vec<Assigned>,
+    pub(crate) set_cookies: Vec<HeaderValue>,
+    pub(crate) limited_by: Option<BotCategory>,
+    pub(crate) attempts: Attempts,
+    pub(crate) cache_status: Option<CacheStatus>,
+    pub(crate) cache: Option<Reason>,
+    reason: Reason,
+    notes: Vec<Note>,
+}
+
+/// A variation that the visitor is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) experiment: ExperimentId,
+    pub(crate) variation: usize,
+    pub(crate) reason: Reason,
+}
+
+/// Backends to ask, in order, and how far that got.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attempts {
+    /// Backends, each with the place of one of its URLs.
+    pub(crate) plan: Vec<(BackendId, usize)>,
+    pub(crate) next: usize,
+}
+
+impl Transaction {
+    /// Starts with a request as the client sent it.
+    ///
+    /// The request's URI is absolute or in origin form; in the latter case the
+    /// `Host` field names the host.
+    #[must_use]
+    pub fn new(request: Request<Body>, facts: Facts, seed: Seed) -> Self {
+        Self {
+            request,
+            facts,
+            seed,
+            target: None,
+            device: DeviceClass::Unknown,
+            verdict: Verdict::default(),
+            route: None,
+            captures: Captures::default(),
+            assigned: Vec::new(),
+            set_cookies: Vec::new(),
+            limited_by: None,
+            attempts: Attempts::default(),
+            cache_status: None,
+            cache: None,
+            reason: Reason::RouteNotFound,
+            notes: Vec::with_capacity(8),
+        }
+    }
+
+    /// Returns the request as the phases left it.
+    #[must_use]
+    pub fn request(&self) -> &Request<Body> {
+        &self.request
+    }
+
+    /// Returns what the platform knows about the client.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Returns what the classifier says about the client.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Returns the client's device class.
+    #[must_use]
+    pub fn device(&self) -> DeviceClass {
+        self.device
+    }
+
+    /// Returns the decisions so far, in order.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Returns the request id: 32 hexadecimal digits of the seed.
+    #[must_use]
+    pub fn request_id(&self) -> String {
+        hex(self.seed)
+    }
+
+    /// Returns what came of the request so far.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let backend = self.attempts.current().map(|(backend, _)| backend);
+        let bot = self.verdict.category();
+        Summary { reason: self.reason, cache: self.cache, route: self.route, backend, bot }
+    }
+
+    /// An identity for a new visitor, which does not give the request id away.
+    pub(crate) fn new_visitor(&self) -> String {
+        let mixed = u128::from_le_bytes(self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        hex((mixed ^ (mixed >> 64)).to_le_bytes())
+    }
+
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject {
+            headers: self.request.headers(),
+            query: self.query(),
+            facts: &self.facts,
+            device: self.device,
+            verdict: self.verdict,
+        }
+    }
+
+    pub(crate) fn query(&self) -> Query<'_> {
+        Query::new(self.request.uri().query().unwrap_or_default())
+    }
+
+    /// The scheme that the client used, `http` when nobody knows.
+    pub(crate) fn scheme(&self) -> &'static str {
+        let by_uri = || self.request.uri().scheme_str().map(|scheme| scheme == "https");
+        if self.facts.is_https.or_else(by_uri).unwrap_or(false) { "https" } else { "http" }
+    }
+
+    /// Notes a decision that lets the request go on.
+    pub(crate) fn note(&mut self, reason: Reason, rule: Rule) {
+        self.notes.push(Note { reason, rule });
+    }
+
+    /// Notes a decision that makes the response what it is.
+    pub(crate) fn decide(&mut self, reason: Reason, rule: Rule) {
+        self.note(reason, rule);
+        self.reason = reason;
+    }
+
+    /// Why the response is what it is, so far.
+    pub(crate) fn reason(&self) -> Reason {
+        self.reason
+    }
+}
+
+impl Attempts {
+    /// The backend asked last, or to be asked first.
+    pub(crate) fn current(&self) -> Option<(BackendId, usize)> {
+        self.plan.get(self.next.saturating_sub(1)).copied()
+    }
+}
+
+fn hex(bytes: [u8; 16]) -> String {
+    let mut out = String::with_capacity(32);
+    for byte in bytes {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
