@@ -41,7 +41,7 @@ function fill(pointer, length) {
 // Names the functions of the tested crate on the stack, innermost first.
 function testOf(stack) {
   const symbols = [...stack.matchAll(/\.wasm\.(\S+) \(/g)].map((match) => identifiers(match[1]));
-  const own = symbols.filter((names) => names.length > 1 && !HARNESS.has(names[0]));
+  const own = symbols.filter((names) => names.length > 2 && !HARNESS.has(names[0]));
   return [...new Set(own.map((names) => names.join('::')))].join('\n  called by ') || 'a function without a name';
 }
 
@@ -54,6 +54,7 @@ function identifiers(symbol) {
     if (length === undefined) at += 1;
     else {
       at += length.length;
+      if (symbol.startsWith('_R') && rest[at] === '_') at += 1;
       names.push(rest.slice(at, at + Number(length)));
       at += Number(length);
     }
