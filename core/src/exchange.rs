@@ -18,6 +18,7 @@ use crate::effect::{Effect, EffectId, EffectResult, EffectSpan, Issued};
 use crate::engine::Engine;
 use crate::facts::Facts;
 use crate::pipeline;
+use crate::reason::Summary;
 use crate::time::Timestamp;
 use crate::transaction::{Seed, Transaction};
 
@@ -26,7 +27,7 @@ use crate::transaction::{Seed, Transaction};
 /// Owns the pipeline's future and drives it without an executor. The same
 /// inputs in the same order give the same steps.
 pub struct Exchange {
-    pipeline: Option<BoxFuture<Response<Body>>>,
+    pipeline: Option<BoxFuture<(Response<Body>, Summary)>>,
     background: Vec<BoxFuture<()>>,
     mailbox: Arc<Mutex<Mailbox>>,
 }
@@ -63,6 +64,8 @@ pub enum Step {
 pub struct Respond {
     /// The response to the client.
     pub response: Response<Body>,
+    /// What came of the request, for metrics and logs.
+    pub summary: Summary,
     /// Effects to start along with the response; all of them outlive it.
     pub effects: Vec<Issued>,
     /// Whether the exchange wants their results.
@@ -97,25 +100,25 @@ impl Exchange {
     /// A result for an unknown effect is ignored.
     pub fn poll(&mut self, input: Input, now: Timestamp) -> Step {
         self.mailbox().accept(input, now);
-        let response = self.poll_pipeline();
+        let outcome = self.poll_pipeline();
         self.poll_background();
         let issued = std::mem::take(&mut self.mailbox().outbox);
-        match response {
-            Some(response) => {
+        match outcome {
+            Some((response, summary)) => {
                 let rest = if self.background.is_empty() { Rest::Nothing } else { Rest::Pending };
-                Step::Respond(Box::new(Respond { response, effects: issued, rest }))
+                Step::Respond(Box::new(Respond { response, summary, effects: issued, rest }))
             }
             None if self.pipeline.is_none() && self.background.is_empty() && issued.is_empty() => Step::Done,
             None => Step::Effects(issued),
         }
     }
 
-    fn poll_pipeline(&mut self) -> Option<Response<Body>> {
+    fn poll_pipeline(&mut self) -> Option<(Response<Body>, Summary)> {
         let pipeline = self.pipeline.as_mut()?;
         match pipeline.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(response) => {
+            Poll::Ready(outcome) => {
                 self.pipeline = None;
-                Some(response)
+                Some(outcome)
             }
             Poll::Pending => None,
         }

@@ -9,6 +9,7 @@ use http::Response;
 use crate::body::Body;
 use crate::effect::{Effect, EffectId, EffectResult, Issued};
 use crate::exchange::{Exchange, Input, Rest, Step};
+use crate::reason::Summary;
 use crate::time::Timestamp;
 
 /// What a Rust platform fills in.
@@ -31,6 +32,8 @@ pub type Performing = Pin<Box<dyn Future<Output = EffectResult>>>;
 pub struct Driven<H> {
     /// The response to the client.
     pub response: Response<Body>,
+    /// What came of the request, for metrics and logs.
+    pub summary: Summary,
     /// Work to finish after the response, if there is any.
     pub after: Option<Driver<H>>,
 }
@@ -55,7 +58,7 @@ pub async fn drive<H: Host>(host: H, exchange: Exchange) -> Driven<H> {
                 driver.start(respond.effects);
                 driver.rest = respond.rest;
                 let after = (!driver.running.is_empty()).then_some(driver);
-                return Driven { response: respond.response, after };
+                return Driven { response: respond.response, summary: respond.summary, after };
             }
             Step::Done => unreachable!("an exchange responds before it is done"),
         }

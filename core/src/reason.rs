@@ -207,3 +207,23 @@ pub enum Rule {
     /// A backend.
     Backend(crate::backend::BackendId),
 }
+
+impl Rule {
+    /// Writes the part of the policy as its path in `edge.toml`, with its name where it has one.
+    #[must_use]
+    pub fn describe(self, policy: &crate::policy::Policy) -> String {
+        match self {
+            Self::BuiltIn => String::new(),
+            Self::Geo(Some(at)) => format!("geo.rules[{at}]"),
+            Self::Geo(None) => "geo".to_owned(),
+            Self::Bot(category) => format!("bots.rules.{}", category.as_str()),
+            Self::Route(id) => format!("routes[{}] {}", id.0, policy.route(id).name),
+            Self::Backend(id) => format!("backends.{}", policy.backend(id).name),
+            Self::Experiment(id, variation) => {
+                let experiment = policy.experiment(id);
+                let variation = variation.map(|at| format!(" = {}", experiment.variations[at].name));
+                format!("experiments.{}{}", experiment.name, variation.unwrap_or_default())
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Which variations a visitor sees.
+
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::experiment::{Assignment, Experiment, ExperimentId, Identity};
+use crate::headers::cookies::{self, SetCookie};
+use crate::reason::{Reason, Rule};
+use crate::transaction::{Assigned, Transaction};
+
+/// How long a visitor's identity lasts: browsers keep no cookie longer than 400 days
+/// ([RFC 6265bis section 5.5](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#section-5.5)).
+const IDENTITY_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Longest identity that is taken from a client; a longer one counts as none.
+const MAX_IDENTITY_BYTES: usize = 256;
+
+impl Engine {
+    /// Assigns the visitor to a variation of each experiment, and says with which cookies to remember it.
+    pub(super) fn assign_variations(&self, tx: &mut Transaction) {
+        let mut visitor = None;
+        for (at, experiment) in self.policy().experiments.iter().enumerate() {
+            let id = ExperimentId(u16::try_from(at).expect("the checker bounds the number of experiments"));
+            match self.assignment(tx, experiment, &mut visitor) {
+                Assignment::Exclude { reason } => tx.note(reason, Rule::Experiment(id, None)),
+                Assignment::Assign { variation, reason } => {
+                    tx.note(reason, Rule::Experiment(id, Some(variation)));
+                    tx.assigned.push(Assigned { experiment: id, variation, reason });
+                    if reason == Reason::ExperimentAssigned {
+                        remember(tx, experiment, variation, visitor.as_deref());
+                    }
+                }
+            }
+        }
+    }
+
+    /// One experiment's word; `visitor` is the identity that a new visitor gets, made when first asked for.
+    fn assignment(&self, tx: &Transaction, experiment: &Experiment, visitor: &mut Option<String>) -> Assignment {
+        let path = tx.target.as_ref().map_or("/", |target| target.path());
+        let mut identity = || match (known_identity(tx, &experiment.identity), &experiment.identity) {
+            (Some(known), _) => Some(known.to_owned()),
+            (None, Identity::Header(_)) => None,
+            (None, Identity::Cookie(_)) => Some(visitor.get_or_insert_with(|| tx.new_visitor()).clone()),
+        };
+        experiment.assign(tx.subject(), path, &mut identity)
+    }
+}
+
+/// Gives the visitor what the next request is recognised by. A forced variation
+/// is a preview and is not kept; one that a cookie holds already needs nothing.
+fn remember(tx: &mut Transaction, experiment: &Experiment, variation: usize, visitor: Option<&str>) {
+    if let Some(sticky) = &experiment.sticky {
+        push_cookie(tx, &sticky.cookie, &experiment.variations[variation].name, sticky.max_age);
+    }
+    if let (Identity::Cookie(name), Some(visitor)) = (&experiment.identity, visitor)
+        && known_identity(tx, &experiment.identity).is_none()
+    {
+        push_cookie(tx, name, visitor, IDENTITY_MAX_AGE);
+    }
+}
+
+fn known_identity<'a>(tx: &'a Transaction, identity: &Identity) -> Option<&'a str> {
+    let headers = tx.request.headers();
+    let value = match identity {
+        Identity::Cookie(name) => cookies::find(headers, name),
+        Identity::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
+    };
+    value.filter(|value| !value.is_empty() && value.len() <= MAX_IDENTITY_BYTES)
+}
+
+/// Two experiments that share an identity cookie set it once.
+fn push_cookie(tx: &mut Transaction, name: &str, value: &str, max_age: Duration) {
+    if let Ok(cookie) = SetCookie::new(name, value).max_age(max_age).secure(tx.scheme() == "https").build() {
+        if !tx.set_cookies.contains(&cookie) {
+            tx.set_cookies.push(cookie);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The second phase: the request about to leave the edge.
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+
+use super::OriginRequestOutcome;
+use super::viewer_request::plain;
+use crate::backend::{BackendId, HostSource};
+use crate::bot::rules::BotAction;
+use crate::effect::Fetch;
+use crate::engine::{Engine, join};
+use crate::geo::country::centroid_of;
+use crate::geo::distance;
+use crate::headers::rules;
+use crate::reason::{Reason, Rule};
+use crate::route::{Action, BackendChoice};
+use crate::target::normalise_path;
+use crate::template::{Encoding, Template};
+use crate::time::Timestamp;
+use crate::transaction::Transaction;
+use crate::values::RequestValues;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the edge calls itself in `Via` ([RFC 9110 section 7.6.3](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.3)).
+const VIA: HeaderValue = HeaderValue::from_static("1.1 selvedge");
+
+impl Engine {
+    /// Decides what the next attempt sends to which backend.
+    ///
+    /// The first call makes the plan: the chosen backend's URLs, then those of
+    /// its failover order.
+    pub fn on_origin_request(&self, tx: &mut Transaction, _now: Timestamp) -> OriginRequestOutcome {
+        if tx.attempts.plan.is_empty() {
+            let Some(chosen) = self.chosen(tx) else { return bad_gateway(tx) };
+            self.plan(tx, chosen);
+        }
+        let Some((backend, url)) = tx.attempts.plan.get(tx.attempts.next).copied() else { return bad_gateway(tx) };
+        tx.attempts.next += 1;
+        tx.note(Reason::BackendChosen, Rule::Backend(backend));
+        match self.outgoing_uri(tx, backend, url) {
+            Some(uri) => OriginRequestOutcome::Fetch(Box::new(self.fetch(tx, backend, uri))),
+            None => {
+                tx.decide(Reason::RewriteRefused, tx.route.map_or(Rule::BuiltIn, Rule::Route));
+                OriginRequestOutcome::Respond(plain(400, "Bad request"))
+            }
+        }
+    }
+
+    /// Plans attempts at `first` and at its failover order.
+    pub(crate) fn plan(&self, tx: &mut Transaction, first: BackendId) {
+        let order = [first].into_iter().chain(self.policy().backend(first).failover.iter().copied());
+        let attempts = order.flat_map(|id| (0..self.backend(id).urls.len()).map(move |url| (id, url)));
+        tx.attempts.plan.extend(attempts);
+    }
+
+    fn chosen(&self, tx: &Transaction) -> Option<BackendId> {
+        let Action::Proxy { backend, .. } = &self.route_of(tx)?.action else { return None };
+        let by_variation = tx.assigned.iter().rev().find_map(|assigned| {
+            self.policy().experiment(assigned.experiment).variations[assigned.variation].backend
+        });
+        Some(by_variation.unwrap_or_else(|| self.choose_backend(tx, backend)))
+    }
+
+    /// Chooses by the client's place; where only the country is known, its centre stands for the client.
+    pub(super) fn choose_backend(&self, tx: &Transaction, choice: &BackendChoice) -> BackendId {
+        match choice {
+            BackendChoice::One(id) => *id,
+            BackendChoice::ByPlace(by_place) => *by_place.choose(&tx.facts),
+            BackendChoice::Nearest { candidates, unknown } => {
+                let position = tx.facts.coordinates.or_else(|| tx.facts.country.and_then(centroid_of));
+                let at = |id: &BackendId| self.policy().backend(*id).coordinates.map(|place| (*id, place));
+                position.and_then(|from| distance::nearest(from, candidates.iter().filter_map(at))).unwrap_or(*unknown)
+            }
+        }
+    }
+
+    /// The absolute URI that an attempt asks for; `None` when a rewrite gave a path that the edge would refuse.
+    fn outgoing_uri(&self, tx: &Transaction, backend: BackendId, url: usize) -> Option<Uri> {
+        let base = &self.backend(backend).urls[url];
+        let target = tx.target.as_ref()?;
+        let query = tx.request.uri().query();
+        let path_and_query = match self.rewrite(tx) {
+            None => with_query(target.path().to_owned(), query),
+            Some(template) => {
+                let text = template.render(&RequestValues { engine: self, tx }, Encoding::Url);
+                let (path, own_query) = text.split_once('?').map_or((text.as_str(), None), |(p, q)| (p, Some(q)));
+                let path = normalise_path(path, self.policy().limits.encoded_slashes).ok()?;
+                let path = path.starts_with('/').then(|| path.into_owned())?;
+                with_query(path, own_query.or(query))
+            }
+        };
+        path_and_query.parse::<PathAndQuery>().ok()?;
+        join(base, &path_and_query)
+    }
+
+    fn rewrite(&self, tx: &Transaction) -> Option<&Template> {
+        let by_variation = tx.assigned.iter().rev().find_map(|assigned| {
+            self.policy().experiment(assigned.experiment).variations[assigned.variation].rewrite.as_ref()
+        });
+        by_variation.or_else(|| match &self.route_of(tx)?.action {
+            Action::Proxy { rewrite, .. } => rewrite.as_ref(),
+            Action::Redirect(_) | Action::Respond(_) | Action::Handle(_) => None,
+        })
+    }
+
+    fn fetch(&self, tx: &Transaction, backend: BackendId, uri: Uri) -> Fetch {
+        let mut request = Request::new(tx.request.body().clone());
+        *request.method_mut() = tx.request.method().clone();
+        *request.headers_mut() = self.outgoing_headers(tx, backend, &uri);
+        *request.uri_mut() = uri;
+        Fetch {
+            backend: self.backend(backend).name.clone(),
+            request,
+            timeout: self.policy().backend(backend).timeout,
+            max_body_bytes: self.policy().limits.max_body_bytes,
+        }
+    }
+
+    /// The headers that a backend is sent; `Vary` of its responses is about these.
+    pub(crate) fn outgoing_headers(&self, tx: &Transaction, backend: BackendId, uri: &Uri) -> HeaderMap {
+        let values = RequestValues { engine: self, tx };
+        let mut headers = tx.request.headers().clone();
+        self.forwarding_headers(tx, &mut headers);
+        self.strip_for_storing(tx, &mut headers);
+        self.policy().headers.request.apply(&mut headers, &values);
+        if let Some(route) = self.route_of(tx) {
+            route.headers.request.apply(&mut headers, &values);
+        }
+        for assigned in &tx.assigned {
+            let variation = &self.policy().experiment(assigned.experiment).variations[assigned.variation];
+            for (name, template) in &variation.request_headers {
+                rules::set(&mut headers, name, template, &values);
+            }
+        }
+        for (name, value) in &self.backend(backend).headers {
+            headers.insert(name.as_header_name().clone(), value.clone());
+        }
+        if let Some(host) = self.outgoing_host(tx, backend, uri) {
+            headers.insert(header::HOST, host);
+        }
+        headers
+    }
+
+    fn outgoing_host(&self, tx: &Transaction, backend: BackendId, uri: &Uri) -> Option<HeaderValue> {
+        match self.policy().backend(backend).host {
+            HostSource::Backend => HeaderValue::from_str(uri.authority()?.as_str()).ok(),
+            HostSource::Client => client_host(tx),
+        }
+    }
+
+    /// What a backend is told about the client, from the platform's facts only.
+    fn forwarding_headers(&self, tx: &Transaction, headers: &mut HeaderMap) {
+        let ip = tx.facts.client_ip.and_then(|ip| HeaderValue::from_str(&ip.to_string()).ok());
+        let id = HeaderValue::from_str(&tx.request_id()).ok();
+        let set = [(X_FORWARDED_FOR, ip), (X_FORWARDED_HOST, client_host(tx)), (X_REQUEST_ID, id)];
+        for (name, value) in set {
+            match value {
+                Some(value) => drop(headers.insert(name, value)),
+                None => drop(headers.remove(name)),
+            }
+        }
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(tx.scheme()));
+        headers.append(header::VIA, VIA);
+        self.tag_bot(tx, headers);
+    }
+
+    fn tag_bot(&self, tx: &Transaction, headers: &mut HeaderMap) {
+        let bots = &self.policy().bots;
+        let Ok(name) = HeaderName::try_from(bots.tag_header.as_str()) else { return };
+        headers.remove(&name);
+        if let (Some(BotAction::Tag), Some(category)) = (bots.decide(tx.verdict), tx.verdict.category()) {
+            headers.insert(name, HeaderValue::from_static(category.as_str()));
+        }
+    }
+
+    /// A route with a lifetime of its own asks for the whole response, so that it can be stored:
+    /// a client's condition would bring a 304 that fits that client alone.
+    fn strip_for_storing(&self, tx: &Transaction, headers: &mut HeaderMap) {
+        let has_lifetime = self.route_of(tx).is_some_and(|route| route.cache.edge.is_some());
+        if tx.request.method() == Method::GET && has_lifetime && self.uses_cache(tx) {
+            headers.remove(header::IF_NONE_MATCH);
+            headers.remove(header::IF_MODIFIED_SINCE);
+        }
+    }
+}
+
+fn bad_gateway(tx: &mut Transaction) -> OriginRequestOutcome {
+    tx.decide(Reason::BackendFailed(crate::effect::FetchError::Connect), Rule::BuiltIn);
+    OriginRequestOutcome::Respond(plain(502, "Bad gateway"))
+}
+
+fn client_host(tx: &Transaction) -> Option<HeaderValue> {
+    let target = tx.target.as_ref()?;
+    let host = target.port().map_or_else(|| target.host().to_owned(), |port| format!("{}:{port}", target.host()));
+    HeaderValue::from_str(&host).ok()
+}
+
+fn with_query(mut path: String, query: Option<&str>) -> String {
+    if let Some(query) = query {
+        path.push('?');
+        path.push_str(query);
+    }
+    path
+}

@@ -1,0 +1,159 @@
+//! The third phase: what came from a backend.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Response, StatusCode};
+
+use super::viewer_request::plain;
+use super::{Failure, OriginResponseOutcome};
+use crate::backend::BackendId;
+use crate::body::Body;
+use crate::cache::NoStoreReason;
+use crate::cache::store::{Storability, storability};
+use crate::cache::stored::StoredResponse;
+use crate::effect::FetchError;
+use crate::engine::Engine;
+use crate::fallback::StaleAnswers;
+use crate::headers::hop_by_hop;
+use crate::reason::{Reason, Rule};
+use crate::time::Timestamp;
+use crate::transaction::Transaction;
+
+/// Whether a response goes to the store.
+#[derive(Clone, Debug)]
+pub enum Storing {
+    /// It does, and is kept this long at most.
+    Store(Arc<StoredResponse>, Duration),
+    /// It does not.
+    Refuse(NoStoreReason),
+    /// The request does not use the cache.
+    Bypass,
+}
+
+impl Engine {
+    /// Decides what becomes of an attempt's result.
+    ///
+    /// `sent` is when the request left. Statuses 500, 502, 503 and 504 are failures
+    /// ([RFC 5861 section 4](https://www.rfc-editor.org/rfc/rfc5861#section-4)); the next attempt is made after
+    /// the latter three and after network failures, when the request can be repeated: its body is in
+    /// memory and its method is idempotent ([RFC 9110 section 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2)),
+    /// or no connection was made.
+    pub fn on_origin_response(
+        &self,
+        tx: &mut Transaction,
+        result: Result<Response<Body>, FetchError>,
+        sent: Timestamp,
+        now: Timestamp,
+    ) -> OriginResponseOutcome {
+        let rule = tx.attempts.current().map_or(Rule::BuiltIn, |(backend, _)| Rule::Backend(backend));
+        match result {
+            Err(error @ (FetchError::BodyTooLarge | FetchError::ClientBody)) => {
+                tx.decide(Reason::BackendFailed(error), rule);
+                let (status, body) = match error {
+                    FetchError::BodyTooLarge => (413, "Content too large"),
+                    _ => (400, "Bad request"),
+                };
+                OriginResponseOutcome::Deliver(plain(status, body), Storing::Bypass)
+            }
+            Err(error) => {
+                tx.decide(Reason::BackendFailed(error), rule);
+                retry_or(tx, error == FetchError::Connect, Failure::Error(error))
+            }
+            Ok(response) if is_failure(response.status()) => {
+                tx.decide(Reason::BackendErrorStatus, rule);
+                let failure = Failure::Response(Box::new(self.received(response)));
+                if is_unavailable(&failure) { retry_or(tx, false, failure) } else { OriginResponseOutcome::Fail(failure) }
+            }
+            Ok(response) => {
+                tx.decide(Reason::BackendResponded, rule);
+                let response = self.received(response);
+                let storing = self.storing(tx, &response, sent, now);
+                OriginResponseOutcome::Deliver(response, storing)
+            }
+        }
+    }
+
+    /// Returns what answers when every attempt failed and no stored response may.
+    ///
+    /// The policy's page answers for a network failure, a failed handler, and for 502,
+    /// 503 and 504; a backend's own 500 page stays.
+    #[must_use]
+    pub fn on_failure(&self, tx: &mut Transaction, failure: Failure) -> Response<Body> {
+        let page = self.policy().fallback.page.as_ref().filter(|_| is_unavailable(&failure));
+        match (page, failure) {
+            (Some(page), _) => {
+                tx.decide(Reason::FallbackPage, Rule::BuiltIn);
+                page.response()
+            }
+            (None, Failure::Response(response)) => *response,
+            (None, Failure::Error(FetchError::Timeout)) => plain(504, "Gateway timeout"),
+            (None, Failure::Error(_)) => plain(502, "Bad gateway"),
+            (None, Failure::Handler) => plain(500, "Internal server error"),
+        }
+    }
+
+    /// Plans an attempt at the fallback backend; `None` when there is none, it was asked, or the request cannot be repeated.
+    pub(crate) fn plan_fallback(&self, tx: &mut Transaction, failure: &Failure) -> Option<BackendId> {
+        let backend = self.policy().fallback.backend?;
+        let was_asked = tx.attempts.plan.iter().any(|(asked, _)| *asked == backend);
+        if was_asked || !is_unavailable(failure) || !is_repeatable(tx, false) {
+            return None;
+        }
+        tx.decide(Reason::FallbackBackend, Rule::Backend(backend));
+        tx.attempts.plan.extend((0..self.backend(backend).urls.len()).map(|url| (backend, url)));
+        Some(backend)
+    }
+
+    /// Returns whether stale stored responses may answer at all.
+    pub(crate) fn stale_answers(&self) -> StaleAnswers {
+        self.policy().fallback.stale
+    }
+
+    fn received(&self, mut response: Response<Body>) -> Response<Body> {
+        hop_by_hop::strip(response.headers_mut());
+        response
+    }
+
+    fn storing(&self, tx: &Transaction, response: &Response<Body>, sent: Timestamp, now: Timestamp) -> Storing {
+        let Some(route) = self.route_of(tx).filter(|_| self.uses_cache(tx)) else { return Storing::Bypass };
+        let (method, headers) = (tx.request.method(), tx.request.headers());
+        match storability(method, headers, response.status(), response.headers(), &route.cache) {
+            Storability::Refuse(reason) => Storing::Refuse(reason),
+            Storability::Store(lifetimes) => {
+                let sent_headers = self.sent_headers(tx);
+                let tags = self.tags(tx, route);
+                let stored = StoredResponse::new(response, &sent_headers, lifetimes, &route.cache, tags, sent, now);
+                let keep = stored.keep();
+                Storing::Store(Arc::new(stored), keep)
+            }
+        }
+    }
+}
+
+fn retry_or(tx: &Transaction, is_unsent: bool, failure: Failure) -> OriginResponseOutcome {
+    let has_next = tx.attempts.next < tx.attempts.plan.len();
+    if has_next && is_repeatable(tx, is_unsent) {
+        OriginResponseOutcome::Retry
+    } else {
+        OriginResponseOutcome::Fail(failure)
+    }
+}
+
+fn is_repeatable(tx: &Transaction, is_unsent: bool) -> bool {
+    let request = &tx.request;
+    let is_idempotent = request.method().is_idempotent() && *request.method() != Method::CONNECT;
+    request.body().len().is_some() && (is_unsent || is_idempotent)
+}
+
+fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// The backend is not there, in contrast to one that has an error of its own.
+fn is_unavailable(failure: &Failure) -> bool {
+    match failure {
+        Failure::Error(_) | Failure::Handler => true,
+        Failure::Response(response) => response.status() != StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,222 @@
+//! The first phase: the request as the client sent it.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Response, header};
+
+use super::ViewerRequestOutcome;
+use crate::body::Body;
+use crate::bot::rules::BotAction;
+use crate::device;
+use crate::engine::Engine;
+use crate::fallback::{TEXT_PLAIN, text_response};
+use crate::geo::rules::{GeoDecision, Refusal};
+use crate::headers::cors::Preflight;
+use crate::headers::{hop_by_hop, imitation};
+use crate::reason::{Reason, Rule};
+use crate::route::router::Found;
+use crate::route::{Action, FixedResponse};
+use crate::target::Target;
+use crate::template::Encoding;
+use crate::time::Timestamp;
+use crate::transaction::Transaction;
+use crate::values::RequestValues;
+
+/// A step of the phase either lets the request go on or answers it.
+type Gate = Result<(), Response<Body>>;
+
+impl Engine {
+    /// Decides what becomes of a request before anything else sees it.
+    ///
+    /// In this order: limits, target, headers that imitate the platform, maintenance, geography, bots,
+    /// CORS preflight, routing, experiments, and the route's own answer.
+    pub fn on_viewer_request(&self, tx: &mut Transaction, _now: Timestamp) -> ViewerRequestOutcome {
+        match self.admit(tx).and_then(|()| self.route(tx)) {
+            Ok(()) => ViewerRequestOutcome::Continue,
+            Err(response) => ViewerRequestOutcome::Respond(response),
+        }
+    }
+
+    /// Returns the counter of a client whose category is limited, and its window.
+    #[must_use]
+    pub fn rate_limit(&self, tx: &Transaction) -> Option<(String, Duration)> {
+        let category = tx.limited_by?;
+        let Some(BotAction::Limit(limit)) = self.policy().bots.rules.get(&category) else { return None };
+        let client = tx.facts.client_ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_canonical().to_string());
+        Some((format!("bot:{}:{client}", category.as_str()), limit.window))
+    }
+
+    /// Returns the answer to a client that has used up its requests.
+    ///
+    /// `count` is what the counter of [`Engine::rate_limit`] says, this request included.
+    #[must_use]
+    pub fn on_counted(&self, tx: &mut Transaction, count: u64, now: Timestamp) -> ViewerRequestOutcome {
+        let Some(category) = tx.limited_by else { return ViewerRequestOutcome::Continue };
+        let Some(BotAction::Limit(limit)) = self.policy().bots.rules.get(&category) else {
+            return ViewerRequestOutcome::Continue;
+        };
+        if count <= u64::from(limit.requests) {
+            return ViewerRequestOutcome::Continue;
+        }
+        let window = limit.window.as_secs().max(1);
+        let left = window - (now.as_millis() / 1000) % window;
+        tx.decide(Reason::BotLimited, Rule::Bot(category));
+        let mut response = refuse(&limit.refusal);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left));
+        ViewerRequestOutcome::Respond(response)
+    }
+
+    fn admit(&self, tx: &mut Transaction) -> Gate {
+        self.check_limits(tx)?;
+        self.check_target(tx)?;
+        imitation::strip(tx.request.headers_mut());
+        hop_by_hop::strip(tx.request.headers_mut());
+        if let Some(response) = self.policy().maintenance.as_ref().and_then(|m| m.answer(&tx.facts)) {
+            tx.decide(Reason::Maintenance, Rule::BuiltIn);
+            return Err(response);
+        }
+        self.check_place(tx)?;
+        tx.verdict = self.classifier().classify(tx.request.headers(), &tx.facts);
+        tx.device = device::classify(tx.request.headers());
+        self.check_bot(tx)
+    }
+
+    fn check_limits(&self, tx: &mut Transaction) -> Gate {
+        let request = &tx.request;
+        self.policy().limits.check(request.method(), request.uri(), request.headers()).map_err(|reason| {
+            tx.decide(reason, Rule::BuiltIn);
+            match reason {
+                Reason::MethodRefused => plain(501, "Method not implemented"),
+                Reason::UrlTooLong => plain(414, "URI too long"),
+                Reason::BodyTooLarge => plain(413, "Content too large"),
+                _ => plain(431, "Request header fields too large"),
+            }
+        })
+    }
+
+    fn check_target(&self, tx: &mut Transaction) -> Gate {
+        let slashes = self.policy().limits.encoded_slashes;
+        match Target::parse(tx.request.uri(), tx.request.headers(), slashes) {
+            Ok(target) => tx.target = Some(target),
+            Err(refusal) => {
+                tx.decide(Reason::TargetRefused(refusal), Rule::BuiltIn);
+                return Err(plain(400, "Bad request"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_place(&self, tx: &mut Transaction) -> Gate {
+        match self.policy().geo.decide(&tx.facts) {
+            GeoDecision::Continue => {}
+            GeoDecision::Allow { rule } => tx.note(Reason::GeoAllowed, Rule::Geo(Some(rule))),
+            GeoDecision::Block { refusal, reason, rule } => {
+                tx.decide(reason, Rule::Geo(rule));
+                return Err(refuse(refusal));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_bot(&self, tx: &mut Transaction) -> Gate {
+        let Some(category) = tx.verdict.category() else { return Ok(()) };
+        let rule = Rule::Bot(category);
+        match self.policy().bots.decide(tx.verdict) {
+            None => {}
+            Some(BotAction::Allow) => tx.note(Reason::BotAllowed, rule),
+            Some(BotAction::Tag) => tx.note(Reason::BotTagged, rule),
+            Some(BotAction::Limit(_)) => tx.limited_by = Some(category),
+            Some(BotAction::Block(refusal)) => {
+                tx.decide(Reason::BotBlocked, rule);
+                return Err(refuse(refusal));
+            }
+        }
+        Ok(())
+    }
+
+    fn route(&self, tx: &mut Transaction) -> Gate {
+        self.check_preflight(tx)?;
+        match self.find(tx, tx.request.method()) {
+            Found::Route(id, captures) => {
+                tx.note(Reason::RouteMatched, Rule::Route(id));
+                (tx.route, tx.captures) = (Some(id), captures);
+            }
+            Found::MethodNotAllowed(methods) => return Err(method_not_allowed(tx, &methods)),
+            Found::Nothing => {
+                tx.decide(Reason::RouteNotFound, Rule::BuiltIn);
+                return Err(self.policy().fallback.not_found.response());
+            }
+        }
+        self.assign_variations(tx);
+        self.answer(tx)
+    }
+
+    fn find(&self, tx: &Transaction, method: &Method) -> Found {
+        let target = tx.target.as_ref().expect("the target was checked before");
+        self.router().find(&self.policy().routes, method, target, tx.subject())
+    }
+
+    /// Answers a CORS preflight for the route that the real request would take.
+    fn check_preflight(&self, tx: &mut Transaction) -> Gate {
+        if tx.request.method() != Method::OPTIONS {
+            return Ok(());
+        }
+        let Some(method) = tx.request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD) else { return Ok(()) };
+        let Ok(method) = Method::from_bytes(method.as_bytes()) else { return Ok(()) };
+        let route = match self.find(tx, &method) {
+            Found::Route(id, _) => Some(self.policy().route(id)),
+            Found::MethodNotAllowed(_) | Found::Nothing => None,
+        };
+        let Some(cors) = route.and_then(|route| route.cors.as_ref()).or(self.policy().cors.as_ref()) else {
+            return Ok(());
+        };
+        let (reason, headers) = match cors.preflight(tx.request.method(), tx.request.headers()) {
+            Preflight::NotPreflight => return Ok(()),
+            Preflight::Allow(headers) => (Reason::CorsPreflight, headers),
+            Preflight::Refuse(_) => {
+                tx.decide(Reason::CorsRefused, Rule::BuiltIn);
+                return Err(plain(403, "Cross-origin request refused"));
+            }
+        };
+        tx.decide(reason, Rule::BuiltIn);
+        let mut response = text_response(204, "", TEXT_PLAIN);
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().extend(headers);
+        Err(response)
+    }
+
+    /// The route's own answer, when it has one.
+    fn answer(&self, tx: &mut Transaction) -> Gate {
+        let Some(id) = tx.route else { return Ok(()) };
+        match &self.policy().route(id).action {
+            Action::Proxy { .. } | Action::Handle(_) => Ok(()),
+            Action::Redirect(redirect) => Err(self.redirect(tx, id, redirect)),
+            Action::Respond(fixed) => {
+                let response = self.fixed_response(tx, fixed);
+                tx.decide(Reason::RouteResponded, Rule::Route(id));
+                Err(response)
+            }
+        }
+    }
+
+    fn fixed_response(&self, tx: &Transaction, fixed: &FixedResponse) -> Response<Body> {
+        let body = fixed.body.render(&RequestValues { engine: self, tx }, Encoding::Text);
+        text_response(fixed.status, body.into_bytes(), &fixed.content_type)
+    }
+}
+
+pub(super) fn plain(status: u16, body: &'static str) -> Response<Body> {
+    text_response(status, body, TEXT_PLAIN)
+}
+
+fn refuse(refusal: &Refusal) -> Response<Body> {
+    text_response(refusal.status, refusal.body.clone().into_bytes(), TEXT_PLAIN)
+}
+
+fn method_not_allowed(tx: &mut Transaction, methods: &[String]) -> Response<Body> {
+    tx.decide(Reason::RouteMethodNotAllowed, Rule::BuiltIn);
+    let mut response = plain(405, "Method not allowed");
+    let allow = HeaderValue::from_str(&methods.join(", ")).expect("checked methods are tokens");
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
+}

@@ -1,0 +1,82 @@
+//! The last phase: the response about to reach the client.
+
+use http::{HeaderMap, Response};
+
+use crate::body::Body;
+use crate::cache::client;
+use crate::engine::Engine;
+use crate::headers::{hop_by_hop, rules, security};
+use crate::reason::Reason;
+use crate::route::Action;
+use crate::time::Timestamp;
+use crate::transaction::Transaction;
+use crate::values::RequestValues;
+
+/// Headers of this prefix are the edge's own and never leave it.
+const INTERNAL_PREFIX: &str = "selvedge-";
+
+impl Engine {
+    /// Gives a response its last headers: the policy's, CORS, cookies and `Cache-Status`.
+    pub fn on_viewer_response(&self, tx: &mut Transaction, response: &mut Response<Body>, _now: Timestamp) {
+        let headers = response.headers_mut();
+        hop_by_hop::strip(headers);
+        remove_internal(headers);
+        if self.comes_from_backend(tx) {
+            let rule = self.route_of(tx).map(|route| &route.cache);
+            client::apply(headers, rule);
+        }
+        self.apply_rules(tx, headers);
+        self.apply_cors(tx, headers);
+        for cookie in tx.set_cookies.drain(..) {
+            client::make_private(headers);
+            headers.append(http::header::SET_COOKIE, cookie);
+        }
+        tx.cache_status.take().unwrap_or_default().detail(tx.reason().code()).append_to(headers);
+    }
+
+    fn comes_from_backend(&self, tx: &Transaction) -> bool {
+        let proxied = self.route_of(tx).is_some_and(|route| matches!(route.action, Action::Proxy { .. }));
+        let by_backend = matches!(
+            tx.reason(),
+            Reason::BackendResponded
+                | Reason::BackendErrorStatus
+                | Reason::CacheHit
+                | Reason::CacheStaleWhileRevalidate
+                | Reason::FallbackStale
+        );
+        proxied && by_backend
+    }
+
+    fn apply_rules(&self, tx: &Transaction, headers: &mut HeaderMap) {
+        let values = RequestValues { engine: self, tx };
+        let site = &self.policy().headers;
+        site.response.apply(headers, &values);
+        let route = self.route_of(tx).map(|route| &route.headers);
+        if let Some(route) = route {
+            route.response.apply(headers, &values);
+        }
+        for assigned in &tx.assigned {
+            let variation = &self.policy().experiment(assigned.experiment).variations[assigned.variation];
+            for (name, template) in &variation.response_headers {
+                rules::set(headers, name, template, &values);
+            }
+        }
+        for preset in site.presets.iter().chain(route.iter().flat_map(|route| &route.presets)) {
+            security::apply(*preset, headers);
+        }
+    }
+
+    fn apply_cors(&self, tx: &Transaction, headers: &mut HeaderMap) {
+        let route = self.route_of(tx).and_then(|route| route.cors.as_ref());
+        if let Some(cors) = route.or(self.policy().cors.as_ref()) {
+            cors.response_headers(tx.request.headers(), headers);
+        }
+    }
+}
+
+fn remove_internal(headers: &mut HeaderMap) {
+    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(INTERNAL_PREFIX)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}

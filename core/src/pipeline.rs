@@ -1,0 +1,233 @@
+//! The whole life of a request, top to bottom.
+
+use std::sync::Arc;
+
+use http::Response;
+
+use crate::body::Body;
+use crate::bot::rules::BotAction;
+use crate::cache::reuse::{self, Reuse};
+use crate::cache::status::{CacheStatus, Forward};
+use crate::cache::stored::StoredResponse;
+use crate::cache::vary;
+use crate::effect::{CacheEntry, CachePut, Effect, EffectResult, EffectSpan, FetchError, Record};
+use crate::engine::Engine;
+use crate::exchange::Effects;
+use crate::fallback::StaleAnswers;
+use crate::handler::{self, HandlerContext};
+use crate::phase::{CachePlan, Failure, OriginRequestOutcome, OriginResponseOutcome, Storing, ViewerRequestOutcome};
+use crate::reason::{Reason, Rule, Summary};
+use crate::route::Action;
+use crate::transaction::Transaction;
+
+/// Runs a request from the client to the client.
+pub(crate) async fn run(engine: Arc<Engine>, mut tx: Transaction, fx: Effects) -> (Response<Body>, Summary) {
+    let outcome = engine.on_viewer_request(&mut tx, fx.now());
+    let mut response = match limit(&engine, &mut tx, &fx).await {
+        ViewerRequestOutcome::Respond(refusal) => refusal,
+        ViewerRequestOutcome::Continue => match outcome {
+            ViewerRequestOutcome::Respond(response) => response,
+            ViewerRequestOutcome::Continue => forward(&engine, &mut tx, &fx).await,
+        },
+    };
+    record_exposures(&engine, &tx, &fx);
+    engine.on_viewer_response(&mut tx, &mut response, fx.now());
+    (response, tx.summary())
+}
+
+/// Counts the request of a client whose category is limited.
+async fn limit(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> ViewerRequestOutcome {
+    let Some((key, window)) = engine.rate_limit(tx) else { return ViewerRequestOutcome::Continue };
+    match fx.perform(Effect::Count { key, window }, EffectSpan::BeforeResponse).await {
+        EffectResult::Count(Ok(count)) => engine.on_counted(tx, count, fx.now()),
+        // A counter that does not answer limits nobody: an outage of the store must not become one of the site.
+        _ => ViewerRequestOutcome::Continue,
+    }
+}
+
+fn record_exposures(engine: &Engine, tx: &Transaction, fx: &Effects) {
+    for assigned in &tx.assigned {
+        let (experiment, variation) = engine.experiment_names(usize::from(assigned.experiment.0), assigned.variation);
+        fx.detach(Effect::Record(Record::Exposure { experiment, variation, reason: assigned.reason }));
+    }
+}
+
+async fn forward(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Response<Body> {
+    if let Some(Action::Handle(name)) = engine.route_of(tx).map(|route| &route.action) {
+        return handle(engine, tx, fx, name).await;
+    }
+    match engine.cache_plan(tx) {
+        CachePlan::Bypass => {
+            note_cache(tx, Reason::CacheBypass, CacheStatus::forward(Forward::Bypass));
+            fetch(engine, tx, fx, &Lookup::default()).await
+        }
+        CachePlan::Lookup(key) => answer_from_cache(engine, tx, fx, key).await,
+    }
+}
+
+async fn handle(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, name: &str) -> Response<Body> {
+    let handler = engine.handler(name).expect("compiling made sure that every handler is there");
+    let rule = tx.route.map_or(Rule::BuiltIn, Rule::Route);
+    let context = HandlerContext::new(Arc::clone(engine), tx.clone(), fx.clone());
+    let reason = match handler::run(handler, context).await {
+        Ok(Ok(response)) => {
+            tx.decide(Reason::HandlerResponded, rule);
+            return response;
+        }
+        Ok(Err(_)) => Reason::HandlerFailed,
+        Err(_) => Reason::HandlerPanicked,
+    };
+    tx.decide(reason, rule);
+    engine.on_failure(tx, Failure::Handler)
+}
+
+/// What the cache knows about a request.
+#[derive(Default)]
+struct Lookup {
+    /// The key; `None` when the request does not use the cache.
+    key: Option<String>,
+    /// A stored response that is too old to answer, unless the backend fails.
+    stale: Option<(Arc<StoredResponse>, Body)>,
+}
+
+async fn answer_from_cache(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, key: String) -> Response<Body> {
+    let found = look_up(engine, tx, fx, &key).await;
+    let Some((stored, body)) = found else {
+        note_cache(tx, Reason::CacheMiss, CacheStatus::forward(Forward::UriMiss));
+        return fetch(engine, tx, fx, &Lookup { key: Some(key), stale: None }).await;
+    };
+    match reuse::reuse(&stored, fx.now()) {
+        Reuse::Fresh { ttl } => {
+            tx.decide(Reason::CacheHit, Rule::BuiltIn);
+            note_cache(tx, Reason::CacheHit, CacheStatus::hit(ttl));
+            serve(tx, &stored, body, fx)
+        }
+        Reuse::StaleWhileRevalidate { staleness } => {
+            tx.decide(Reason::CacheStaleWhileRevalidate, Rule::BuiltIn);
+            fx.after_response(revalidate(Arc::clone(engine), tx.clone(), fx.clone(), key));
+            note_cache(tx, Reason::CacheStaleWhileRevalidate, CacheStatus::hit_stale(staleness));
+            serve(tx, &stored, body, fx)
+        }
+        Reuse::Stale => {
+            note_cache(tx, Reason::CacheStale, CacheStatus::forward(Forward::Stale));
+            fetch(engine, tx, fx, &Lookup { key: Some(key), stale: Some((stored, body)) }).await
+        }
+    }
+}
+
+/// Finds the stored response that this request selects, through the variants of its key where there are some.
+async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> Option<(Arc<StoredResponse>, Body)> {
+    let entry = match cache_get(fx, key.to_owned()).await? {
+        CacheEntry::Variants(names) => {
+            let variant = variant_key(key, &names, &engine.sent_headers(tx));
+            cache_get(fx, variant).await?
+        }
+        entry @ CacheEntry::Response(..) => entry,
+    };
+    match entry {
+        CacheEntry::Response(stored, body) if stored.matches(&engine.sent_headers(tx)) => Some((stored, body)),
+        CacheEntry::Response(..) | CacheEntry::Variants(_) => None,
+    }
+}
+
+async fn cache_get(fx: &Effects, key: String) -> Option<CacheEntry> {
+    match fx.perform(Effect::CacheGet { key }, EffectSpan::BeforeResponse).await {
+        EffectResult::CacheGet(entry) => entry,
+        _ => None,
+    }
+}
+
+fn variant_key(key: &str, names: &[http::HeaderName], headers: &http::HeaderMap) -> String {
+    format!("{key}\nvary {}", vary::variant_key(names, headers))
+}
+
+/// Asks the backends in turn and falls back when all of them fail.
+async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup: &Lookup) -> Response<Body> {
+    let mut failure = match attempt(engine, tx, fx, lookup.key.as_deref()).await {
+        Ok(response) => return response,
+        Err(failure) => failure,
+    };
+    if let Some((stored, body)) = lookup.stale.as_ref().filter(|(stored, _)| may_answer_stale(engine, stored, fx)) {
+        tx.decide(Reason::FallbackStale, Rule::BuiltIn);
+        tx.cache = Some(Reason::FallbackStale);
+        return serve(tx, stored, body.clone(), fx);
+    }
+    if engine.plan_fallback(tx, &failure).is_some() {
+        failure = match attempt(engine, tx, fx, None).await {
+            Ok(response) => return response,
+            Err(failure) => failure,
+        };
+    }
+    engine.on_failure(tx, failure)
+}
+
+fn may_answer_stale(engine: &Engine, stored: &StoredResponse, fx: &Effects) -> bool {
+    engine.stale_answers() == StaleAnswers::Allow && reuse::may_serve_on_error(stored, fx.now())
+}
+
+/// Works through the plan of attempts; stores what is delivered when there is a key.
+async fn attempt(
+    engine: &Arc<Engine>,
+    tx: &mut Transaction,
+    fx: &Effects,
+    key: Option<&str>,
+) -> Result<Response<Body>, Failure> {
+    loop {
+        let sent = fx.now();
+        let fetch = match engine.on_origin_request(tx, sent) {
+            OriginRequestOutcome::Fetch(fetch) => fetch,
+            OriginRequestOutcome::Respond(response) => return Ok(response),
+        };
+        let result = match fx.perform(Effect::Fetch(fetch), EffectSpan::BeforeResponse).await {
+            EffectResult::Fetch(result) => result,
+            _ => Err(FetchError::Protocol),
+        };
+        match engine.on_origin_response(tx, result, sent, fx.now()) {
+            OriginResponseOutcome::Deliver(response, storing) => {
+                store(tx, fx, key, &response, storing);
+                return Ok(response);
+            }
+            OriginResponseOutcome::Retry => {}
+            OriginResponseOutcome::Fail(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Hands a response to the store while it is on its way to the client.
+fn store(tx: &mut Transaction, fx: &Effects, key: Option<&str>, response: &Response<Body>, storing: Storing) {
+    let (Some(key), Storing::Store(stored, keep)) = (key, &storing) else {
+        if let Storing::Refuse(reason) = storing {
+            tx.note(Reason::CacheNotStored(reason), Rule::BuiltIn);
+        }
+        return;
+    };
+    tx.note(Reason::CacheStored, Rule::BuiltIn);
+    tx.cache_status = tx.cache_status.take().map(CacheStatus::stored);
+    let put = |key: String, entry| fx.detach(Effect::CachePut(Box::new(CachePut { key, entry, keep: *keep })));
+    let names = stored.vary_names();
+    let body = response.body().clone();
+    if names.is_empty() {
+        put(key.to_owned(), CacheEntry::Response(Arc::clone(stored), body));
+    } else {
+        let variant = format!("{key}\nvary {}", stored.variant_key());
+        put(key.to_owned(), CacheEntry::Variants(names.into()));
+        put(variant, CacheEntry::Response(Arc::clone(stored), body));
+    }
+}
+
+/// Fetches a response anew, after its stale copy has answered.
+async fn revalidate(engine: Arc<Engine>, mut tx: Transaction, fx: Effects, key: String) {
+    *tx.request.method_mut() = http::Method::GET;
+    // Nobody waits for the outcome: a failure leaves the stale copy where it is.
+    let _ = attempt(&engine, &mut tx, &fx, Some(&key)).await;
+}
+
+fn serve(tx: &Transaction, stored: &StoredResponse, body: Body, fx: &Effects) -> Response<Body> {
+    reuse::serve(stored, body, tx.request.headers(), fx.now())
+}
+
+fn note_cache(tx: &mut Transaction, reason: Reason, status: CacheStatus) {
+    tx.note(reason, Rule::BuiltIn);
+    tx.cache = Some(reason);
+    tx.cache_status = Some(status);
+}
