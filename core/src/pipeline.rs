@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::body::Body;
 use crate::bot::rules::BotAction;
-use crate::cache::reuse::{self, Reuse};
+use crate::cache::reuse::{self, OnMiss, Reuse};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::cache::stored::StoredResponse;
 use crate::cache::vary;
@@ -91,43 +91,56 @@ struct Lookup {
 }
 
 async fn answer_from_cache(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, key: String) -> Response<Body> {
-    let found = look_up(engine, tx, fx, &key).await;
-    let Some((stored, body)) = found else {
-        note_cache(tx, Reason::CacheMiss, CacheStatus::forward(Forward::UriMiss));
-        return fetch(engine, tx, fx, &Lookup { key: Some(key), stale: None }).await;
+    let (stored, body) = match look_up(engine, tx, fx, &key).await {
+        Found::Response(stored, body) => (stored, body),
+        Found::Nothing(why) => {
+            note_cache(tx, Reason::CacheMiss, CacheStatus::forward(why));
+            return on_miss(engine, tx, fx, Lookup { key: Some(key), stale: None }).await;
+        }
     };
-    match reuse::reuse(&stored, fx.now()) {
+    match reuse::by_age(&stored, fx.now()) {
         Reuse::Fresh { ttl } => {
             tx.decide(Reason::CacheHit, Rule::BuiltIn);
             note_cache(tx, Reason::CacheHit, CacheStatus::hit(ttl));
             serve(tx, &stored, body, fx)
         }
-        Reuse::StaleWhileRevalidate { staleness } => {
+        Reuse::StaleWhileRevalidate { stale_for } => {
             tx.decide(Reason::CacheStaleWhileRevalidate, Rule::BuiltIn);
             fx.after_response(revalidate(Arc::clone(engine), tx.clone(), fx.clone(), key));
-            note_cache(tx, Reason::CacheStaleWhileRevalidate, CacheStatus::hit_stale(staleness));
+            note_cache(tx, Reason::CacheStaleWhileRevalidate, CacheStatus::stale_hit(stale_for));
             serve(tx, &stored, body, fx)
         }
-        Reuse::Stale => {
+        Reuse::StaleIfErrorOnly { .. } | Reuse::Stale => {
             note_cache(tx, Reason::CacheStale, CacheStatus::forward(Forward::Stale));
-            fetch(engine, tx, fx, &Lookup { key: Some(key), stale: Some((stored, body)) }).await
+            on_miss(engine, tx, fx, Lookup { key: Some(key), stale: Some((stored, body)) }).await
         }
     }
 }
 
+/// What the store holds for a request.
+enum Found {
+    Response(Arc<StoredResponse>, Body),
+    Nothing(Forward),
+}
+
 /// Finds the stored response that this request selects, through the variants of its key where there are some.
-async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> Option<(Arc<StoredResponse>, Body)> {
-    let entry = match cache_get(fx, key.to_owned()).await? {
+async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> Found {
+    let Some(first) = cache_get(fx, key.to_owned()).await else { return Found::Nothing(Forward::UriMiss) };
+    let entry = match first {
+        CacheEntry::Response(..) => Some(first),
         CacheEntry::Variants(names) => {
-            let variant = variant_key(key, &names, &engine.sent_headers(tx));
-            cache_get(fx, variant).await?
+            cache_get(fx, variant_key(key, &names, &engine.selecting_headers(tx))).await
         }
-        entry @ CacheEntry::Response(..) => entry,
     };
     match entry {
-        CacheEntry::Response(stored, body) if stored.matches(&engine.sent_headers(tx)) => Some((stored, body)),
-        CacheEntry::Response(..) | CacheEntry::Variants(_) => None,
+        Some(CacheEntry::Response(stored, body)) if selects(engine, tx, &stored) => Found::Response(stored, body),
+        Some(CacheEntry::Response(..) | CacheEntry::Variants(_)) | None => Found::Nothing(Forward::VaryMiss),
     }
+}
+
+fn selects(engine: &Engine, tx: &Transaction, stored: &StoredResponse) -> bool {
+    stored.vary().is_empty()
+        || vary::matches(stored.vary(), &engine.selecting_headers(tx)) == vary::Selection::Matches
 }
 
 async fn cache_get(fx: &Effects, key: String) -> Option<CacheEntry> {
@@ -139,6 +152,13 @@ async fn cache_get(fx: &Effects, key: String) -> Option<CacheEntry> {
 
 fn variant_key(key: &str, names: &[http::HeaderName], headers: &http::HeaderMap) -> String {
     format!("{key}\nvary {}", vary::variant_key(names, headers))
+}
+
+async fn on_miss(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup: Lookup) -> Response<Body> {
+    match reuse::on_miss(tx.request.headers()) {
+        OnMiss::Forward => fetch(engine, tx, fx, &lookup).await,
+        OnMiss::GatewayTimeout => engine.on_only_if_cached(tx),
+    }
 }
 
 /// Asks the backends in turn and falls back when all of them fail.
@@ -162,7 +182,11 @@ async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup:
 }
 
 fn may_answer_stale(engine: &Engine, stored: &StoredResponse, fx: &Effects) -> bool {
-    engine.stale_answers() == StaleAnswers::Allow && reuse::may_serve_on_error(stored, fx.now())
+    let is_within = match reuse::by_age(stored, fx.now()) {
+        Reuse::Fresh { .. } | Reuse::StaleIfErrorOnly { .. } => true,
+        Reuse::StaleWhileRevalidate { .. } | Reuse::Stale => false,
+    };
+    engine.stale_answers() == StaleAnswers::Allow && is_within
 }
 
 /// Works through the plan of attempts; stores what is delivered when there is a key.
@@ -184,7 +208,7 @@ async fn attempt(
         };
         match engine.on_origin_response(tx, result, sent, fx.now()) {
             OriginResponseOutcome::Deliver(response, storing) => {
-                store(tx, fx, key, &response, storing);
+                store(engine, tx, fx, key, &response, storing);
                 return Ok(response);
             }
             OriginResponseOutcome::Retry => {}
@@ -194,7 +218,14 @@ async fn attempt(
 }
 
 /// Hands a response to the store while it is on its way to the client.
-fn store(tx: &mut Transaction, fx: &Effects, key: Option<&str>, response: &Response<Body>, storing: Storing) {
+fn store(
+    engine: &Engine,
+    tx: &mut Transaction,
+    fx: &Effects,
+    key: Option<&str>,
+    response: &Response<Body>,
+    storing: Storing,
+) {
     let (Some(key), Storing::Store(stored, keep)) = (key, &storing) else {
         if let Storing::Refuse(reason) = storing {
             tx.note(Reason::CacheNotStored(reason), Rule::BuiltIn);
@@ -203,15 +234,15 @@ fn store(tx: &mut Transaction, fx: &Effects, key: Option<&str>, response: &Respo
     };
     tx.note(Reason::CacheStored, Rule::BuiltIn);
     tx.cache_status = tx.cache_status.take().map(CacheStatus::stored);
-    let put = |key: String, entry| fx.detach(Effect::CachePut(Box::new(CachePut { key, entry, keep: *keep })));
-    let names = stored.vary_names();
-    let body = response.body().clone();
+    let keep = *keep;
+    let put = |key: String, entry| fx.detach(Effect::CachePut(Box::new(CachePut { key, entry, keep })));
+    let entry = CacheEntry::Response(Arc::clone(stored), response.body().clone());
+    let names: Arc<[_]> = stored.vary().iter().map(|header| header.name.clone()).collect();
     if names.is_empty() {
-        put(key.to_owned(), CacheEntry::Response(Arc::clone(stored), body));
+        put(key.to_owned(), entry);
     } else {
-        let variant = format!("{key}\nvary {}", stored.variant_key());
-        put(key.to_owned(), CacheEntry::Variants(names.into()));
-        put(variant, CacheEntry::Response(Arc::clone(stored), body));
+        put(variant_key(key, &names, &engine.selecting_headers(tx)), entry);
+        put(key.to_owned(), CacheEntry::Variants(names));
     }
 }
 
@@ -223,7 +254,9 @@ async fn revalidate(engine: Arc<Engine>, mut tx: Transaction, fx: Effects, key: 
 }
 
 fn serve(tx: &Transaction, stored: &StoredResponse, body: Body, fx: &Effects) -> Response<Body> {
-    reuse::serve(stored, body, tx.request.headers(), fx.now())
+    let head = reuse::serve(stored, tx.request.headers(), fx.now());
+    let body = if head.status() == StatusCode::NOT_MODIFIED { Body::Empty } else { body };
+    head.map(|()| body)
 }
 
 fn note_cache(tx: &mut Transaction, reason: Reason, status: CacheStatus) {

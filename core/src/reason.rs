@@ -92,10 +92,12 @@ pub enum Reason {
     CacheStale,
     /// The request or its route does not use the cache.
     CacheBypass,
+    /// The request wants a stored response or none, and there is none.
+    OnlyIfCached,
     /// The response was stored.
     CacheStored,
     /// The response was not stored.
-    CacheNotStored(crate::cache::NoStoreReason),
+    CacheNotStored(crate::cache::store::NoStoreReason),
     /// A stale stored response answered because the backend failed.
     FallbackStale,
     /// The policy's fallback page answered because the backend failed.
@@ -156,6 +158,7 @@ impl Reason {
             Self::CacheMiss => "cache.miss",
             Self::CacheStale => "cache.stale",
             Self::CacheBypass => "cache.bypass",
+            Self::OnlyIfCached => "cache.only-if-cached",
             Self::CacheStored => "cache.stored",
             Self::CacheNotStored(_) => "cache.not-stored",
             Self::FallbackStale => "fallback.stale",

@@ -30,6 +30,15 @@ impl Engine {
         }
     }
 
+    /// Returns the name of the handler that a request goes to.
+    #[must_use]
+    pub fn handler_of(&self, tx: &Transaction) -> Option<&str> {
+        match &self.route_of(tx)?.action {
+            Action::Handle(name) => Some(name),
+            Action::Proxy { .. } | Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+
     pub(crate) fn cache_plan(&self, tx: &Transaction) -> CachePlan {
         match self.route_of(tx) {
             Some(route) if self.uses_cache(tx) => CachePlan::Lookup(self.key(tx, route)),

@@ -120,8 +120,13 @@ impl Engine {
         }
     }
 
-    /// The headers that a backend is sent; `Vary` of its responses is about these.
-    pub(crate) fn outgoing_headers(&self, tx: &Transaction, backend: BackendId, uri: &Uri) -> HeaderMap {
+    /// The headers that the chosen backend is sent: `Vary` of its responses is about these.
+    pub(crate) fn selecting_headers(&self, tx: &Transaction) -> HeaderMap {
+        let Some(backend) = self.chosen(tx) else { return tx.request.headers().clone() };
+        self.outgoing_headers(tx, backend, &self.backend(backend).urls[0])
+    }
+
+    fn outgoing_headers(&self, tx: &Transaction, backend: BackendId, uri: &Uri) -> HeaderMap {
         let values = RequestValues { engine: self, tx };
         let mut headers = tx.request.headers().clone();
         self.forwarding_headers(tx, &mut headers);

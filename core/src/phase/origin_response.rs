@@ -9,16 +9,18 @@ use super::viewer_request::plain;
 use super::{Failure, OriginResponseOutcome};
 use crate::backend::BackendId;
 use crate::body::Body;
-use crate::cache::NoStoreReason;
-use crate::cache::store::{Storability, storability};
-use crate::cache::stored::StoredResponse;
+use crate::cache::store::{NoStoreReason, Storability, storability};
+use crate::cache::stored::{Arrival, StoredResponse};
 use crate::effect::FetchError;
 use crate::engine::Engine;
 use crate::fallback::StaleAnswers;
 use crate::headers::hop_by_hop;
 use crate::reason::{Reason, Rule};
+use crate::route::Route;
+use crate::template::Encoding;
 use crate::time::Timestamp;
 use crate::transaction::Transaction;
+use crate::values::RequestValues;
 
 /// Whether a response goes to the store.
 #[derive(Clone, Debug)]
@@ -93,6 +95,13 @@ impl Engine {
         }
     }
 
+    /// Answers a request that wants a stored response or none
+    /// ([RFC 9111 section 5.2.1.7](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1.7)).
+    pub(crate) fn on_only_if_cached(&self, tx: &mut Transaction) -> Response<Body> {
+        tx.decide(Reason::OnlyIfCached, Rule::BuiltIn);
+        plain(504, "Not in the cache")
+    }
+
     /// Plans an attempt at the fallback backend; `None` when there is none, it was asked, or the request cannot be repeated.
     pub(crate) fn plan_fallback(&self, tx: &mut Transaction, failure: &Failure) -> Option<BackendId> {
         let backend = self.policy().fallback.backend?;
@@ -117,17 +126,29 @@ impl Engine {
 
     fn storing(&self, tx: &Transaction, response: &Response<Body>, sent: Timestamp, now: Timestamp) -> Storing {
         let Some(route) = self.route_of(tx).filter(|_| self.uses_cache(tx)) else { return Storing::Bypass };
-        let (method, headers) = (tx.request.method(), tx.request.headers());
-        match storability(method, headers, response.status(), response.headers(), &route.cache) {
-            Storability::Refuse(reason) => Storing::Refuse(reason),
-            Storability::Store(lifetimes) => {
-                let sent_headers = self.sent_headers(tx);
-                let tags = self.tags(tx, route);
-                let stored = StoredResponse::new(response, &sent_headers, lifetimes, &route.cache, tags, sent, now);
-                let keep = stored.keep();
-                Storing::Store(Arc::new(stored), keep)
-            }
-        }
+        let (method, request, rule) = (tx.request.method(), tx.request.headers(), &route.cache);
+        let lifetimes = match storability(method, request, response.status(), response.headers(), rule, now) {
+            Storability::Refuse(reason) => return Storing::Refuse(reason),
+            Storability::Store(lifetimes) => lifetimes,
+        };
+        let stored = StoredResponse::new(Arrival {
+            status: response.status(),
+            headers: response.headers().clone(),
+            request: &self.selecting_headers(tx),
+            lifetimes,
+            set_cookie: rule.set_cookie,
+            tags: self.tags(tx, route),
+            request_time: sent,
+            response_time: now,
+        });
+        let keep = stored.keep();
+        Storing::Store(Arc::new(stored), keep)
+    }
+
+    fn tags(&self, tx: &Transaction, route: &Route) -> Vec<String> {
+        let values = RequestValues { engine: self, tx };
+        let tags = route.tags.iter().map(|tag| tag.render(&values, Encoding::Text));
+        tags.filter(|tag| !tag.is_empty()).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use http::{HeaderMap, Response};
 
 use crate::body::Body;
 use crate::cache::client;
+use crate::cache::status::CacheStatus;
 use crate::engine::Engine;
 use crate::headers::{hop_by_hop, rules, security};
 use crate::reason::Reason;
@@ -22,8 +23,9 @@ impl Engine {
         hop_by_hop::strip(headers);
         remove_internal(headers);
         if self.comes_from_backend(tx) {
-            let rule = self.route_of(tx).map(|route| &route.cache);
-            client::apply(headers, rule);
+            if let Some(route) = self.route_of(tx) {
+                client::tell_client(headers, tx.request.headers(), &route.cache);
+            }
         }
         self.apply_rules(tx, headers);
         self.apply_cors(tx, headers);
@@ -31,7 +33,8 @@ impl Engine {
             client::make_private(headers);
             headers.append(http::header::SET_COOKIE, cookie);
         }
-        tx.cache_status.take().unwrap_or_default().detail(tx.reason().code()).append_to(headers);
+        let status = tx.cache_status.take().unwrap_or_else(CacheStatus::local);
+        status.detail(tx.reason().code()).append_to(headers);
     }
 
     fn comes_from_backend(&self, tx: &Transaction) -> bool {

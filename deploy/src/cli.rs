@@ -1,0 +1,150 @@
+//! What the command line can say.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+use clap::{Args, Parser, Subcommand};
+
+/// The exit codes, after every command's help.
+const EXIT_CODES: &str = "Exit codes: 0 all is well, 1 the policy has errors, 2 anything else.";
+
+/// Edge logic written once, decided the same on every platform.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a policy on a local edge in front of a reference origin (the default)
+    Dev(Dev),
+    /// Check a policy; silent when all is well
+    Check(Check),
+    /// Show what the edge would do with a request, and why, without any server
+    Explain(Explain),
+    /// Make a new project that runs at once
+    New(New),
+    /// Print the JSON Schema of edge.toml, for editors
+    Schema,
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  selvedge completions bash > ~/.local/share/bash-completion/completions/selvedge")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Options of `selvedge dev`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  selvedge dev
+  selvedge dev --policy edge.toml --listen 127.0.0.1:9000
+  selvedge dev --no-origin --geoip GeoLite2-City.mmdb
+
+Pose as a client anywhere with a header:
+  curl -i -H 'Selvedge-Client-Ip: 203.0.113.9' http://127.0.0.1:8787/
+
+Edits to the policy take effect within a second.")]
+pub(crate) struct Dev {
+    /// Policy to run [default: ./edge.toml, else the storefront]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Address of the edge
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the reference origin
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8788")]
+    pub(crate) origin_listen: SocketAddr,
+    /// Do not start the reference origin
+    #[arg(long)]
+    pub(crate) no_origin: bool,
+    /// Database that tells countries from addresses (MMDB) [default: the storefront's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) geoip: Option<PathBuf>,
+    /// Ignore the header Selvedge-Client-Ip
+    #[arg(long)]
+    pub(crate) no_pose: bool,
+}
+
+impl Default for Dev {
+    fn default() -> Self {
+        Self {
+            policy: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            origin_listen: SocketAddr::from(([127, 0, 0, 1], 8788)),
+            no_origin: false,
+            geoip: None,
+            no_pose: false,
+        }
+    }
+}
+
+/// Options of `selvedge check`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  selvedge check
+  selvedge check examples/storefront/edge.toml && echo fine
+
+Exit codes: 0 all is well, 1 the policy has errors, 2 the file cannot be read.")]
+pub(crate) struct Check {
+    /// Policy to check
+    #[arg(value_name = "FILE", default_value = "edge.toml")]
+    pub(crate) file: PathBuf,
+}
+
+/// Options of `selvedge explain`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  selvedge explain GET http://shop.example.com/ --country US
+  selvedge explain GET http://shop.example.com/static/site.css -H 'User-Agent: sqlmap/1.7' --json
+  selvedge explain GET http://shop.example.com/go --ip 203.0.113.9")]
+pub(crate) struct Explain {
+    /// Request method
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: String,
+    /// Absolute URL
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Request header; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// Address of the client; its country comes from the database
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "country")]
+    pub(crate) ip: Option<IpAddr>,
+    /// Country of the client
+    #[arg(long, value_name = "CODE")]
+    pub(crate) country: Option<String>,
+    /// Policy [default: ./edge.toml, else the storefront]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Database that tells countries from addresses (MMDB) [default: the storefront's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) geoip: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `selvedge new`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:
+  selvedge new shop && cd shop && selvedge dev")]
+pub(crate) struct New {
+    /// Folder to make
+    #[arg(value_name = "NAME")]
+    pub(crate) name: PathBuf,
+}
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// `error:` as errors start; colours disappear where the output is no terminal.
+pub(crate) fn error_label() -> String {
+    format!("{RED}error:{RED:#}")
+}
