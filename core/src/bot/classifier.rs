@@ -1,0 +1,128 @@
+//! The classifier.
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+
+use super::MAX_USER_AGENT_BYTES;
+use super::category::BotCategory;
+use super::form::Window;
+use super::heuristic::{self, Heuristic};
+use super::index::Index;
+use super::list::{self, Pattern};
+use super::verdict::{Evidence, Verdict};
+use crate::facts::Facts;
+
+/// Platforms call a score below this one likely automated.
+const LIKELY_HUMAN_SCORE: u8 = 30;
+
+/// Tells bots from people, by the crawler list, the headers and the platform's word.
+///
+/// Made once and shared: it never changes and takes some 120 KB. Making one costs
+/// about a millisecond, since no regular expression is compiled.
+///
+/// # Examples
+/// ```
+/// use selvedge_core::bot::{BotCategory, Classifier};
+///
+/// let classifier = Classifier::new();
+/// let found = classifier.classify_user_agent(b"Mozilla/5.0 (compatible; bingbot/2.0)");
+/// assert_eq!(found, Some((BotCategory::SearchEngine, "bingbot")));
+/// ```
+#[derive(Debug)]
+pub struct Classifier {
+    /// The most severe category first, so that a lower position outweighs a higher one.
+    patterns: Box<[Pattern]>,
+    index: Index,
+}
+
+impl Classifier {
+    /// Makes a classifier of the list that is compiled in.
+    #[must_use]
+    pub fn new() -> Self {
+        let patterns = list::patterns();
+        let index = Index::new(list::forms(&patterns));
+        Self { patterns: patterns.into_boxed_slice(), index }
+    }
+
+    /// Classifies a client by its headers and by what the platform knows.
+    ///
+    /// The first of these that says something decides:
+    /// 1. no user agent at all;
+    /// 2. the user agent's name in the list, of several lines and names the most severe;
+    /// 3. client hints that name a headless browser;
+    /// 4. the platform: a crawler that it verified, or a score that it calls automated
+    ///    (1 to 29), is [`BotCategory::Unknown`]; any other score (30 to 99) is no bot;
+    /// 5. a browser's user agent without the headers that browsers send.
+    ///
+    /// A platform that knows nothing (`None`, or a score of 0) leaves it to the headers.
+    #[must_use]
+    pub fn classify(&self, headers: &HeaderMap, facts: &Facts) -> Verdict {
+        if heuristic::is_anonymous(headers) {
+            return Heuristic::NoUserAgent.verdict();
+        }
+        if let Some(pattern) = self.worst_pattern(headers) {
+            return Verdict::new(Some(pattern.category), Evidence::Pattern(pattern.name));
+        }
+        if heuristic::hints_headless(headers) {
+            return Heuristic::HeadlessClientHint.verdict();
+        }
+        ask_platform(facts)
+            .or_else(|| heuristic::missing_from_browser(headers).map(Heuristic::verdict))
+            .unwrap_or_default()
+    }
+
+    /// Returns the most severe category that a user agent names, with the pattern that found it.
+    ///
+    /// Of equally severe patterns the first in the list counts. Case matters, as it
+    /// does upstream. Only the first [`MAX_USER_AGENT_BYTES`] are looked at; they
+    /// need not be UTF-8.
+    #[must_use]
+    pub fn classify_user_agent(&self, user_agent: &[u8]) -> Option<(BotCategory, &'static str)> {
+        let pattern = &self.patterns[usize::from(self.worst_position(user_agent)?)];
+        Some((pattern.category, pattern.name))
+    }
+
+    fn worst_pattern(&self, headers: &HeaderMap) -> Option<&Pattern> {
+        let lines = headers.get_all(USER_AGENT).iter();
+        let worst = lines.filter_map(|line| self.worst_position(line.as_bytes())).min()?;
+        Some(&self.patterns[usize::from(worst)])
+    }
+
+    fn worst_position(&self, user_agent: &[u8]) -> Option<u16> {
+        let mut worst: Option<u16> = None;
+        let window = Window::new(user_agent, MAX_USER_AGENT_BYTES);
+        self.index.for_each_match(window, |pattern| {
+            worst = Some(worst.map_or(pattern, |worst| worst.min(pattern)));
+        });
+        worst
+    }
+
+    /// Returns the names of all patterns that match.
+    #[cfg(test)]
+    pub(super) fn matching(&self, user_agent: &[u8]) -> std::collections::BTreeSet<&'static str> {
+        let mut names = std::collections::BTreeSet::new();
+        let window = Window::new(user_agent, MAX_USER_AGENT_BYTES);
+        self.index.for_each_match(window, |pattern| {
+            names.insert(self.patterns[usize::from(pattern)].name);
+        });
+        names
+    }
+}
+
+impl Default for Classifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn ask_platform(facts: &Facts) -> Option<Verdict> {
+    let unknown_bot = Verdict::new(Some(BotCategory::Unknown), Evidence::Platform);
+    if facts.is_verified_bot == Some(true) {
+        return Some(unknown_bot);
+    }
+    match facts.bot_score {
+        None | Some(0) => None,
+        Some(1..LIKELY_HUMAN_SCORE) => Some(unknown_bot),
+        Some(LIKELY_HUMAN_SCORE..) => Some(Verdict::default()),
+    }
+}
