@@ -14,6 +14,7 @@ mod index;
 mod list;
 #[cfg(test)]
 mod tests;
+pub mod rules;
 mod verdict;
 
 pub use category::BotCategory;

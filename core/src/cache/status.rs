@@ -1,0 +1,201 @@
+//! `Cache-Status`: how this cache handled a request.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use sfv::{
+    Integer, ItemSerializer, ParameterSerializer, RefBareItem, StringRef, TokenRef, key_ref, token_ref,
+};
+
+/// The field, [RFC 9211](https://www.rfc-editor.org/rfc/rfc9211).
+pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// The name under which this cache appears in it.
+pub const CACHE_NAME: &str = "Selvedge";
+
+/// Most bytes of a detail; what is longer is cut.
+const MAX_DETAIL_BYTES: usize = 128;
+
+/// Why a request went forward to the origin,
+/// [RFC 9211 section 2.2](https://www.rfc-editor.org/rfc/rfc9211#section-2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// The cache was set up not to handle the request.
+    Bypass,
+    /// The method's semantics require it.
+    Method,
+    /// Nothing is stored under the key.
+    UriMiss,
+    /// Something is, but for other values of the selecting headers.
+    VaryMiss,
+    /// Nothing usable is stored; the cache can't tell which kind of miss it is.
+    Miss,
+    /// The request's own directives ask for it.
+    Request,
+    /// What is stored is stale.
+    Stale,
+    /// What is stored is a part only.
+    Partial,
+}
+
+/// One member of `Cache-Status`: that of this cache.
+///
+/// # Examples
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use selvedge_core::cache::status::{CacheStatus, Forward};
+/// use std::time::Duration;
+///
+/// let mut headers = HeaderMap::new();
+/// CacheStatus::hit(Duration::from_secs(30)).append_to(&mut headers);
+/// assert_eq!(headers["cache-status"], "Selvedge;hit;ttl=30");
+///
+/// let miss = CacheStatus::forward(Forward::UriMiss).status(StatusCode::OK).stored();
+/// assert_eq!(miss.to_string(), "Selvedge;fwd=uri-miss;fwd-status=200;stored");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheStatus {
+    handling: Handling,
+    status: Option<StatusCode>,
+    ttl: Option<i32>,
+    is_stored: bool,
+    is_collapsed: bool,
+    detail: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handling {
+    Hit,
+    Forward(Forward),
+}
+
+impl Forward {
+    /// Returns the token of the specification.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Miss => "miss",
+            Self::Request => "request",
+            Self::Stale => "stale",
+            Self::Partial => "partial",
+        }
+    }
+}
+
+impl CacheStatus {
+    /// Says that a stored response answered which stays fresh for `ttl`.
+    #[must_use]
+    pub fn hit(ttl: Duration) -> Self {
+        Self { ttl: Some(whole_seconds(ttl)), ..Self::new(Handling::Hit) }
+    }
+
+    /// Says that a stored response answered which has been stale for `stale_for`; its `ttl` is negative, or zero.
+    #[must_use]
+    pub fn stale_hit(stale_for: Duration) -> Self {
+        Self { ttl: Some(-whole_seconds(stale_for)), ..Self::new(Handling::Hit) }
+    }
+
+    /// Says that the request went forward.
+    #[must_use]
+    pub fn forward(why: Forward) -> Self {
+        Self::new(Handling::Forward(why))
+    }
+
+    /// Adds the status with which the origin answered. It means nothing on a hit and is left out there.
+    #[must_use]
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = matches!(self.handling, Handling::Forward(_)).then_some(status);
+        self
+    }
+
+    /// Adds that the response was stored. It means nothing on a hit and is left out there.
+    #[must_use]
+    pub fn stored(mut self) -> Self {
+        self.is_stored = matches!(self.handling, Handling::Forward(_));
+        self
+    }
+
+    /// Adds that the request shared another one's way to the origin. Left out on a hit.
+    #[must_use]
+    pub fn collapsed(mut self) -> Self {
+        self.is_collapsed = matches!(self.handling, Handling::Forward(_));
+        self
+    }
+
+    /// Adds how long the forwarded response stays fresh.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(whole_seconds(ttl));
+        self
+    }
+
+    /// Adds a detail, such as a reason: 128 bytes at most, what is not printable ASCII becomes `?`.
+    ///
+    /// It is written as a token where it is one, else as a quoted string. An empty one is left out.
+    #[must_use]
+    pub fn detail(mut self, detail: &str) -> Self {
+        let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+        let text: String = detail.chars().take(MAX_DETAIL_BYTES).map(printable).collect();
+        self.detail = (!text.is_empty()).then_some(text);
+        self
+    }
+
+    /// Adds the member to a response, after those of caches nearer to the origin,
+    /// [RFC 9211 section 2](https://www.rfc-editor.org/rfc/rfc9211#section-2).
+    pub fn append_to(&self, headers: &mut HeaderMap) {
+        let value = HeaderValue::from_str(&self.to_string()).expect("a structured item is ASCII");
+        headers.append(CACHE_STATUS.clone(), value);
+    }
+
+    fn new(handling: Handling) -> Self {
+        Self { handling, status: None, ttl: None, is_stored: false, is_collapsed: false, detail: None }
+    }
+}
+
+impl fmt::Display for CacheStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let item = ItemSerializer::new().bare_item(token_ref(CACHE_NAME));
+        let item = match self.handling {
+            Handling::Hit => item.parameter(key_ref("hit"), true),
+            Handling::Forward(why) => item.parameter(key_ref("fwd"), token_ref(why.as_str())),
+        };
+        f.write_str(&self.write_details(item).finish())
+    }
+}
+
+impl CacheStatus {
+    fn write_details(&self, mut item: ParameterSerializer<String>) -> ParameterSerializer<String> {
+        if let Some(status) = self.status {
+            item = item.parameter(key_ref("fwd-status"), Integer::from(status.as_u16()));
+        }
+        if let Some(ttl) = self.ttl {
+            item = item.parameter(key_ref("ttl"), Integer::from(ttl));
+        }
+        for (name, is_set) in [("stored", self.is_stored), ("collapsed", self.is_collapsed)] {
+            if is_set {
+                item = item.parameter(key_ref(name), true);
+            }
+        }
+        match self.detail.as_deref().map(bare_item) {
+            Some(detail) => item.parameter(key_ref("detail"), detail),
+            None => item,
+        }
+    }
+}
+
+fn bare_item(detail: &str) -> RefBareItem<'_> {
+    match TokenRef::from_str(detail) {
+        Ok(token) => token.into(),
+        Err(_) => StringRef::from_str(detail).expect("a detail is printable ASCII").into(),
+    }
+}
+
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,198 @@
+//! A stored response without its body, and its age.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::control::read_delta_seconds;
+use super::lifetime::{Lifetimes, OriginDirectives, date_value};
+use super::rule::SetCookieRule;
+use super::vary::{SelectingHeader, Vary, select};
+use crate::time::Timestamp;
+
+/// Fields that concern one connection or one client's proxy and are never stored,
+/// [RFC 9111 section 3.1](https://www.rfc-editor.org/rfc/rfc9111#section-3.1).
+static NEVER_STORED: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    // What the age was on arrival is part of `initial_age`.
+    header::AGE,
+];
+
+/// The head of a stored response and what is needed to decide about its reuse.
+///
+/// It never changes; share it in an `Arc`. The body is kept beside it by the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredResponse {
+    status: StatusCode,
+    headers: HeaderMap,
+    vary: Vec<SelectingHeader>,
+    lifetimes: Lifetimes,
+    tags: Vec<String>,
+    date: Timestamp,
+    request_time: Timestamp,
+    response_time: Timestamp,
+    initial_age: Duration,
+}
+
+/// A response on its way into the store, which
+/// [`storability`](super::store::storability) has allowed.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// Status of the response.
+    pub status: StatusCode,
+    /// Headers of the response as they came from the origin.
+    pub headers: HeaderMap,
+    /// Headers of the request, in the form in which later requests will be compared.
+    pub request: &'a HeaderMap,
+    /// The lifetimes that were decided.
+    pub lifetimes: Lifetimes,
+    /// What becomes of `Set-Cookie`. It is stored for neither rule; `Refuse` has refused earlier.
+    pub set_cookie: SetCookieRule,
+    /// Surrogate tags.
+    pub tags: Vec<String>,
+    /// When the request left the edge.
+    pub request_time: Timestamp,
+    /// When the response's head arrived.
+    pub response_time: Timestamp,
+}
+
+impl StoredResponse {
+    /// Makes the stored form of a response.
+    ///
+    /// A missing or unreadable `Date` becomes the time of arrival,
+    /// [RFC 9110 section 6.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1).
+    #[must_use]
+    pub fn new(arrival: Arrival<'_>) -> Self {
+        let Arrival { status, mut headers, request, lifetimes, tags, request_time, response_time, .. } =
+            arrival;
+        let vary = select(Vary::parse(&headers).names(), request);
+        let initial_age = initial_age(&headers, request_time, response_time);
+        let date = date_value(&headers).unwrap_or_else(|| stamp(&mut headers, response_time));
+        remove_unstored(&mut headers);
+        Self { status, headers, vary, lifetimes, tags, date, request_time, response_time, initial_age }
+    }
+
+    /// Returns the status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the headers that are kept; `Age` is not among them.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Returns the request headers that selected this response.
+    #[must_use]
+    pub fn vary(&self) -> &[SelectingHeader] {
+        &self.vary
+    }
+
+    /// Returns the lifetimes.
+    #[must_use]
+    pub fn lifetimes(&self) -> Lifetimes {
+        self.lifetimes
+    }
+
+    /// Returns the surrogate tags.
+    #[must_use]
+    pub fn tags(&self) -> &[String] {
+        &self.tags
+    }
+
+    /// Returns when the origin made the response, by its own clock.
+    #[must_use]
+    pub fn date(&self) -> Timestamp {
+        self.date
+    }
+
+    /// Returns when the request for it left the edge.
+    #[must_use]
+    pub fn request_time(&self) -> Timestamp {
+        self.request_time
+    }
+
+    /// Returns when it arrived at the edge.
+    #[must_use]
+    pub fn response_time(&self) -> Timestamp {
+        self.response_time
+    }
+
+    /// Returns the current age,
+    /// [RFC 9111 section 4.2.3](https://www.rfc-editor.org/rfc/rfc9111#section-4.2.3).
+    ///
+    /// It never falls while `now` rises. A `now` before the arrival counts as the arrival.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Duration {
+        self.initial_age.saturating_add(now.saturating_since(self.response_time))
+    }
+
+    /// Returns how long after its arrival the response may be of use; zero when it arrived too old.
+    #[must_use]
+    pub fn keep(&self) -> Duration {
+        self.lifetimes.useful().saturating_sub(self.initial_age)
+    }
+
+    /// Returns about how many bytes the head takes in memory, for a store's accounts.
+    #[must_use]
+    pub fn approximate_bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        let vary = self.vary.iter().map(|header| header.value.as_deref().map_or(0, <[u8]>::len));
+        let tags = self.tags.iter().map(String::len);
+        let entries = self.headers.len() + self.vary.len() + self.tags.len();
+        headers.chain(vary).chain(tags).sum::<usize>() + entries * ENTRY_BYTES + size_of::<Self>()
+    }
+}
+
+/// What a header, selecting header or tag takes beside its text.
+const ENTRY_BYTES: usize = 96;
+
+/// Computes `corrected_initial_age`.
+fn initial_age(headers: &HeaderMap, request_time: Timestamp, response_time: Timestamp) -> Duration {
+    let date = date_value(headers).unwrap_or(response_time);
+    // Date has whole seconds: without rounding down, half a second of clock would count as age.
+    let arrival = Timestamp::from_millis(response_time.as_millis() / 1000 * 1000);
+    let apparent_age = arrival.saturating_since(date);
+    let response_delay = response_time.saturating_since(request_time);
+    apparent_age.max(age_value(headers).saturating_add(response_delay))
+}
+
+/// Reads `Age`: the first member counts, and nothing else than delta-seconds does,
+/// [RFC 9111 section 5.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.1).
+pub(super) fn age_value(headers: &HeaderMap) -> Duration {
+    let first = headers.get(header::AGE).and_then(|value| value.as_bytes().split(|&b| b == b',').next());
+    first.and_then(|digits| read_delta_seconds(digits.trim_ascii())).unwrap_or_default()
+}
+
+fn stamp(headers: &mut HeaderMap, now: Timestamp) -> Timestamp {
+    let date = HeaderValue::from_str(&now.to_http_date()).expect("an HTTP-date is ASCII");
+    headers.insert(header::DATE, date);
+    now
+}
+
+fn remove_unstored(headers: &mut HeaderMap) {
+    let control = OriginDirectives::read(headers).control;
+    let listed = connection_options(headers);
+    let named = control.no_cache.fields().iter().chain(control.private.fields());
+    for name in NEVER_STORED.iter().chain(&listed).chain(named).chain([&header::SET_COOKIE]) {
+        headers.remove(name);
+    }
+}
+
+/// Returns the fields that `Connection` lists.
+fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(header::CONNECTION).iter();
+    let options = lines.flat_map(|line| line.as_bytes().split(|&b| b == b','));
+    options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok()).collect()
+}

@@ -1,0 +1,113 @@
+//! Cache directives that are meant for this cache alone.
+
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName};
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
+
+use super::control::{CacheControl, read_delta_seconds};
+use super::directive::{Argument, Directive, directives};
+
+/// Targeted field of this edge.
+pub static SELVEDGE_CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("selvedge-cdn-cache-control");
+/// Targeted field of every content delivery network,
+/// [RFC 9213 section 3](https://www.rfc-editor.org/rfc/rfc9213#section-3).
+pub static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+/// Directives for surrogates, from the
+/// [Edge Architecture Specification](https://www.w3.org/TR/edge-arch/).
+pub static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
+/// The target list of this edge, most specific first.
+pub static TARGETS: [&HeaderName; 2] = [&SELVEDGE_CDN_CACHE_CONTROL, &CDN_CACHE_CONTROL];
+
+/// What `Surrogate-Control` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SurrogateControl {
+    /// `max-age`, without its extension after a plus sign.
+    pub max_age: Option<Duration>,
+    /// `no-store` or `no-store-remote`.
+    pub no_store: bool,
+}
+
+/// Returns the directives of the first valid, non-empty field of the target list,
+/// [RFC 9213 section 2.2](https://www.rfc-editor.org/rfc/rfc9213#section-2.2).
+///
+/// They stand in place of `Cache-Control` and `Expires`. `None` when no field
+/// is there, or none is valid: then the caller falls back to those. A lifetime
+/// that is not an integer of zero or more counts as zero, a flag counts unless
+/// it is `?0`.
+#[must_use]
+pub fn targeted(headers: &HeaderMap, targets: &[&HeaderName]) -> Option<CacheControl> {
+    targets.iter().find_map(|field| {
+        let members = dictionary(headers, field).filter(|members| !members.is_empty())?;
+        Some(from_members(&members))
+    })
+}
+
+/// Reads `Surrogate-Control`; directives aimed at a named surrogate (`;name`) are left out.
+#[must_use]
+pub fn surrogate_control(headers: &HeaderMap) -> SurrogateControl {
+    let mut control = SurrogateControl::default();
+    for directive in directives(headers, &SURROGATE_CONTROL) {
+        if directive.raw.contains(&b';') {
+            continue;
+        }
+        control.no_store |= directive.is("no-store") || directive.is("no-store-remote");
+        if directive.is("max-age") {
+            let lifetime = surrogate_lifetime(directive.argument);
+            control.max_age = Some(control.max_age.map_or(lifetime, |old| old.min(lifetime)));
+        }
+    }
+    control
+}
+
+fn surrogate_lifetime(argument: Argument<'_>) -> Duration {
+    match argument {
+        Argument::Token(value) => {
+            let fresh = value.split(|&b| b == b'+').next().unwrap_or_default();
+            read_delta_seconds(fresh).unwrap_or_default()
+        }
+        Argument::Absent | Argument::Quoted(_) | Argument::Malformed => Duration::ZERO,
+    }
+}
+
+/// Parses all lines of a field as one dictionary.
+fn dictionary(headers: &HeaderMap, field: &HeaderName) -> Option<Dictionary> {
+    let mut lines = headers.get_all(field).iter().map(http::HeaderValue::as_bytes);
+    let mut text = lines.next()?.to_vec();
+    for line in lines {
+        text.extend_from_slice(b", ");
+        text.extend_from_slice(line);
+    }
+    Parser::new(&text).parse::<Dictionary>().ok()
+}
+
+fn from_members(members: &Dictionary) -> CacheControl {
+    let mut control = CacheControl::default();
+    for (name, entry) in members {
+        let mut digits = String::new();
+        if let Some(argument) = argument(entry, &mut digits) {
+            let name = name.as_str().as_bytes();
+            control.apply(&Directive { name, argument, raw: name });
+        }
+    }
+    control
+}
+
+/// Maps a structured value to a directive's argument; `None` for `?0`, which takes the directive back.
+fn argument<'a>(entry: &'a ListEntry, digits: &'a mut String) -> Option<Argument<'a>> {
+    let ListEntry::Item(item) = entry else { return Some(Argument::Malformed) };
+    Some(match &item.bare_item {
+        BareItem::Boolean(false) => return None,
+        BareItem::Boolean(true) => Argument::Absent,
+        BareItem::Integer(number) => {
+            *digits = number.to_string();
+            Argument::Token(digits.as_bytes())
+        }
+        BareItem::String(text) => Argument::Quoted(text.as_str().as_bytes()),
+        BareItem::Token(token) => Argument::Token(token.as_str().as_bytes()),
+        BareItem::Decimal(_) | BareItem::ByteSequence(_) | BareItem::Date(_) | BareItem::DisplayString(_) => {
+            Argument::Malformed
+        }
+    })
+}
