@@ -3,6 +3,7 @@
 //! A visitor's variation follows from the identity and the policy alone, by the
 //! hash that GrowthBook's SDKs use, so that analysis tools agree with the edge.
 
+
 pub mod bucket;
 pub mod hash;
 
