@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::{Response, StatusCode};
 
 use crate::body::Body;
-use crate::bot::rules::BotAction;
 use crate::cache::reuse::{self, OnMiss, Reuse};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::cache::stored::StoredResponse;
@@ -110,7 +109,7 @@ async fn answer_from_cache(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effe
             note_cache(tx, Reason::CacheStaleWhileRevalidate, CacheStatus::stale_hit(stale_for));
             serve(tx, &stored, body, fx)
         }
-        Reuse::StaleIfErrorOnly { .. } | Reuse::Stale => {
+        Reuse::StaleIfErrorOnly { .. } | Reuse::Stale | Reuse::VaryMismatch => {
             note_cache(tx, Reason::CacheStale, CacheStatus::forward(Forward::Stale));
             on_miss(engine, tx, fx, Lookup { key: Some(key), stale: Some((stored, body)) }).await
         }
@@ -184,7 +183,7 @@ async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup:
 fn may_answer_stale(engine: &Engine, stored: &StoredResponse, fx: &Effects) -> bool {
     let is_within = match reuse::by_age(stored, fx.now()) {
         Reuse::Fresh { .. } | Reuse::StaleIfErrorOnly { .. } => true,
-        Reuse::StaleWhileRevalidate { .. } | Reuse::Stale => false,
+        Reuse::StaleWhileRevalidate { .. } | Reuse::Stale | Reuse::VaryMismatch => false,
     };
     engine.stale_answers() == StaleAnswers::Allow && is_within
 }

@@ -96,7 +96,9 @@ pub fn serve(stored: &StoredResponse, request: &HeaderMap, now: Timestamp) -> Re
     response
 }
 
-fn by_age(stored: &StoredResponse, now: Timestamp) -> Reuse {
+/// Decides by age alone, for a stored response that is known to be selected.
+#[must_use]
+pub fn by_age(stored: &StoredResponse, now: Timestamp) -> Reuse {
     let (age, lifetimes) = (stored.age(now), stored.lifetimes());
     if age < lifetimes.fresh {
         return Reuse::Fresh { ttl: lifetimes.fresh - age };

@@ -67,6 +67,7 @@ pub struct CacheStatus {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handling {
+    Local,
     Hit,
     Forward(Forward),
 }
@@ -89,6 +90,12 @@ impl Forward {
 }
 
 impl CacheStatus {
+    /// Says that this edge answered by itself: neither stored response nor origin was asked.
+    #[must_use]
+    pub fn local() -> Self {
+        Self::new(Handling::Local)
+    }
+
     /// Says that a stored response answered which stays fresh for `ttl`.
     #[must_use]
     pub fn hit(ttl: Duration) -> Self {
@@ -162,6 +169,7 @@ impl fmt::Display for CacheStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let item = ItemSerializer::new().bare_item(token_ref(CACHE_NAME));
         let item = match self.handling {
+            Handling::Local => item,
             Handling::Hit => item.parameter(key_ref("hit"), true),
             Handling::Forward(why) => item.parameter(key_ref("fwd"), token_ref(why.as_str())),
         };

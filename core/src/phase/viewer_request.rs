@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, Response, header};
 use super::ViewerRequestOutcome;
 use crate::body::Body;
 use crate::bot::rules::BotAction;
-use crate::device;
+use crate::device::DeviceClass;
 use crate::engine::Engine;
 use crate::fallback::{TEXT_PLAIN, text_response};
 use crate::geo::rules::{GeoDecision, Refusal};
@@ -77,7 +77,7 @@ impl Engine {
         }
         self.check_place(tx)?;
         tx.verdict = self.classifier().classify(tx.request.headers(), &tx.facts);
-        tx.device = device::classify(tx.request.headers());
+        tx.device = DeviceClass::classify(tx.request.headers());
         self.check_bot(tx)
     }
 

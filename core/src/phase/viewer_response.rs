@@ -6,7 +6,8 @@ use crate::body::Body;
 use crate::cache::client;
 use crate::cache::status::CacheStatus;
 use crate::engine::Engine;
-use crate::headers::{hop_by_hop, rules, security};
+use crate::headers::security::Transport;
+use crate::headers::{hop_by_hop, rules};
 use crate::reason::Reason;
 use crate::route::Action;
 use crate::time::Timestamp;
@@ -64,8 +65,9 @@ impl Engine {
                 rules::set(headers, name, template, &values);
             }
         }
+        let transport = Transport::of(&tx.facts);
         for preset in site.presets.iter().chain(route.iter().flat_map(|route| &route.presets)) {
-            security::apply(*preset, headers);
+            preset.apply(headers, transport);
         }
     }
 

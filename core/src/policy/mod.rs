@@ -6,11 +6,13 @@
 //! it as a blob beside one and the same module.
 
 #[cfg(feature = "policy-file")]
-pub mod check;
+mod check;
 #[cfg(feature = "policy-file")]
 pub mod raw;
 #[cfg(feature = "policy-file")]
 pub mod read;
+#[cfg(feature = "policy-file")]
+mod report;
 #[cfg(feature = "policy-file")]
 pub mod schema;
 

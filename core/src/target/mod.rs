@@ -186,18 +186,18 @@ impl TargetRefusal {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::MissingHost => "missing-host",
-            Self::DuplicateHost => "duplicate-host",
-            Self::InvalidHost => "invalid-host",
-            Self::InvalidPort => "invalid-port",
-            Self::Userinfo => "userinfo",
-            Self::UnsupportedScheme => "unsupported-scheme",
-            Self::AuthorityForm => "authority-form",
-            Self::DotSegment => "dot-segment",
-            Self::EncodedSlash => "encoded-slash",
-            Self::Backslash => "backslash",
-            Self::ControlCharacter => "control-character",
-            Self::InvalidEscape => "invalid-escape",
+            Self::MissingHost => "request.missing-host",
+            Self::DuplicateHost => "request.duplicate-host",
+            Self::InvalidHost => "request.invalid-host",
+            Self::InvalidPort => "request.invalid-port",
+            Self::Userinfo => "request.userinfo",
+            Self::UnsupportedScheme => "request.unsupported-scheme",
+            Self::AuthorityForm => "request.authority-form",
+            Self::DotSegment => "request.dot-segment",
+            Self::EncodedSlash => "request.encoded-slash",
+            Self::Backslash => "request.backslash",
+            Self::ControlCharacter => "request.control-character",
+            Self::InvalidEscape => "request.invalid-escape",
         }
     }
 }
