@@ -1,8 +1,9 @@
 //! Ready-made sets of security response headers.
 
-use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+use super::rules::set_if_absent;
 use crate::facts::Facts;
 
 /// A ready-made set of response headers.
@@ -111,9 +112,9 @@ impl Preset {
             if header.name == STRICT_TRANSPORT_SECURITY && transport == Transport::Plain {
                 continue;
             }
-            if let Entry::Vacant(entry) = response.entry(HeaderName::from_static(header.name)) {
-                entry.insert(HeaderValue::from_static(header.value));
-            }
+            let (name, value) =
+                (HeaderName::from_static(header.name), HeaderValue::from_static(header.value));
+            set_if_absent(response, name, value);
         }
     }
 }
