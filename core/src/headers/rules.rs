@@ -1,6 +1,6 @@
 //! The policy's changes to headers.
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use super::name::FieldName;
@@ -58,4 +58,11 @@ fn header_value(template: &Template, values: &dyn Values) -> Option<HeaderValue>
     let text = template.render(values, Encoding::HeaderValue);
     let text = text.trim_matches(' ');
     if text.is_empty() { None } else { HeaderValue::from_str(text).ok() }
+}
+
+/// Sets a header unless it is there.
+pub(crate) fn set_if_absent(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    if let Entry::Vacant(entry) = headers.entry(name) {
+        entry.insert(value);
+    }
 }
