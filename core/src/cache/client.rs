@@ -28,8 +28,8 @@ const CONSUMED: [&str; 5] =
 ///   the request has `Authorization` and the response is not `public`; otherwise the response is `public`;
 /// - every other directive stays.
 ///
-/// DIFFERENCE: [RFC 9111 section 5.2](https://www.rfc-editor.org/rfc/rfc9111#section-5.2) has proxies pass directives
-/// on. The edge is the origin owner's gateway and changes what the policy tells it to.
+/// DIFFERENCE: [RFC 9111 section 5.2](https://www.rfc-editor.org/rfc/rfc9111#section-5.2) has proxies pass
+/// directives on. The edge is the origin owner's gateway and changes what the policy tells it to.
 ///
 /// # Examples
 /// ```
@@ -100,3 +100,6 @@ fn rewrite(response: &mut HeaderMap, first: &[&str], replaced: &[&str]) {
     let value = HeaderValue::from_bytes(&line).expect("pieces of field values make a field value");
     response.insert(header::CACHE_CONTROL, value);
 }
+
+#[cfg(test)]
+mod tests;

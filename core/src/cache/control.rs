@@ -221,3 +221,124 @@ fn shorten(slot: &mut Option<Duration>, value: Option<Duration>) {
         (old, new) => old.or(new),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::tests::{headers, secs};
+
+    struct Lifetime {
+        line: &'static str,
+        max_age: Option<u64>,
+        why: &'static str,
+    }
+
+    #[test]
+    fn max_age_is_read_as_rfc_9111_says() {
+        let cases = [
+            Lifetime { line: "max-age=60", max_age: Some(60), why: "5.2.2.1" },
+            Lifetime { line: "MAX-AGE=60", max_age: Some(60), why: "5.2: names are case-insensitive" },
+            Lifetime { line: "max-age=\"60\"", max_age: Some(60), why: "5.2: accept both argument forms" },
+            Lifetime { line: "max-age=007", max_age: Some(7), why: "1.2.2: 1*DIGIT" },
+            Lifetime { line: ",, ,max-age=60,", max_age: Some(60), why: "RFC 9110 5.6.1.2: empty members" },
+            Lifetime { line: "a=\"max-age=5\", max-age=60", max_age: Some(60), why: "not inside quotes" },
+            Lifetime { line: "a=\"\\\", max-age=5\", max-age=60", max_age: Some(60), why: "escaped quote" },
+            Lifetime { line: "max-age=60, max-age=100", max_age: Some(60), why: "4.2.1: two values" },
+            Lifetime { line: "max-age=100, max-age=60", max_age: Some(60), why: "4.2.1: two values" },
+            Lifetime { line: "max-age=60, max-age=x", max_age: Some(0), why: "4.2.1: invalid is stale" },
+            Lifetime { line: "max-age=99999999999999999999", max_age: Some(1 << 31), why: "1.2.2: overflow" },
+            Lifetime { line: "max-age=2147483649", max_age: Some(1 << 31), why: "1.2.2: overflow" },
+            Lifetime { line: "max-age", max_age: Some(0), why: "4.2.1: invalid is stale" },
+            Lifetime { line: "max-age=", max_age: Some(0), why: "4.2.1: invalid is stale" },
+            Lifetime { line: "max-age=-1", max_age: Some(0), why: "4.2.1: invalid is stale" },
+            Lifetime { line: "max-age=+1", max_age: Some(0), why: "4.2.1: invalid is stale" },
+            Lifetime { line: "max-age=1.5", max_age: Some(0), why: "4.2.1: invalid is stale" },
+            Lifetime { line: "max-age =60", max_age: Some(0), why: "5.2: no whitespace in a directive" },
+            Lifetime { line: "max-age= 60", max_age: Some(0), why: "5.2: no whitespace in a directive" },
+            Lifetime { line: "max-age=\"60\"x", max_age: Some(0), why: "4.2.1: invalid is stale" },
+            Lifetime { line: "xmax-age=60", max_age: None, why: "5.2.3: unknown directives are ignored" },
+            Lifetime { line: "max-age;60", max_age: None, why: "5.2.3: unknown directives are ignored" },
+            Lifetime { line: "", max_age: None, why: "nothing is said" },
+        ];
+        for case in cases {
+            let control = CacheControl::parse(&headers(&[("cache-control", case.line)]));
+            assert_eq!(control.max_age, case.max_age.map(secs), "{}: {}", case.line, case.why);
+        }
+    }
+
+    struct Scope {
+        line: &'static str,
+        scope: FieldScope,
+    }
+
+    #[test]
+    fn private_and_no_cache_may_name_fields() {
+        let names = |names: &[&'static str]| {
+            FieldScope::Fields(names.iter().map(|name| HeaderName::from_static(name)).collect())
+        };
+        let cases = [
+            Scope { line: "no-store", scope: FieldScope::Absent },
+            Scope { line: "X", scope: FieldScope::Whole },
+            Scope { line: "X=\"Set-Cookie\"", scope: names(&["set-cookie"]) },
+            Scope { line: "X=\"a, b\"", scope: names(&["a", "b"]) },
+            Scope { line: "X=a", scope: names(&["a"]) },
+            Scope { line: "X=a, X=b", scope: names(&["a", "b"]) },
+            Scope { line: "X=a, X", scope: FieldScope::Whole },
+            Scope { line: "X, X=a", scope: FieldScope::Whole },
+            Scope { line: "X=\"\"", scope: FieldScope::Whole },
+            Scope { line: "X=\"not a name\"", scope: FieldScope::Whole },
+            Scope { line: "X =a", scope: FieldScope::Whole },
+        ];
+        for case in cases {
+            let read =
+                |name| CacheControl::parse(&headers(&[("cache-control", &case.line.replace('X', name))]));
+            assert_eq!(read("private").private, case.scope, "RFC 9111 section 5.2.2.7: {}", case.line);
+            assert_eq!(read("no-cache").no_cache, case.scope, "RFC 9111 section 5.2.2.4: {}", case.line);
+        }
+    }
+
+    #[test]
+    fn more_field_names_than_the_bound_mean_the_whole_response() {
+        let list: Vec<String> = (0..33).map(|n| format!("x{n}")).collect();
+        let line = format!("private=\"{}\"", list.join(","));
+        let control = CacheControl::parse(&headers(&[("cache-control", &line)]));
+        assert_eq!(control.private, FieldScope::Whole, "the list must not grow without bound");
+    }
+
+    #[test]
+    fn every_flag_is_read_from_any_line() {
+        let lines = [
+            ("cache-control", "no-store, public, must-revalidate, proxy-revalidate"),
+            ("cache-control", "Must-Understand, no-transform,immutable,only-if-cached, s-maxage=1"),
+            (
+                "cache-control",
+                "stale-while-revalidate=2, stale-if-error=3, max-stale, min-fresh=4, min-fresh=5",
+            ),
+        ];
+        let expected = CacheControl {
+            s_maxage: Some(secs(1)),
+            no_store: true,
+            public: true,
+            must_revalidate: true,
+            proxy_revalidate: true,
+            must_understand: true,
+            no_transform: true,
+            immutable: true,
+            stale_while_revalidate: Some(secs(2)),
+            stale_if_error: Some(secs(3)),
+            max_stale: Some(MAX_DELTA),
+            min_fresh: Some(secs(5)),
+            only_if_cached: true,
+            ..CacheControl::default()
+        };
+        assert_eq!(CacheControl::parse(&headers(&lines)), expected, "RFC 9111 sections 5.2.1 and 5.2.2");
+    }
+
+    #[test]
+    fn a_stray_quote_hides_no_directive_after_it() {
+        for line in ["x=\"open, no-store", "x\"y, no-store, z\"", "\", no-store, \""] {
+            let control = CacheControl::parse(&headers(&[("cache-control", line)]));
+            assert!(control.no_store, "outside the grammar the restrictive reading wins: {line}");
+        }
+    }
+}

@@ -22,3 +22,6 @@ pub mod store;
 pub mod stored;
 pub mod targeted;
 pub mod vary;
+
+#[cfg(test)]
+mod tests;

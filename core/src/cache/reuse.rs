@@ -52,8 +52,8 @@ pub enum OnMiss {
 /// leave no time for it.
 ///
 /// DIFFERENCE: `no-cache`, `max-age`, `min-fresh` and `max-stale` of the request and `Pragma` do not count.
-/// [Section 5.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1) makes them advice, and an edge that took it
-/// would let any client send all its requests to the origin.
+/// [Section 5.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1) makes them advice, and an edge that
+/// took it would let any client send all its requests to the origin.
 #[must_use]
 pub fn reuse(stored: &StoredResponse, request: &HeaderMap, now: Timestamp) -> Reuse {
     match matches(stored.vary(), request) {
@@ -74,8 +74,8 @@ pub fn on_miss(request: &HeaderMap) -> OnMiss {
 
 /// Makes the head that answers a request from a stored response.
 ///
-/// It has `Age` ([RFC 9111 section 5.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.1)). When the client's
-/// precondition says that it has the same response, the status is 304 and only the fields of
+/// It has `Age` ([RFC 9111 section 5.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.1)). When the
+/// client's precondition says that it has the same response, the status is 304 and only the fields of
 /// [RFC 9110 section 15.4.5](https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5) are there;
 /// such an answer has no body.
 #[must_use]
@@ -157,7 +157,8 @@ fn opaque(etag: &[u8]) -> &[u8] {
     etag.strip_prefix(b"W/").unwrap_or(etag)
 }
 
-/// Compares `If-Modified-Since` with `Last-Modified`, else with `Date`. More than one line, or no date, is ignored.
+/// Compares `If-Modified-Since` with `Last-Modified`, else with `Date`. More than one line is ignored,
+/// and so is what is no date.
 fn is_unmodified(stored: &StoredResponse, request: &HeaderMap) -> bool {
     let mut lines = request.get_all(header::IF_MODIFIED_SINCE).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return false };
@@ -192,3 +193,6 @@ fn not_modified_headers(stored: &HeaderMap) -> HeaderMap {
     }
     headers
 }
+
+#[cfg(test)]
+mod tests;

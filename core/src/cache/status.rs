@@ -102,7 +102,7 @@ impl CacheStatus {
         Self { ttl: Some(whole_seconds(ttl)), ..Self::new(Handling::Hit) }
     }
 
-    /// Says that a stored response answered which has been stale for `stale_for`; its `ttl` is negative, or zero.
+    /// Says that a stored response answered which has been stale for `stale_for`: a `ttl` below zero.
     #[must_use]
     pub fn stale_hit(stale_for: Duration) -> Self {
         Self { ttl: Some(-whole_seconds(stale_for)), ..Self::new(Handling::Hit) }
@@ -206,4 +206,52 @@ fn bare_item(detail: &str) -> RefBareItem<'_> {
 
 fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::tests::{headers, secs};
+
+    #[test]
+    fn members_are_written_as_rfc_9211_has_them() {
+        let ok = StatusCode::OK;
+        let cases = [
+            (CacheStatus::hit(secs(30)), "Selvedge;hit;ttl=30"),
+            (CacheStatus::stale_hit(secs(5)), "Selvedge;hit;ttl=-5"),
+            (CacheStatus::hit(Duration::MAX), "Selvedge;hit;ttl=2147483647"),
+            (CacheStatus::hit(secs(1)).status(ok).stored().collapsed(), "Selvedge;hit;ttl=1"),
+            (CacheStatus::forward(Forward::UriMiss).stored(), "Selvedge;fwd=uri-miss;stored"),
+            (CacheStatus::forward(Forward::VaryMiss), "Selvedge;fwd=vary-miss"),
+            (CacheStatus::forward(Forward::Miss).collapsed(), "Selvedge;fwd=miss;collapsed"),
+            (
+                CacheStatus::forward(Forward::Stale).status(ok).ttl(secs(9)),
+                "Selvedge;fwd=stale;fwd-status=200;ttl=9",
+            ),
+            (CacheStatus::forward(Forward::Bypass).detail("no-store"), "Selvedge;fwd=bypass;detail=no-store"),
+            (
+                CacheStatus::forward(Forward::Method).detail("a \"b\\\r\né"),
+                "Selvedge;fwd=method;detail=\"a \\\"b\\\\???\"",
+            ),
+            (CacheStatus::forward(Forward::Request).detail(""), "Selvedge;fwd=request"),
+            (CacheStatus::forward(Forward::Partial), "Selvedge;fwd=partial"),
+        ];
+        for (member, expected) in cases {
+            assert_eq!(member.to_string(), expected, "RFC 9211 section 2 and RFC 8941 section 4.1");
+        }
+    }
+
+    #[test]
+    fn a_long_detail_is_cut() {
+        let member = CacheStatus::forward(Forward::Miss).detail(&"x".repeat(10_000)).to_string();
+        assert_eq!(member, format!("Selvedge;fwd=miss;detail={}", "x".repeat(128)));
+    }
+
+    #[test]
+    fn the_member_comes_after_those_of_caches_nearer_to_the_origin() {
+        let mut response = headers(&[("cache-status", "Origin;hit")]);
+        CacheStatus::forward(Forward::UriMiss).append_to(&mut response);
+        let expected = headers(&[("cache-status", "Origin;hit"), ("cache-status", "Selvedge;fwd=uri-miss")]);
+        assert_eq!(response, expected, "RFC 9211 section 2: the order is that of the response's way");
+    }
 }

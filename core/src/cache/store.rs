@@ -63,7 +63,8 @@ pub enum NoStoreReason {
 /// of responses) and 412 and 416 (answers to one client's precondition). The policy's lifetime concerns
 /// fewer, see [`CacheRule::edge`].
 ///
-/// A response with `no-cache`, even when it names fields, is not stored: it could answer nothing without validation.
+/// A response with `no-cache`, even when it names fields, is not stored: it could answer nothing without
+/// validation.
 /// A `private` that names fields is read as if it named none, which
 /// [section 5.2.2.7](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.7) foresees. A request with
 /// `no-store` is obeyed. `now` is when the response arrived; only `Expires` without `Date` needs it.
@@ -197,3 +198,6 @@ fn is_understood(status: StatusCode) -> bool {
             ..=504
     )
 }
+
+#[cfg(test)]
+mod tests;

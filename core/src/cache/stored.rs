@@ -7,7 +7,6 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::control::read_delta_seconds;
 use super::lifetime::{Lifetimes, OriginDirectives, date_value};
-use super::rule::SetCookieRule;
 use super::vary::{SelectingHeader, Vary, select};
 use crate::time::Timestamp;
 
@@ -55,8 +54,6 @@ pub struct Arrival<'a> {
     pub request: &'a HeaderMap,
     /// The lifetimes that were decided.
     pub lifetimes: Lifetimes,
-    /// What becomes of `Set-Cookie`. It is stored for neither rule; `Refuse` has refused earlier.
-    pub set_cookie: SetCookieRule,
     /// Surrogate tags.
     pub tags: Vec<String>,
     /// When the request left the edge.
@@ -66,14 +63,13 @@ pub struct Arrival<'a> {
 }
 
 impl StoredResponse {
-    /// Makes the stored form of a response.
+    /// Makes the stored form of a response. `Set-Cookie` is never a part of it.
     ///
     /// A missing or unreadable `Date` becomes the time of arrival,
     /// [RFC 9110 section 6.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1).
     #[must_use]
     pub fn new(arrival: Arrival<'_>) -> Self {
-        let Arrival { status, mut headers, request, lifetimes, tags, request_time, response_time, .. } =
-            arrival;
+        let Arrival { status, mut headers, request, lifetimes, tags, request_time, response_time } = arrival;
         let vary = select(Vary::parse(&headers).names(), request);
         let initial_age = initial_age(&headers, request_time, response_time);
         let date = date_value(&headers).unwrap_or_else(|| stamp(&mut headers, response_time));
@@ -195,4 +191,153 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(header::CONNECTION).iter();
     let options = lines.flat_map(|line| line.as_bytes().split(|&b| b == b','));
     options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::tests::{NOW, headers, lifetimes, secs, stored};
+
+    struct Aged {
+        fields: &'static [(&'static str, &'static str)],
+        response_delay_millis: u64,
+        age_on_arrival_millis: u64,
+        why: &'static str,
+    }
+
+    /// Ten seconds before `NOW`.
+    const TEN_BEFORE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:27 GMT");
+    const AT_NOW: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+    const TEN_AFTER: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:47 GMT");
+
+    #[test]
+    fn the_age_on_arrival_is_the_corrected_initial_age() {
+        let cases = [
+            Aged {
+                fields: &[],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 0,
+                why: "nothing says more",
+            },
+            Aged {
+                fields: &[TEN_BEFORE],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 10_000,
+                why: "apparent_age",
+            },
+            Aged {
+                fields: &[TEN_AFTER],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 0,
+                why: "apparent_age >= 0",
+            },
+            Aged {
+                fields: &[AT_NOW],
+                response_delay_millis: 2_500,
+                age_on_arrival_millis: 2_500,
+                why: "response_delay",
+            },
+            Aged {
+                fields: &[AT_NOW, ("age", "7")],
+                response_delay_millis: 1_000,
+                age_on_arrival_millis: 8_000,
+                why: "corrected_age_value",
+            },
+            Aged {
+                fields: &[TEN_BEFORE, ("age", "7")],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 10_000,
+                why: "the greater one",
+            },
+            Aged {
+                fields: &[AT_NOW, ("age", "7, 9")],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 7_000,
+                why: "5.1: first member",
+            },
+            Aged {
+                fields: &[AT_NOW, ("age", "9"), ("age", "7")],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 9_000,
+                why: "5.1: first member",
+            },
+            Aged {
+                fields: &[AT_NOW, ("age", "-7")],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 0,
+                why: "5.1: invalid is ignored",
+            },
+            Aged {
+                fields: &[AT_NOW, ("age", "7.5")],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 0,
+                why: "5.1: invalid is ignored",
+            },
+            Aged {
+                fields: &[("date", "no date"), ("age", "7")],
+                response_delay_millis: 0,
+                age_on_arrival_millis: 7_000,
+                why: "no date_value",
+            },
+        ];
+        for case in cases {
+            let response_time = NOW + Duration::from_millis(case.response_delay_millis);
+            let age = initial_age(&headers(case.fields), NOW, response_time);
+            let expected = Duration::from_millis(case.age_on_arrival_millis);
+            assert_eq!(age, expected, "RFC 9111 section 4.2.3, {}: {:?}", case.why, case.fields);
+        }
+    }
+
+    #[test]
+    fn a_date_without_fractions_adds_no_age_within_its_second() {
+        let arrival = NOW + Duration::from_millis(999);
+        let age = initial_age(&headers(&[AT_NOW]), arrival, arrival);
+        assert_eq!(age, Duration::ZERO, "Date says no more than the second");
+    }
+
+    #[test]
+    fn the_age_grows_by_the_resident_time() {
+        let kept = stored(&[AT_NOW, ("age", "7")], &HeaderMap::new(), lifetimes(60, 20, 30));
+        assert_eq!(kept.age(NOW + secs(5)), secs(12), "RFC 9111 section 4.2.3: current_age");
+        assert_eq!(kept.age(Timestamp::default()), secs(7), "a clock that went back can't make it younger");
+        assert_eq!(kept.keep(), secs(60 + 30 - 7), "what is left of the longest use");
+    }
+
+    #[test]
+    fn what_belongs_to_one_connection_or_one_client_is_not_kept() {
+        let fields = [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("proxy-authenticate", "Basic"),
+            ("set-cookie", "a=1"),
+            ("cache-control", "private=\"x-mine\", no-cache=\"x-fragile\""),
+            ("x-mine", "1"),
+            ("x-fragile", "1"),
+            ("age", "3"),
+            AT_NOW,
+            ("link", "</a>"),
+            ("link", "</b>"),
+        ];
+        let kept = stored(&fields, &HeaderMap::new(), lifetimes(60, 0, 0));
+        let expected = headers(&[fields[6], AT_NOW, fields[11], fields[12]]);
+        assert_eq!(kept.headers(), &expected, "RFC 9111 sections 3.1, 5.2.2.4 and 5.2.2.7");
+    }
+
+    #[test]
+    fn a_response_without_date_gets_the_time_of_its_arrival() {
+        for fields in [&[][..], &[("date", "soon")]] {
+            let kept = stored(fields, &HeaderMap::new(), lifetimes(60, 0, 0));
+            assert_eq!(kept.headers()["date"], "Sun, 06 Nov 1994 08:49:37 GMT", "RFC 9110 section 6.6.1");
+            assert_eq!(kept.date(), NOW);
+        }
+    }
+
+    #[test]
+    fn the_size_grows_with_the_text() {
+        let size =
+            |text: &str| stored(&[("x", text)], &HeaderMap::new(), lifetimes(1, 0, 0)).approximate_bytes();
+        assert_eq!(size("123456") - size("12"), 4, "every byte of a value counts");
+    }
 }

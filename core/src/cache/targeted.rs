@@ -111,3 +111,110 @@ fn argument<'a>(entry: &'a ListEntry, digits: &'a mut String) -> Option<Argument
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::control::FieldScope;
+    use crate::cache::tests::{headers, secs};
+
+    struct Case {
+        fields: &'static [(&'static str, &'static str)],
+        max_age: Option<Option<u64>>,
+        why: &'static str,
+    }
+
+    const OWN: &str = "selvedge-cdn-cache-control";
+    const CDN: &str = "cdn-cache-control";
+
+    #[test]
+    fn the_first_valid_field_of_the_target_list_counts() {
+        let cases = [
+            Case { fields: &[], max_age: None, why: "2.2: falls back" },
+            Case { fields: &[(CDN, "max-age=60")], max_age: Some(Some(60)), why: "2.2" },
+            Case {
+                fields: &[(CDN, "max-age=60"), (OWN, "max-age=5")],
+                max_age: Some(Some(5)),
+                why: "2.2: list order",
+            },
+            Case {
+                fields: &[(CDN, "max-age=60"), (OWN, "")],
+                max_age: Some(Some(60)),
+                why: "2.1: empty is ignored",
+            },
+            Case {
+                fields: &[(CDN, "max-age=60"), (OWN, "&&")],
+                max_age: Some(Some(60)),
+                why: "2.1: broken is ignored",
+            },
+            Case {
+                fields: &[(CDN, "Max-Age=60")],
+                max_age: None,
+                why: "RFC 8941 3.1.2: keys are lower case",
+            },
+            Case { fields: &[(CDN, "max-age=60, ,")], max_age: None, why: "RFC 8941 4.2: no empty members" },
+            Case {
+                fields: &[(CDN, "max-age=60;x=1")],
+                max_age: Some(Some(60)),
+                why: "2.1: parameters are ignored",
+            },
+            Case {
+                fields: &[(CDN, "max-age=5"), (CDN, "max-age=60")],
+                max_age: Some(Some(60)),
+                why: "RFC 8941 4.2.2: last wins",
+            },
+            Case {
+                fields: &[(CDN, "max-age=1.5")],
+                max_age: Some(Some(0)),
+                why: "RFC 9111 4.2.1: invalid is stale",
+            },
+            Case {
+                fields: &[(CDN, "max-age=-1")],
+                max_age: Some(Some(0)),
+                why: "RFC 9111 4.2.1: invalid is stale",
+            },
+            Case {
+                fields: &[(CDN, "max-age=(1 2)")],
+                max_age: Some(Some(0)),
+                why: "RFC 9111 4.2.1: invalid is stale",
+            },
+            Case {
+                fields: &[(CDN, "unknown=1")],
+                max_age: Some(None),
+                why: "2.2: unknown directives are ignored",
+            },
+        ];
+        for case in cases {
+            let control = targeted(&headers(case.fields), &TARGETS);
+            let expected = case.max_age.map(|age| age.map(secs));
+            assert_eq!(control.map(|c| c.max_age), expected, "{:?}: RFC 9213 {}", case.fields, case.why);
+        }
+    }
+
+    #[test]
+    fn flags_and_field_names_of_a_targeted_field_are_read() {
+        let fields = headers(&[(CDN, "no-store, private=\"a\", must-revalidate=?0, no-cache=?1")]);
+        let control = targeted(&fields, &TARGETS).unwrap();
+        assert!(control.no_store, "RFC 9213 section 2.2 names no-store");
+        assert!(!control.must_revalidate, "?0 is false, RFC 8941 section 3.3.6");
+        assert_eq!(control.no_cache, FieldScope::Whole, "?1 is true");
+        assert_eq!(control.private.fields(), ["a"], "a string lists field names");
+    }
+
+    #[test]
+    fn surrogate_control_gives_lifetime_and_no_store() {
+        let cases = [
+            ("max-age=60", Some(60), false),
+            ("max-age=3600+600", Some(3600), false),
+            ("max-age=60;other, content=\"ESI/1.0\"", None, false),
+            ("max-age=x, no-store", Some(0), true),
+            ("no-store-remote", None, true),
+            ("", None, false),
+        ];
+        for (line, max_age, no_store) in cases {
+            let control = surrogate_control(&headers(&[("surrogate-control", line)]));
+            let expected = SurrogateControl { max_age: max_age.map(secs), no_store };
+            assert_eq!(control, expected, "Edge Architecture Specification section 2.2: {line}");
+        }
+    }
+}

@@ -83,16 +83,15 @@ pub fn select(names: &[HeaderName], request: &HeaderMap) -> Vec<SelectingHeader>
 pub fn matches(stored: &[SelectingHeader], request: &HeaderMap) -> Selection {
     let is_same = |header: &SelectingHeader| match &header.value {
         None => !request.contains_key(&header.name),
-        Some(value) => {
-            request.contains_key(&header.name) && value.iter().copied().eq(normalised(&header.name, request))
-        }
+        Some(value) => has_value(&header.name, value, request),
     };
     if stored.iter().all(is_same) { Selection::Matches } else { Selection::Differs }
 }
 
 /// Names a variant: printable ASCII, the same for two requests exactly when they select the same variant.
 ///
-/// It is as long as the values are; a store with short keys hashes it and lets [`matches`] catch collisions.
+/// It is as long as the values are; a store with short keys hashes it and lets [`matches()`] catch
+/// collisions.
 ///
 /// # Examples
 /// ```
@@ -116,6 +115,22 @@ pub fn variant_key(names: &[HeaderName], request: &HeaderMap) -> String {
         key.push(';');
     }
     key
+}
+
+/// Compares a value with that of a request; most headers have one line, which needs no joining.
+fn has_value(name: &HeaderName, value: &[u8], request: &HeaderMap) -> bool {
+    let mut lines = request.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => false,
+        (Some(line), None) if *name != header::ACCEPT_ENCODING => line.as_bytes().trim_ascii() == value,
+        (Some(line), None) => coding(line.as_bytes()).eq(value.iter().copied()),
+        (Some(_), Some(_)) => normalised(name, request).eq(value.iter().copied()),
+    }
+}
+
+/// Normalises a line of `Accept-Encoding`, in which whitespace and case mean nothing.
+fn coding(line: &[u8]) -> impl Iterator<Item = u8> {
+    line.iter().filter(|byte| !byte.is_ascii_whitespace()).map(u8::to_ascii_lowercase)
 }
 
 fn has_star(response: &HeaderMap) -> bool {
@@ -152,4 +167,139 @@ fn escaped(bytes: impl Iterator<Item = u8>) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::tests::headers;
+
+    struct Parsed {
+        lines: &'static [&'static str],
+        vary: Vary,
+    }
+
+    fn names(names: &[&'static str]) -> Vary {
+        Vary::Names(names.iter().map(|name| HeaderName::from_static(name)).collect())
+    }
+
+    #[test]
+    fn vary_is_one_sorted_list_over_all_lines() {
+        let cases = [
+            Parsed { lines: &[], vary: names(&[]) },
+            Parsed { lines: &["", " , "], vary: names(&[]) },
+            Parsed { lines: &["Origin, accept"], vary: names(&["accept", "origin"]) },
+            Parsed { lines: &["b,a", "A , c"], vary: names(&["a", "b", "c"]) },
+            Parsed { lines: &["*"], vary: Vary::Any },
+            Parsed { lines: &["a", "b, *"], vary: Vary::Any },
+            Parsed { lines: &["a b"], vary: Vary::Any },
+        ];
+        for case in cases {
+            let fields: Vec<_> = case.lines.iter().map(|line| ("vary", *line)).collect();
+            let parsed = Vary::parse(&headers(&fields));
+            assert_eq!(parsed, case.vary, "RFC 9110 section 12.5.5: {:?}", case.lines);
+        }
+    }
+
+    #[test]
+    fn a_vary_past_the_bound_is_too_long_unless_it_has_a_star() {
+        let list: Vec<String> = (0..=MAX_VARY_NAMES).map(|n| format!("x{n}")).collect();
+        let line = list.join(",");
+        assert_eq!(Vary::parse(&headers(&[("vary", &line)])), Vary::TooLong);
+        assert_eq!(Vary::parse(&headers(&[("vary", &format!("{line}, *"))])), Vary::Any);
+        let (fitting, _) = line.rsplit_once(',').unwrap();
+        assert_eq!(Vary::parse(&headers(&[("vary", fitting)])).names().len(), MAX_VARY_NAMES);
+    }
+
+    struct Matched {
+        name: &'static str,
+        stored: &'static [&'static str],
+        request: &'static [&'static str],
+        selection: Selection,
+        why: &'static str,
+    }
+
+    #[test]
+    fn selecting_headers_match_after_normalising_only() {
+        use Selection::{Differs, Matches};
+        let cases = [
+            Matched { name: "accept", stored: &[], request: &[], selection: Matches, why: "absent in both" },
+            Matched {
+                name: "accept",
+                stored: &[],
+                request: &[""],
+                selection: Differs,
+                why: "absent only in one",
+            },
+            Matched {
+                name: "accept",
+                stored: &["a"],
+                request: &[],
+                selection: Differs,
+                why: "absent only in one",
+            },
+            Matched {
+                name: "accept",
+                stored: &["a", "b"],
+                request: &["a, b"],
+                selection: Matches,
+                why: "lines combine",
+            },
+            Matched {
+                name: "accept",
+                stored: &["a", "b"],
+                request: &["b, a"],
+                selection: Differs,
+                why: "order may matter",
+            },
+            Matched {
+                name: "accept",
+                stored: &["a"],
+                request: &["A"],
+                selection: Differs,
+                why: "case may matter",
+            },
+            Matched {
+                name: "accept",
+                stored: &["a"],
+                request: &["a", "b"],
+                selection: Differs,
+                why: "a prefix only",
+            },
+            Matched {
+                name: "accept-encoding",
+                stored: &["gzip, br"],
+                request: &["GZIP,br"],
+                selection: Matches,
+                why: "codings",
+            },
+            Matched {
+                name: "accept-encoding",
+                stored: &["gzip"],
+                request: &["gzip;q=0"],
+                selection: Differs,
+                why: "weights",
+            },
+        ];
+        for case in cases {
+            let lines = |values: &[&'static str]| {
+                let fields: Vec<_> = values.iter().map(|value| (case.name, *value)).collect();
+                headers(&fields)
+            };
+            let stored = select(&[HeaderName::from_static(case.name)], &lines(case.stored));
+            let selection = matches(&stored, &lines(case.request));
+            assert_eq!(selection, case.selection, "RFC 9111 section 4.1: {}", case.why);
+        }
+    }
+
+    #[test]
+    fn values_can_not_imitate_the_key_of_another_variant() {
+        let names = ["a", "b"].map(HeaderName::from_static);
+        let honest = variant_key(&names, &headers(&[("a", "1"), ("b", "2")]));
+        let forged = variant_key(&names, &headers(&[("a", "1;b=1:2")]));
+        assert_eq!(honest, "a=1:1;b=1:2;");
+        assert_eq!(forged, "a=7:1;b=1:2;b;", "the length says where a value ends");
+        let keys = ["1 2", "1%202"].map(|value| variant_key(&names, &headers(&[("a", value)])));
+        assert_ne!(keys[0], keys[1], "an escape can be told from its own spelling");
+    }
 }

@@ -136,7 +136,6 @@ impl Engine {
             headers: response.headers().clone(),
             request: &self.selecting_headers(tx),
             lifetimes,
-            set_cookie: rule.set_cookie,
             tags: self.tags(tx, route),
             request_time: sent,
             response_time: now,
