@@ -204,7 +204,8 @@ impl EngineBuilder {
         }
         let backends = policy.backends.iter().map(|backend| compile_backend(backend, &environment));
         let backends = backends.collect::<Result<Vec<_>, _>>()?;
-        let (router, classifier, names) = (Router::new(&policy.routes), Classifier::new(), Names::new(&policy));
+        let (router, classifier, names) =
+            (Router::new(&policy.routes), Classifier::new(), Names::new(&policy));
         Ok(Engine { policy, router, classifier, handlers, backends, names })
     }
 }
@@ -232,14 +233,13 @@ fn header_value(
     let (variable, value) = match source {
         HeaderSource::Text(text) => (text, text.clone()),
         HeaderSource::Env(variable) => {
-            let missing = || CompileError::MissingVariable { backend: backend.to_owned(), variable: variable.clone() };
+            let missing =
+                || CompileError::MissingVariable { backend: backend.to_owned(), variable: variable.clone() };
             (variable, environment(variable).ok_or_else(missing)?)
         }
     };
-    let mut value = HeaderValue::from_str(&value).map_err(|_| CompileError::BadVariable {
-        backend: backend.to_owned(),
-        variable: variable.clone(),
-    })?;
+    let mut value = HeaderValue::from_str(&value)
+        .map_err(|_| CompileError::BadVariable { backend: backend.to_owned(), variable: variable.clone() })?;
     value.set_sensitive(matches!(source, HeaderSource::Env(_)));
     Ok(value)
 }

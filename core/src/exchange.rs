@@ -130,9 +130,8 @@ impl Exchange {
         }
         let started = std::mem::take(&mut self.mailbox().after_response);
         self.background.extend(started);
-        self.background.retain_mut(|task| {
-            task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
-        });
+        self.background
+            .retain_mut(|task| task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
 
     fn mailbox(&self) -> MutexGuard<'_, Mailbox> {

@@ -87,7 +87,11 @@ impl Page {
 }
 
 /// A response of the edge itself; `no-store` keeps an answer to one client from another.
-pub(crate) fn text_response(status: u16, body: impl Into<bytes::Bytes>, content_type: &str) -> Response<Body> {
+pub(crate) fn text_response(
+    status: u16,
+    body: impl Into<bytes::Bytes>,
+    content_type: &str,
+) -> Response<Body> {
     let mut response = Response::new(Body::from(body.into()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let fallback = HeaderValue::from_static(TEXT_PLAIN);
@@ -155,7 +159,11 @@ mod tests {
             ("2001:db8::/32", "2001:db9::1", false),
         ];
         for (network, ip, expected) in rows {
-            assert_eq!(Network::parse(network).unwrap().contains(ip.parse().unwrap()), expected, "{ip} in {network}");
+            assert_eq!(
+                Network::parse(network).unwrap().contains(ip.parse().unwrap()),
+                expected,
+                "{ip} in {network}"
+            );
         }
         for bad in ["", "203.0.113.0/33", "::/129", "203.0.113", "203.0.113.0/-1", "a/8"] {
             assert_eq!(Network::parse(bad), None, "{bad}");
@@ -172,6 +180,9 @@ mod tests {
         let inside = Facts { client_ip: "203.0.113.9".parse().ok(), ..Facts::default() };
         assert!(maintenance.answer(&inside).is_none(), "an allowed address sees the site");
         let answer = maintenance.answer(&Facts::default()).expect("an unknown address sees the page");
-        assert_eq!((answer.status().as_u16(), &answer.headers()[header::RETRY_AFTER]), (503, &HeaderValue::from(600)));
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()[header::RETRY_AFTER]),
+            (503, &HeaderValue::from(600))
+        );
     }
 }

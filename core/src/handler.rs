@@ -153,7 +153,10 @@ impl HandlerContext {
 }
 
 /// Runs a handler; a panic in it is caught and told apart from an error.
-pub(crate) async fn run(handler: Handler, context: HandlerContext) -> Result<HandlerResult, Box<dyn Any + Send>> {
+pub(crate) async fn run(
+    handler: Handler,
+    context: HandlerContext,
+) -> Result<HandlerResult, Box<dyn Any + Send>> {
     let future = catch_unwind(AssertUnwindSafe(|| handler(context)))?;
     CatchUnwind(future).await
 }

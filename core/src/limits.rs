@@ -68,7 +68,8 @@ fn exceeds(length: usize, limit: u64) -> bool {
 }
 
 fn uri_len(uri: &Uri) -> usize {
-    let authority = uri.authority().map_or(0, |a| a.as_str().len() + uri.scheme_str().map_or(0, str::len) + 3);
+    let authority =
+        uri.authority().map_or(0, |a| a.as_str().len() + uri.scheme_str().map_or(0, str::len) + 3);
     authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
 
@@ -83,7 +84,8 @@ mod tests {
     use super::*;
 
     fn check(method: &str, uri: &str, headers: &[(&'static str, &str)]) -> Result<(), Reason> {
-        let limits = Limits { max_url_bytes: 10, max_header_bytes: 20, max_body_bytes: 5, ..Limits::default() };
+        let limits =
+            Limits { max_url_bytes: 10, max_header_bytes: 20, max_body_bytes: 5, ..Limits::default() };
         let pairs = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         limits.check(&method.parse().unwrap(), &uri.parse().unwrap(), &pairs.collect::<HeaderMap>())
     }
@@ -108,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_length_beyond_any_number_is_too_large() {
-        let headers = [(header::CONTENT_LENGTH, "99999999999999999999".parse().unwrap())].into_iter().collect();
+        let headers =
+            [(header::CONTENT_LENGTH, "99999999999999999999".parse().unwrap())].into_iter().collect();
         let outcome = Limits::default().check(&Method::POST, &Uri::from_static("/"), &headers);
         assert_eq!(outcome, Err(Reason::BodyTooLarge));
     }

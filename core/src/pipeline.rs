@@ -14,7 +14,9 @@ use crate::engine::Engine;
 use crate::exchange::Effects;
 use crate::fallback::StaleAnswers;
 use crate::handler::{self, HandlerContext};
-use crate::phase::{CachePlan, Failure, OriginRequestOutcome, OriginResponseOutcome, Storing, ViewerRequestOutcome};
+use crate::phase::{
+    CachePlan, Failure, OriginRequestOutcome, OriginResponseOutcome, Storing, ViewerRequestOutcome,
+};
 use crate::reason::{Reason, Rule, Summary};
 use crate::route::Action;
 use crate::transaction::Transaction;
@@ -46,7 +48,8 @@ async fn limit(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> ViewerReq
 
 fn record_exposures(engine: &Engine, tx: &Transaction, fx: &Effects) {
     for assigned in &tx.assigned {
-        let (experiment, variation) = engine.experiment_names(usize::from(assigned.experiment.0), assigned.variation);
+        let (experiment, variation) =
+            engine.experiment_names(usize::from(assigned.experiment.0), assigned.variation);
         fx.detach(Effect::Record(Record::Exposure { experiment, variation, reason: assigned.reason }));
     }
 }
@@ -89,7 +92,12 @@ struct Lookup {
     stale: Option<(Arc<StoredResponse>, Body)>,
 }
 
-async fn answer_from_cache(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, key: String) -> Response<Body> {
+async fn answer_from_cache(
+    engine: &Arc<Engine>,
+    tx: &mut Transaction,
+    fx: &Effects,
+    key: String,
+) -> Response<Body> {
     let (stored, body) = match look_up(engine, tx, fx, &key).await {
         Found::Response(stored, body) => (stored, body),
         Found::Nothing(why) => {
@@ -132,7 +140,9 @@ async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> 
         }
     };
     match entry {
-        Some(CacheEntry::Response(stored, body)) if selects(engine, tx, &stored) => Found::Response(stored, body),
+        Some(CacheEntry::Response(stored, body)) if selects(engine, tx, &stored) => {
+            Found::Response(stored, body)
+        }
         Some(CacheEntry::Response(..) | CacheEntry::Variants(_)) | None => Found::Nothing(Forward::VaryMiss),
     }
 }
@@ -166,7 +176,9 @@ async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup:
         Ok(response) => return response,
         Err(failure) => failure,
     };
-    if let Some((stored, body)) = lookup.stale.as_ref().filter(|(stored, _)| may_answer_stale(engine, stored, fx)) {
+    if let Some((stored, body)) =
+        lookup.stale.as_ref().filter(|(stored, _)| may_answer_stale(engine, stored, fx))
+    {
         tx.decide(Reason::FallbackStale, Rule::BuiltIn);
         tx.cache = Some(Reason::FallbackStale);
         return serve(tx, stored, body.clone(), fx);

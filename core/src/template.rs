@@ -135,7 +135,8 @@ impl Template {
                 rest = &rest[2..];
                 continue;
             }
-            let end = rest.find('}').filter(|_| rest.starts_with('{')).ok_or(TemplateError::UnbalancedBrace)?;
+            let end =
+                rest.find('}').filter(|_| rest.starts_with('{')).ok_or(TemplateError::UnbalancedBrace)?;
             if !literal.is_empty() {
                 parts.push(Part::Literal(std::mem::take(&mut literal)));
             }
@@ -235,8 +236,12 @@ impl Encoding {
 /// else is plain text, in which even a percent sign means itself.
 fn write_url_part(variable: &Variable, value: &str, out: &mut String) {
     match variable {
-        Variable::Query => percent_encode(value, out, |b| is_unreserved(b) || b"/%?=&+,;:@!$'()*".contains(&b)),
-        Variable::Capture(_) | Variable::Path => percent_encode(value, out, |b| is_unreserved(b) || b"/%".contains(&b)),
+        Variable::Query => {
+            percent_encode(value, out, |b| is_unreserved(b) || b"/%?=&+,;:@!$'()*".contains(&b))
+        }
+        Variable::Capture(_) | Variable::Path => {
+            percent_encode(value, out, |b| is_unreserved(b) || b"/%".contains(&b))
+        }
         Variable::Country
         | Variable::Continent
         | Variable::Region

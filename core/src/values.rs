@@ -25,7 +25,9 @@ impl Values for RequestValues<'_> {
             | Variable::Asn
             | Variable::ClientIp => self.write_fact(variable, out),
             Variable::Device => out.push_str(self.tx.device.as_str()),
-            Variable::Bot => out.push_str(self.tx.verdict.category().map_or("human", |category| category.as_str())),
+            Variable::Bot => {
+                out.push_str(self.tx.verdict.category().map_or("human", |category| category.as_str()))
+            }
             Variable::RequestId => out.push_str(&self.tx.request_id()),
             Variable::Method => out.push_str(self.tx.request.method().as_str()),
             Variable::Scheme => out.push_str(self.tx.scheme()),

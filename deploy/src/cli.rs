@@ -30,7 +30,9 @@ pub(crate) enum Command {
     /// Print the JSON Schema of edge.toml, for editors
     Schema,
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  selvedge completions bash > ~/.local/share/bash-completion/completions/selvedge")]
+    #[command(
+        after_help = "Example:\n  selvedge completions bash > ~/.local/share/bash-completion/completions/selvedge"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,

@@ -77,13 +77,17 @@ fn request(options: &Explain) -> anyhow::Result<Request<Body>> {
         bail!("`{}` is not an absolute URL, such as http://shop.example.com/", options.url);
     };
     let mut request = Request::new(Body::Empty);
-    *request.method_mut() = options.method.parse::<Method>().with_context(|| format!("`{}` is not a method", options.method))?;
+    *request.method_mut() =
+        options.method.parse::<Method>().with_context(|| format!("`{}` is not a method", options.method))?;
     let host = HeaderValue::from_str(authority.as_str())?;
     request.headers_mut().insert(http::header::HOST, host);
     for header in &options.headers {
-        let (name, value) = header.split_once(':').with_context(|| format!("`{header}` is not `Name: value`"))?;
-        let name: HeaderName = name.trim().parse().with_context(|| format!("`{name}` is not a header name"))?;
-        let value = HeaderValue::from_str(value.trim()).with_context(|| format!("the value of `{name}` is not allowed"))?;
+        let (name, value) =
+            header.split_once(':').with_context(|| format!("`{header}` is not `Name: value`"))?;
+        let name: HeaderName =
+            name.trim().parse().with_context(|| format!("`{name}` is not a header name"))?;
+        let value = HeaderValue::from_str(value.trim())
+            .with_context(|| format!("the value of `{name}` is not allowed"))?;
         request.headers_mut().append(name, value);
     }
     *request.uri_mut() = uri;
@@ -96,7 +100,8 @@ fn facts(options: &Explain) -> anyhow::Result<Facts> {
         None => Facts::default(),
     };
     if let Some(code) = &options.country {
-        let country = CountryCode::new(code).with_context(|| format!("`{code}` is not a country code such as DE"))?;
+        let country =
+            CountryCode::new(code).with_context(|| format!("`{code}` is not a country code such as DE"))?;
         facts.country = Some(country);
     }
     Ok(facts)
@@ -109,7 +114,11 @@ impl Explanation {
         anstream::println!("client: {}", self.client());
         anstream::println!("\n{BOLD}decisions{BOLD:#}");
         for note in self.tx.notes() {
-            anstream::println!("  {CYAN}{:28}{CYAN:#} {}", note.reason.code(), note.rule.describe(engine.policy()));
+            anstream::println!(
+                "  {CYAN}{:28}{CYAN:#} {}",
+                note.reason.code(),
+                note.rule.describe(engine.policy())
+            );
         }
         let key = self.key.as_deref().unwrap_or("none: this request does not use the cache");
         anstream::println!("\n{BOLD}cache key{BOLD:#}\n  {}", key.replace('\n', "\n  "));
@@ -118,7 +127,8 @@ impl Explanation {
 
     fn client(&self) -> String {
         let facts = self.tx.facts();
-        let country = facts.country.map_or_else(|| "country unknown".to_owned(), |country| country.to_string());
+        let country =
+            facts.country.map_or_else(|| "country unknown".to_owned(), |country| country.to_string());
         let verdict = self.tx.verdict();
         let bot = verdict.category().map_or("no sign of a bot".to_owned(), |category| {
             format!("bot {} ({})", category.as_str(), verdict.evidence())
@@ -136,7 +146,11 @@ impl Explanation {
             }
             End::Fetch(fetch) => {
                 let (backend, request) = (&fetch.backend, &fetch.request);
-                anstream::println!("\n{BOLD}request to backend {backend}{BOLD:#}\n  {} {}", request.method(), request.uri());
+                anstream::println!(
+                    "\n{BOLD}request to backend {backend}{BOLD:#}\n  {} {}",
+                    request.method(),
+                    request.uri()
+                );
                 print_headers(request.headers());
             }
             End::Handler(name) => anstream::println!("\n{BOLD}handler{BOLD:#}\n  {name}"),
@@ -144,9 +158,7 @@ impl Explanation {
     }
 
     fn to_json(&self, engine: &Engine) -> Value {
-        let note = |note: &selvedge_core::reason::Note| {
-            json!({ "reason": note.reason.code(), "rule": note.rule.describe(engine.policy()) })
-        };
+        let note = |note: &selvedge_core::reason::Note| json!({ "reason": note.reason.code(), "rule": note.rule.describe(engine.policy()) });
         let verdict = self.tx.verdict();
         json!({
             "client": {
@@ -176,7 +188,11 @@ impl Explanation {
 
 /// Values of secret headers are not shown.
 fn shown(value: &HeaderValue) -> String {
-    if value.is_sensitive() { "(secret)".to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() }
+    if value.is_sensitive() {
+        "(secret)".to_owned()
+    } else {
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
+    }
 }
 
 fn print_headers(headers: &HeaderMap) {

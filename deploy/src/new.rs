@@ -14,7 +14,8 @@ const README: &str = include_str!("../templates/new/README.md");
 /// Makes the folder and its files.
 pub(crate) fn run(options: &New) -> anyhow::Result<ExitCode> {
     let folder = &options.name;
-    let name = folder.file_name().and_then(|name| name.to_str()).context("the name must be a folder's, in UTF-8")?;
+    let name =
+        folder.file_name().and_then(|name| name.to_str()).context("the name must be a folder's, in UTF-8")?;
     if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
         bail!("`{name}` holds characters other than letters, digits, `-`, `_` and `.`");
     }

@@ -15,7 +15,8 @@ use crate::table::Table;
 pub(crate) const STOREFRONT: &str = include_str!("../../examples/storefront/edge.toml");
 
 /// The storefront's database of countries, in the public domain.
-pub(crate) const STOREFRONT_GEOIP: &[u8] = include_bytes!("../../examples/storefront/geoip/iptoasn-country.mmdb");
+pub(crate) const STOREFRONT_GEOIP: &[u8] =
+    include_bytes!("../../examples/storefront/geoip/iptoasn-country.mmdb");
 
 /// Where a policy comes from.
 #[derive(Clone, Debug)]
@@ -45,7 +46,9 @@ impl Source {
     /// Reads the text.
     pub(crate) fn text(&self) -> anyhow::Result<String> {
         match self {
-            Self::File(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display())),
+            Self::File(path) => {
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+            }
             Self::Storefront => Ok(STOREFRONT.to_owned()),
         }
     }
@@ -92,7 +95,8 @@ pub(crate) fn render(file: &str, text: &str, errors: &PolicyErrors) -> String {
     let mut out = String::new();
     for error in errors.iter() {
         let (line, column) = (error.line(), error.column());
-        let path = if error.path().is_empty() { String::new() } else { format!("{BOLD}{}{BOLD:#}: ", error.path()) };
+        let path =
+            if error.path().is_empty() { String::new() } else { format!("{BOLD}{}{BOLD:#}: ", error.path()) };
         out += &format!("{file}:{line}:{column}: {RED}error{RED:#}: {path}{}\n", error.message());
         let source = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
         let indent: String = source.chars().take(column.saturating_sub(1)).map(blank).collect();
@@ -130,15 +134,21 @@ fn not_found(policy: &Policy) -> String {
 fn matches(route: &Route) -> String {
     let methods = if route.methods.is_empty() { "ANY".to_owned() } else { route.methods.join(",") };
     let hosts: Vec<_> = route.hosts.iter().map(ToString::to_string).collect();
-    let extensions = if route.extensions.is_empty() { String::new() } else { format!(" .{}", route.extensions.join(" .")) };
-    let more = if route.when.count() > 0 { format!(" (+{} conditions)", route.when.count()) } else { String::new() };
+    let extensions = if route.extensions.is_empty() {
+        String::new()
+    } else {
+        format!(" .{}", route.extensions.join(" ."))
+    };
+    let more =
+        if route.when.count() > 0 { format!(" (+{} conditions)", route.when.count()) } else { String::new() };
     format!("{methods} {}{}{extensions}{more}", hosts.join(","), route.path.as_str())
 }
 
 fn does(policy: &Policy, route: &Route) -> String {
     match &route.action {
         Action::Proxy { backend, .. } => {
-            let mut names: Vec<_> = backend.backends().iter().map(|id| policy.backend(*id).name.as_str()).collect();
+            let mut names: Vec<_> =
+                backend.backends().iter().map(|id| policy.backend(*id).name.as_str()).collect();
             names.dedup();
             let how = match backend {
                 BackendChoice::One(_) => "",

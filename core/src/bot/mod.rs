@@ -12,9 +12,9 @@ mod form;
 mod heuristic;
 mod index;
 mod list;
+pub mod rules;
 #[cfg(test)]
 mod tests;
-pub mod rules;
 mod verdict;
 
 pub use category::BotCategory;

@@ -64,7 +64,9 @@ mod tests {
     #[test]
     fn ends_are_excluded() {
         let ranges = ranges(0.5, &[1.0, 1.0]);
-        for (bucket, expected) in [(0.0, Some(0)), (0.25, None), (0.5, Some(1)), (0.7499, Some(1)), (0.75, None)] {
+        for (bucket, expected) in
+            [(0.0, Some(0)), (0.25, None), (0.5, Some(1)), (0.7499, Some(1)), (0.75, None)]
+        {
             assert_eq!(choose(bucket, &ranges), expected, "{bucket}");
         }
     }

@@ -90,6 +90,9 @@ mod tests {
         }
         let expected = f64::from(IDENTITIES) / BINS as f64;
         let chi_square: f64 = bins.iter().map(|n| (f64::from(*n) - expected).powi(2) / expected).sum();
-        assert!(chi_square < 149.4, "99.9 % of fair draws with 99 degrees of freedom stay below: {chi_square}");
+        assert!(
+            chi_square < 149.4,
+            "99.9 % of fair draws with 99 degrees of freedom stay below: {chi_square}"
+        );
     }
 }

@@ -3,7 +3,6 @@
 //! A visitor's variation follows from the identity and the policy alone, by the
 //! hash that GrowthBook's SDKs use, so that analysis tools agree with the edge.
 
-
 pub mod bucket;
 pub mod hash;
 
@@ -119,7 +118,8 @@ impl Experiment {
     /// Returns whether a variation changes what a backend answers, so that it belongs to the cache key.
     #[must_use]
     pub fn changes_response(&self) -> bool {
-        let changes = |v: &Variation| v.backend.is_some() || v.rewrite.is_some() || !v.request_headers.is_empty();
+        let changes =
+            |v: &Variation| v.backend.is_some() || v.rewrite.is_some() || !v.request_headers.is_empty();
         self.variations.iter().any(changes)
     }
 
@@ -129,7 +129,12 @@ impl Experiment {
     /// left out, is a variation forced, does a cookie keep one, is the identity
     /// inside the namespace, and at last its bucket. A forced or kept name that
     /// is no variation is ignored. `identity` is asked only when the bucket decides.
-    pub(crate) fn assign(&self, subject: Subject<'_>, path: &str, identity: &mut dyn FnMut() -> Option<String>) -> Assignment {
+    pub(crate) fn assign(
+        &self,
+        subject: Subject<'_>,
+        path: &str,
+        identity: &mut dyn FnMut() -> Option<String>,
+    ) -> Assignment {
         let targeted = self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.is_match(path));
         if !(targeted && self.when.hold(subject)) {
             return Assignment::Exclude { reason: Reason::ExperimentNotTargeted };

@@ -17,7 +17,12 @@ pub struct ByPlace<T> {
 impl<T> ByPlace<T> {
     /// Makes a choice; of `groups`, the first that holds the client's country decides.
     #[must_use]
-    pub fn new(mut countries: Vec<(CountryCode, T)>, groups: Vec<(CountrySet, T)>, default: T, unknown: T) -> Self {
+    pub fn new(
+        mut countries: Vec<(CountryCode, T)>,
+        groups: Vec<(CountrySet, T)>,
+        default: T,
+        unknown: T,
+    ) -> Self {
         countries.sort_by_key(|(code, _)| *code);
         Self { countries, groups, default, unknown }
     }
@@ -53,7 +58,8 @@ impl<T> ByPlace<T> {
 
     /// Returns every value, the one for unknown places last.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        let named = self.countries.iter().map(|(_, value)| value).chain(self.groups.iter().map(|(_, value)| value));
+        let named =
+            self.countries.iter().map(|(_, value)| value).chain(self.groups.iter().map(|(_, value)| value));
         named.chain([&self.default, &self.unknown])
     }
 }

@@ -50,7 +50,11 @@ mod tests {
             (at(0.0, 0.0), at(0.0, 90.0), PI / 2.0 * EARTH_RADIUS_KM),
             (at(0.0, 0.0), at(0.0, 180.0), PI * EARTH_RADIUS_KM),
             (at(90.0, 0.0), at(-90.0, 0.0), PI * EARTH_RADIUS_KM),
-            (at(10.0, 179.0), at(10.0, -179.0), 2.0 * EARTH_RADIUS_KM * (10_f64.to_radians().cos() * 1_f64.to_radians().sin()).asin()),
+            (
+                at(10.0, 179.0),
+                at(10.0, -179.0),
+                2.0 * EARTH_RADIUS_KM * (10_f64.to_radians().cos() * 1_f64.to_radians().sin()).asin(),
+            ),
             (at(60.0, 25.0), at(61.0, 25.0), PI / 180.0 * EARTH_RADIUS_KM),
         ];
         for (a, b, expected) in rows {

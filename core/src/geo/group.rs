@@ -21,7 +21,8 @@ const EU: &str = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL
 const EEA_OUTSIDE_EU: &str = "IS LI NO";
 
 /// The [29 members](https://home-affairs.ec.europa.eu/policies/schengen/schengen-area_en) of the Schengen area.
-const SCHENGEN: &str = "AT BE BG CH CZ DE DK EE ES FI FR GR HR HU IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK";
+const SCHENGEN: &str =
+    "AT BE BG CH CZ DE DK EE ES FI FR GR HR HU IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK";
 
 /// The members of the [European Free Trade Association](https://www.efta.int/about-efta).
 const EFTA: &str = "CH IS LI NO";
@@ -132,7 +133,8 @@ impl<'de> Deserialize<'de> for CountrySet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let code = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(CountryCode::new);
-        let codes = text.as_bytes().chunks(2).map(|pair| code(pair).ok_or_else(|| D::Error::custom("not a country")));
+        let codes =
+            text.as_bytes().chunks(2).map(|pair| code(pair).ok_or_else(|| D::Error::custom("not a country")));
         codes.collect()
     }
 }
@@ -166,7 +168,8 @@ mod tests {
 
     #[test]
     fn continents_share_out_every_country() {
-        let continents = ["africa", "antarctica", "asia", "europe", "north-america", "oceania", "south-america"];
+        let continents =
+            ["africa", "antarctica", "asia", "europe", "north-america", "oceania", "south-america"];
         let total: usize = continents.iter().map(|name| builtin(name).unwrap().len()).sum();
         assert_eq!(total, 250, "each country is on exactly one continent");
         assert!(BUILTIN_NAMES.iter().all(|name| builtin(name).is_some()), "every listed name is a group");

@@ -35,7 +35,12 @@ impl Engine {
     }
 
     /// One experiment's word; `visitor` is the identity that a new visitor gets, made when first asked for.
-    fn assignment(&self, tx: &Transaction, experiment: &Experiment, visitor: &mut Option<String>) -> Assignment {
+    fn assignment(
+        &self,
+        tx: &Transaction,
+        experiment: &Experiment,
+        visitor: &mut Option<String>,
+    ) -> Assignment {
         let path = tx.target.as_ref().map_or("/", |target| target.path());
         let mut identity = || match (known_identity(tx, &experiment.identity), &experiment.identity) {
             (Some(known), _) => Some(known.to_owned()),

@@ -38,7 +38,9 @@ impl Engine {
             let Some(chosen) = self.chosen(tx) else { return bad_gateway(tx) };
             self.plan(tx, chosen);
         }
-        let Some((backend, url)) = tx.attempts.plan.get(tx.attempts.next).copied() else { return bad_gateway(tx) };
+        let Some((backend, url)) = tx.attempts.plan.get(tx.attempts.next).copied() else {
+            return bad_gateway(tx);
+        };
         tx.attempts.next += 1;
         tx.note(Reason::BackendChosen, Rule::Backend(backend));
         match self.outgoing_uri(tx, backend, url) {
@@ -73,7 +75,9 @@ impl Engine {
             BackendChoice::Nearest { candidates, unknown } => {
                 let position = tx.facts.coordinates.or_else(|| tx.facts.country.and_then(centroid_of));
                 let at = |id: &BackendId| self.policy().backend(*id).coordinates.map(|place| (*id, place));
-                position.and_then(|from| distance::nearest(from, candidates.iter().filter_map(at))).unwrap_or(*unknown)
+                position
+                    .and_then(|from| distance::nearest(from, candidates.iter().filter_map(at)))
+                    .unwrap_or(*unknown)
             }
         }
     }
@@ -87,7 +91,8 @@ impl Engine {
             None => with_query(target.path().to_owned(), query),
             Some(template) => {
                 let text = template.render(&RequestValues { engine: self, tx }, Encoding::Url);
-                let (path, own_query) = text.split_once('?').map_or((text.as_str(), None), |(p, q)| (p, Some(q)));
+                let (path, own_query) =
+                    text.split_once('?').map_or((text.as_str(), None), |(p, q)| (p, Some(q)));
                 let path = normalise_path(path, self.policy().limits.encoded_slashes).ok()?;
                 let path = path.starts_with('/').then(|| path.into_owned())?;
                 with_query(path, own_query.or(query))
@@ -200,7 +205,8 @@ fn bad_gateway(tx: &mut Transaction) -> OriginRequestOutcome {
 
 fn client_host(tx: &Transaction) -> Option<HeaderValue> {
     let target = tx.target.as_ref()?;
-    let host = target.port().map_or_else(|| target.host().to_owned(), |port| format!("{}:{port}", target.host()));
+    let host =
+        target.port().map_or_else(|| target.host().to_owned(), |port| format!("{}:{port}", target.host()));
     HeaderValue::from_str(&host).ok()
 }
 

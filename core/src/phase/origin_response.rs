@@ -65,7 +65,11 @@ impl Engine {
             Ok(response) if is_failure(response.status()) => {
                 tx.decide(Reason::BackendErrorStatus, rule);
                 let failure = Failure::Response(Box::new(self.received(response)));
-                if is_unavailable(&failure) { retry_or(tx, false, failure) } else { OriginResponseOutcome::Fail(failure) }
+                if is_unavailable(&failure) {
+                    retry_or(tx, false, failure)
+                } else {
+                    OriginResponseOutcome::Fail(failure)
+                }
             }
             Ok(response) => {
                 tx.decide(Reason::BackendResponded, rule);
@@ -124,7 +128,13 @@ impl Engine {
         response
     }
 
-    fn storing(&self, tx: &Transaction, response: &Response<Body>, sent: Timestamp, now: Timestamp) -> Storing {
+    fn storing(
+        &self,
+        tx: &Transaction,
+        response: &Response<Body>,
+        sent: Timestamp,
+        now: Timestamp,
+    ) -> Storing {
         let Some(route) = self.route_of(tx).filter(|_| self.uses_cache(tx)) else { return Storing::Bypass };
         let (method, request, rule) = (tx.request.method(), tx.request.headers(), &route.cache);
         let lifetimes = match storability(method, request, response.status(), response.headers(), rule, now) {

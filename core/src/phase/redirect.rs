@@ -19,7 +19,8 @@ impl Engine {
         if redirect.keep_query {
             append_query(&mut location, tx.request.uri().query());
         }
-        let value = HeaderValue::from_str(&location).ok().filter(|_| self.may_lead_to(tx, template, &location));
+        let value =
+            HeaderValue::from_str(&location).ok().filter(|_| self.may_lead_to(tx, template, &location));
         let Some(value) = value else {
             tx.decide(Reason::RedirectRefused, Rule::Route(id));
             return plain(400, "Bad request");

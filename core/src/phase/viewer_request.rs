@@ -42,7 +42,8 @@ impl Engine {
     pub fn rate_limit(&self, tx: &Transaction) -> Option<(String, Duration)> {
         let category = tx.limited_by?;
         let Some(BotAction::Limit(limit)) = self.policy().bots.rules.get(&category) else { return None };
-        let client = tx.facts.client_ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_canonical().to_string());
+        let client =
+            tx.facts.client_ip.map_or_else(|| "unknown".to_owned(), |ip| ip.to_canonical().to_string());
         Some((format!("bot:{}:{client}", category.as_str()), limit.window))
     }
 
@@ -161,7 +162,9 @@ impl Engine {
         if tx.request.method() != Method::OPTIONS {
             return Ok(());
         }
-        let Some(method) = tx.request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD) else { return Ok(()) };
+        let Some(method) = tx.request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD) else {
+            return Ok(());
+        };
         let Ok(method) = Method::from_bytes(method.as_bytes()) else { return Ok(()) };
         let route = match self.find(tx, &method) {
             Found::Route(id, _) => Some(self.policy().route(id)),

@@ -80,7 +80,8 @@ impl Engine {
 }
 
 fn remove_internal(headers: &mut HeaderMap) {
-    let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(INTERNAL_PREFIX)).cloned().collect();
+    let names: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with(INTERNAL_PREFIX)).cloned().collect();
     for name in names {
         headers.remove(name);
     }

@@ -42,8 +42,13 @@ impl Report {
         known: impl IntoIterator<Item = &'a str>,
     ) {
         let known: Vec<_> = known.into_iter().collect();
-        let help = nearest(name, &known).map(|near| format!("did you mean `{near}`?")).or_else(|| list(&known));
-        self.findings.push(Finding { path: path.into(), message: format!("{what} `{name}` does not exist"), help });
+        let help =
+            nearest(name, &known).map(|near| format!("did you mean `{near}`?")).or_else(|| list(&known));
+        self.findings.push(Finding {
+            path: path.into(),
+            message: format!("{what} `{name}` does not exist"),
+            help,
+        });
     }
 
     /// Returns the errors in the order in which they were found.
@@ -63,7 +68,8 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |known: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
     let near = known.iter().map(|known| (distance(known), *known)).min_by_key(|(distance, _)| *distance);
-    near.filter(|(distance, known)| *distance * 3 <= known.chars().count().max(name.chars().count())).map(|(_, known)| known)
+    near.filter(|(distance, known)| *distance * 3 <= known.chars().count().max(name.chars().count()))
+        .map(|(_, known)| known)
 }
 
 /// Names to choose from, when they are few.
@@ -84,7 +90,8 @@ mod tests {
     #[test]
     fn only_a_near_name_is_suggested() {
         let known = ["global", "eu", "us"];
-        let rows = [("globl", Some("global")), ("Global", Some("global")), ("ue", None), ("asia", None), ("", None)];
+        let rows =
+            [("globl", Some("global")), ("Global", Some("global")), ("ue", None), ("asia", None), ("", None)];
         for (name, expected) in rows {
             assert_eq!(nearest(name, &known), expected, "{name}");
         }

@@ -71,7 +71,9 @@ impl Conditions {
     }
 
     pub(crate) fn hold(&self, subject: Subject<'_>) -> bool {
-        self.query.iter().all(|(name, pattern)| subject.query.values(name).any(|v| pattern.is_match(v.as_bytes())))
+        self.query
+            .iter()
+            .all(|(name, pattern)| subject.query.values(name).any(|v| pattern.is_match(v.as_bytes())))
             && self.headers.iter().all(|(name, pattern)| {
                 subject.headers.get_all(name.as_str()).iter().any(|v| pattern.is_match(v.as_bytes()))
             })
@@ -97,12 +99,16 @@ impl Conditions {
                 (Some(own), Some(other)) => own.covers(other),
             }
             && covers_list(&self.devices, &other.devices)
-            && (covers_list(&self.bots, &other.bots) || !other.bots.is_empty() && self.covers_every_bot(other))
+            && (covers_list(&self.bots, &other.bots)
+                || !other.bots.is_empty() && self.covers_every_bot(other))
     }
 
     fn covers_every_bot(&self, other: &Self) -> bool {
         self.bots.contains(&BotClass::Any)
-            && other.bots.iter().all(|class| *class != BotClass::Human || self.bots.contains(&BotClass::Human))
+            && other
+                .bots
+                .iter()
+                .all(|class| *class != BotClass::Human || self.bots.contains(&BotClass::Human))
     }
 }
 
@@ -197,7 +203,11 @@ mod tests {
             ("**", "x", true),
         ];
         for (pattern, value, expected) in rows {
-            assert_eq!(ValuePattern::new(pattern).is_match(value.as_bytes()), expected, "{pattern} on {value}");
+            assert_eq!(
+                ValuePattern::new(pattern).is_match(value.as_bytes()),
+                expected,
+                "{pattern} on {value}"
+            );
         }
     }
 

@@ -155,10 +155,13 @@ impl HostPattern {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
-        let (host, is_wildcard) = lower.strip_prefix('*').map_or((lower.as_str(), false), |rest| (rest, true));
+        let (host, is_wildcard) =
+            lower.strip_prefix('*').map_or((lower.as_str(), false), |rest| (rest, true));
         let name = if is_wildcard { host.strip_prefix('.')? } else { host };
         let label_ok = |label: &str| {
-            !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
         let is_address = name.parse::<std::net::IpAddr>().is_ok() || name.starts_with('[');
         if !(is_address && !is_wildcard || name.split('.').all(label_ok)) {

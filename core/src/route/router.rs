@@ -82,7 +82,13 @@ impl Router {
     }
 
     /// Finds the route for a request.
-    pub(crate) fn find(&self, routes: &[Route], method: &Method, target: &Target, subject: Subject<'_>) -> Found {
+    pub(crate) fn find(
+        &self,
+        routes: &[Route],
+        method: &Method,
+        target: &Target,
+        subject: Subject<'_>,
+    ) -> Found {
         let path = target.path();
         let mut search = Search { routes, method, path, subject, captures: Vec::new(), allowed: Vec::new() };
         let exact = self.exact.get(target.host());
@@ -101,7 +107,9 @@ impl Node {
         match segments {
             [] => self.routes.push(id),
             [Segment::CatchAll(_), ..] => self.catch_alls.push(id),
-            [Segment::Literal(text), rest @ ..] => self.literals.entry(text.clone()).or_default().insert(rest, id),
+            [Segment::Literal(text), rest @ ..] => {
+                self.literals.entry(text.clone()).or_default().insert(rest, id)
+            }
             [Segment::Capture(_), rest @ ..] => self.capture.get_or_insert_default().insert(rest, id),
         }
     }
@@ -162,7 +170,8 @@ impl Search<'_> {
     fn holds(&self, route: &Route) -> bool {
         let extension = || extension_of(self.path);
         let has_extension = |own: &String| extension().is_some_and(|ext| own.eq_ignore_ascii_case(ext));
-        (route.extensions.is_empty() || route.extensions.iter().any(has_extension)) && route.when.hold(self.subject)
+        (route.extensions.is_empty() || route.extensions.iter().any(has_extension))
+            && route.when.hold(self.subject)
     }
 
     fn allow(&mut self, route: &Route) {

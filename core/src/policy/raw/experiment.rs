@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::route::When;
 use super::OneOrMany;
+use super::route::When;
 
 /// An experiment: who takes part, and what each variation changes.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

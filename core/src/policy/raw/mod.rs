@@ -15,11 +15,13 @@ use serde::Deserialize;
 
 pub use experiment::{Experiment, ExperimentVariation, Namespace, Sticky};
 pub use route::{
-    Authorization, BackendByPlace, BackendChoice, CacheKey, CacheRule, KeyFact, QueryKey, QueryKeyword, Redirect, RedirectTarget, Respond, Route, SetCookie, When,
+    Authorization, BackendByPlace, BackendChoice, CacheKey, CacheRule, KeyFact, QueryKey, QueryKeyword,
+    Redirect, RedirectTarget, Respond, Route, SetCookie, When,
 };
 pub use site::{
-    Backend, BotAction, BotRule, BotRuleTable, Bots, Cors, EnvValue, Fallback, Geo, GeoAction, GeoRule, Headers, HeaderValue, Limits,
-    Maintenance, Page, Redirects, RequestHeaders, ResponseHeaders, EncodedSlashes, HostHeader,
+    Backend, BotAction, BotRule, BotRuleTable, Bots, Cors, EncodedSlashes, EnvValue, Fallback, Geo,
+    GeoAction, GeoRule, HeaderValue, Headers, HostHeader, Limits, Maintenance, Page, Redirects,
+    RequestHeaders, ResponseHeaders,
 };
 
 /// An edge policy: one `edge.toml`.

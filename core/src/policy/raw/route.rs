@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::site::{Cors, Headers};
 use super::OneOrMany;
+use super::site::{Cors, Headers};
 use crate::device::DeviceClass;
 
 /// What is answered where: conditions and exactly one of `backend`, `redirect`, `respond` and `handler`.
