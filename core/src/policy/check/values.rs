@@ -184,7 +184,9 @@ impl Checker<'_> {
             }
             Err(TemplateError::UnknownVariable { name }) => {
                 let mut known: Vec<&str> = scope.captures.to_vec();
-                known.extend(Variable::reserved_names());
+                for name in Variable::reserved_names() {
+                    known.push(name);
+                }
                 let help = nearest(&name, &known).map_or_else(
                     || "there are captures of the path, facts such as `{country}`, `{query.NAME}`, `{cookie.NAME}`, `{header.NAME}` and `{variation.NAME}`".to_owned(),
                     |near| format!("did you mean `{{{near}}}`?"),
