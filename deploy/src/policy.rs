@@ -55,8 +55,13 @@ impl Source {
 
     /// Reads, checks and compiles; errors of the policy are printed.
     pub(crate) fn compile(&self) -> anyhow::Result<Engine> {
+        self.compile_with(|_| {})
+    }
+
+    /// The same with a last change to the checked policy.
+    pub(crate) fn compile_with(&self, change: impl FnOnce(&mut Policy)) -> anyhow::Result<Engine> {
         let text = self.text()?;
-        match compile(&text) {
+        match compile_with(&text, change) {
             Ok(engine) => Ok(engine),
             Err(Refused::Policy(errors)) => {
                 anstream::eprint!("{}", render(&self.name(), &text, &errors));
@@ -75,9 +80,10 @@ pub(crate) enum Refused {
     Compile(String),
 }
 
-/// Reads, checks and compiles a policy with this process's environment.
-pub(crate) fn compile(text: &str) -> Result<Engine, Refused> {
-    let policy = read(text).map_err(Refused::Policy)?;
+/// Reads, checks, changes and compiles a policy with this process's environment.
+pub(crate) fn compile_with(text: &str, change: impl FnOnce(&mut Policy)) -> Result<Engine, Refused> {
+    let mut policy = read(text).map_err(Refused::Policy)?;
+    change(&mut policy);
     let builder = Engine::builder(policy).environment(|name| std::env::var(name).ok());
     builder.compile().map_err(|error| Refused::Compile(error.to_string()))
 }
