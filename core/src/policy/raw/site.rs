@@ -104,9 +104,15 @@ pub enum GeoAction {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Bots {
     /// What to do, by category. A category that is not here is allowed.
+    #[schemars(extend("propertyNames" = category_names()))]
     pub rules: BTreeMap<BotCategory, BotRule>,
     /// Request header in which backends are told the category. Default: `Selvedge-Bot`.
     pub tag_header: Option<String>,
+}
+
+/// The keys that `bots.rules` can have.
+fn category_names() -> serde_json::Value {
+    serde_json::json!({ "enum": BotCategory::ALL.map(|category| category.as_str()) })
 }
 
 /// An action, or an action with its details.
