@@ -1,0 +1,103 @@
+//! Switches that make the origin slow or failing, and counts of what reached it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::Origin;
+
+/// Longest delay, in milliseconds.
+const MAX_DELAY_MS: u64 = 60_000;
+
+/// Most paths that are counted apart; the rest share one count.
+const MAX_PATHS: usize = 1_000;
+
+/// The switch that holds for every request whose path starts with `path`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Switch {
+    /// How long to wait before the answer.
+    delay_ms: u64,
+    /// Status to answer with in place of the answer, 400 to 599.
+    fail: Option<u16>,
+    /// Start of the paths that are meant; empty for all.
+    path: String,
+}
+
+/// The switch and the counts.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    switch: Mutex<Switch>,
+    counts: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Faults {
+    /// Counts a request, waits if it is to wait, and returns the failure if it is to fail.
+    ///
+    /// The headers `X-Origin-Delay: 200ms` and `X-Origin-Fail: 503` do for one
+    /// request what the switch does for all.
+    pub(crate) async fn apply(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
+        if path.starts_with("/_") {
+            return None;
+        }
+        self.count(path);
+        let switch = lock(&self.switch).clone();
+        let switch = Some(switch).filter(|switch| path.starts_with(&switch.path)).unwrap_or_default();
+        let delay = header(headers, "x-origin-delay").and_then(|text| text.strip_suffix("ms")?.parse().ok());
+        let delay = delay.unwrap_or(switch.delay_ms).min(MAX_DELAY_MS);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        let fail = header(headers, "x-origin-fail").and_then(|text| text.parse().ok()).or(switch.fail);
+        let status =
+            StatusCode::from_u16(fail?).ok().filter(|s| s.is_client_error() || s.is_server_error())?;
+        Some((status, "the origin was told to fail\n").into_response())
+    }
+
+    fn count(&self, path: &str) {
+        let mut counts = lock(&self.counts);
+        let key = if counts.contains_key(path) || counts.len() < MAX_PATHS { path } else { "(other)" };
+        *counts.entry(key.to_owned()).or_default() += 1;
+    }
+}
+
+/// Both locks guard plain data that is whole at every moment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+pub(crate) async fn show(State(origin): State<Origin>) -> Json<Switch> {
+    Json(lock(&origin.faults().switch).clone())
+}
+
+pub(crate) async fn set(State(origin): State<Origin>, body: String) -> Response {
+    match serde_json::from_str::<Switch>(&body) {
+        Ok(switch) if switch.delay_ms > MAX_DELAY_MS => {
+            (StatusCode::BAD_REQUEST, format!("delay_ms is at most {MAX_DELAY_MS}\n")).into_response()
+        }
+        Ok(switch) => {
+            *lock(&origin.faults().switch) = switch.clone();
+            Json(switch).into_response()
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
+}
+
+pub(crate) async fn clear(State(origin): State<Origin>) -> StatusCode {
+    *lock(&origin.faults().switch) = Switch::default();
+    StatusCode::NO_CONTENT
+}
+
+pub(crate) async fn requests(State(origin): State<Origin>) -> Json<BTreeMap<String, u64>> {
+    Json(lock(&origin.faults().counts).clone())
+}

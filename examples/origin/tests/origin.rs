@@ -1,0 +1,134 @@
+//! The origin's promises, one request at a time.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use selvedge_origin::{Origin, OriginConfig};
+use tower::ServiceExt as _;
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+async fn send(
+    origin: &Origin,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &'static str,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = origin.router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
+async fn get(path: &str, headers: &[(&str, &str)]) -> Answer {
+    send(&origin(), Method::GET, path, headers, "").await
+}
+
+fn origin() -> Origin {
+    Origin::new(&OriginConfig::default()).unwrap()
+}
+
+#[tokio::test]
+async fn every_route_answers_with_its_status_and_content() {
+    let rows: [(&str, &[(&str, &str)], u16, &str); 16] = [
+        ("/", &[], 200, "data-hero=\"control\""),
+        ("/", &[("x-hero", "bold")], 200, "data-hero=\"bold\""),
+        ("/", &[("x-hero", "calm")], 200, "data-hero=\"calm\""),
+        ("/", &[("x-hero", "<script>")], 200, "data-hero=\"control\""),
+        ("/about", &[], 200, "selvedge"),
+        ("/products", &[], 200, "49.00"),
+        ("/static/site.css", &[], 200, "--thread"),
+        ("/static/nothing.css", &[], 404, "error"),
+        ("/api/user?id=1", &[], 200, "Ada Weaver"),
+        ("/api/user?id=99", &[], 404, "error"),
+        ("/api/user?id=x", &[], 400, "error"),
+        ("/api/user", &[], 400, "error"),
+        ("/api/content", &[("x-region", "eu")], 200, "\"region\":\"eu\""),
+        ("/api/content", &[("x-region", "mars")], 200, "\"region\":\"global\""),
+        ("/health", &[], 200, "ok"),
+        ("/nowhere", &[], 404, "error"),
+    ];
+    for (path, headers, status, content) in rows {
+        let answer = get(path, headers).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert!(answer.body.contains(content), "{path} holds {content}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn conditional_requests_are_answered_by_their_validators() {
+    let first = get("/static/site.css", &[]).await;
+    let etag = first.headers[header::ETAG].to_str().unwrap().to_owned();
+    let modified = first.headers[header::LAST_MODIFIED].to_str().unwrap().to_owned();
+    let rows: [(&[(&str, &str)], u16); 7] = [
+        (&[("if-none-match", &etag)], 304),
+        (&[("if-none-match", &format!("\"other\", W/{etag}"))], 304),
+        (&[("if-none-match", "*")], 304),
+        (&[("if-none-match", "\"other\"")], 200),
+        (&[("if-modified-since", &modified)], 304),
+        (&[("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")], 200),
+        (&[("if-none-match", "\"other\""), ("if-modified-since", &modified)], 200),
+    ];
+    for (headers, status) in rows {
+        let answer = get("/static/site.css", headers).await;
+        assert_eq!(answer.status.as_u16(), status, "{headers:?}");
+        assert_eq!(answer.body.is_empty(), status == 304, "a 304 has no content: {headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_range_is_answered_with_that_part() {
+    let whole = get("/static/site.css", &[]).await.body;
+    let part = get("/static/site.css", &[("range", "bytes=0-4")]).await;
+    assert_eq!((part.status.as_u16(), part.body.as_str()), (206, &whole[..5]));
+    assert_eq!(part.headers[header::CONTENT_RANGE], format!("bytes 0-4/{}", whole.len()));
+    let beyond = get("/static/site.css", &[("range", "bytes=999999-")]).await;
+    assert_eq!(beyond.status.as_u16(), 416);
+    let changed = get("/static/site.css", &[("range", "bytes=0-4"), ("if-range", "\"other\"")]).await;
+    assert_eq!(changed.status.as_u16(), 200, "a part of another version would not fit");
+}
+
+#[tokio::test]
+async fn the_switch_fails_the_paths_it_names_until_it_is_cleared() {
+    let origin = origin();
+    let set = send(&origin, Method::PUT, "/_switch", &[], r#"{"fail":503,"path":"/api"}"#).await;
+    assert_eq!(set.status, StatusCode::OK);
+    assert_eq!(send(&origin, Method::GET, "/api/content", &[], "").await.status.as_u16(), 503);
+    assert_eq!(send(&origin, Method::GET, "/", &[], "").await.status.as_u16(), 200, "other paths go on");
+    assert_eq!(send(&origin, Method::DELETE, "/_switch", &[], "").await.status.as_u16(), 204);
+    assert_eq!(send(&origin, Method::GET, "/api/content", &[], "").await.status.as_u16(), 200);
+    assert_eq!(
+        get("/", &[("x-origin-fail", "502")]).await.status.as_u16(),
+        502,
+        "one request can fail alone"
+    );
+    let slow = send(&origin, Method::PUT, "/_switch", &[], r#"{"delay_ms":60001}"#).await;
+    assert_eq!(slow.status.as_u16(), 400, "delays are bounded");
+}
+
+#[tokio::test]
+async fn what_reaches_the_origin_is_counted_by_path() {
+    let origin = origin();
+    for path in ["/", "/", "/health"] {
+        send(&origin, Method::GET, path, &[], "").await;
+    }
+    let counts = send(&origin, Method::GET, "/_requests", &[], "").await.body;
+    assert_eq!(counts, r#"{"/":2,"/health":1}"#);
+}
+
+#[tokio::test]
+async fn the_echo_repeats_method_headers_and_body() {
+    let answer = send(&origin(), Method::POST, "/api/echo?a=1", &[("x-a", "1"), ("x-a", "2")], "hello").await;
+    for piece in [r#""method":"POST""#, r#"["x-a","1"],["x-a","2"]"#, r#""query":"a=1""#, r#""body":"hello""#]
+    {
+        assert!(answer.body.contains(piece), "{piece} in {}", answer.body);
+    }
+}
