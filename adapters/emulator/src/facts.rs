@@ -1,0 +1,157 @@
+//! What the emulator knows about a client: its address, and what a geolocation database says of it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Context as _;
+use http::{HeaderMap, HeaderName, Version};
+use maxminddb::{PathElement, Reader, path};
+use selvedge_core::facts::{Continent, Coordinates, CountryCode, Facts};
+
+/// The request header that poses as another client.
+pub(crate) const POSE: HeaderName = HeaderName::from_static("selvedge-client-ip");
+
+/// Places by client address, in memory.
+///
+/// Reads the field names of GeoLite2 and DB-IP databases (`country.iso_code`,
+/// `city.names.en`, ...) and the flat `country_code` of country-only ones.
+pub struct GeoDatabase {
+    reader: Reader<Vec<u8>>,
+}
+
+impl GeoDatabase {
+    /// Reads a database in MMDB form.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not such a database; the message names the file.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let reader = Reader::open_readfile(path)
+            .with_context(|| format!("cannot read the geolocation database {} (--geoip)", path.display()))?;
+        Ok(Self { reader })
+    }
+
+    /// Returns what the database says about an address; all places are `None` for one it does not know.
+    #[must_use]
+    pub fn lookup(&self, address: IpAddr) -> Facts {
+        let mut facts = Facts::default();
+        facts.client_ip = Some(address);
+        let Ok(found) = self.reader.lookup(address) else { return facts };
+        let record = Entry(found);
+        let country =
+            record.text(&path!["country", "iso_code"]).or_else(|| record.text(&path!["country_code"]));
+        facts.country = country.and_then(CountryCode::new);
+        facts.continent = record.text(&path!["continent", "code"]).and_then(Continent::new);
+        facts.region = record.text(&path!["subdivisions", 0, "iso_code"]).map(str::to_owned);
+        facts.city = record.text(&path!["city", "names", "en"]).map(str::to_owned);
+        facts.time_zone = record.text(&path!["location", "time_zone"]).map(str::to_owned);
+        facts.coordinates = record.coordinates();
+        facts.asn = record.0.decode_path(&path!["autonomous_system_number"]).ok().flatten();
+        facts
+    }
+}
+
+impl fmt::Debug for GeoDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GeoDatabase")
+            .field("type", &self.reader.metadata().database_type)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a client is known as, with or without a database.
+pub(crate) fn locate(database: Option<&GeoDatabase>, address: IpAddr) -> Facts {
+    let address = address.to_canonical();
+    let mut facts = match database {
+        Some(database) => database.lookup(address),
+        None => {
+            let mut facts = Facts::default();
+            facts.client_ip = Some(address);
+            facts
+        }
+    };
+    facts.is_https = Some(false);
+    facts
+}
+
+/// Removes the posing header and returns the address it holds, when it holds exactly one.
+pub(crate) fn take_pose(headers: &mut HeaderMap) -> Option<IpAddr> {
+    let mut values = headers.get_all(POSE).iter();
+    let (first, second) = (values.next(), values.next());
+    let address = match (first, second) {
+        (Some(value), None) => value.to_str().ok().and_then(|text| text.trim().parse().ok()),
+        _ => None,
+    };
+    if first.is_some() {
+        headers.remove(POSE);
+    }
+    address
+}
+
+/// The protocol's name as [`Facts::protocol`] has it.
+pub(crate) fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+struct Entry<'a>(maxminddb::LookupResult<'a, Vec<u8>>);
+
+impl<'a> Entry<'a> {
+    fn text(&self, path: &[PathElement<'_>]) -> Option<&'a str> {
+        self.0.decode_path(path).ok().flatten()
+    }
+
+    fn coordinates(&self) -> Option<Coordinates> {
+        let number = |path: &[PathElement<'_>]| self.0.decode_path::<f64>(path).ok().flatten();
+        Coordinates::new(number(&path!["location", "latitude"])?, number(&path!["location", "longitude"])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_posing_header_is_always_removed_and_believed_only_when_it_is_one_address() {
+        struct Row {
+            values: &'static [&'static str],
+            address: Option<&'static str>,
+        }
+        let rows = [
+            Row { values: &[], address: None },
+            Row { values: &["203.0.113.9"], address: Some("203.0.113.9") },
+            Row { values: &[" 2001:db8::1 "], address: Some("2001:db8::1") },
+            Row { values: &["203.0.113.9:80"], address: None },
+            Row { values: &["203.0.113.9, 203.0.113.10"], address: None },
+            Row { values: &["203.0.113.9", "203.0.113.9"], address: None },
+            Row { values: &[""], address: None },
+        ];
+        for row in rows {
+            let mut headers = HeaderMap::new();
+            for value in row.values {
+                headers.append(POSE, value.parse().unwrap());
+            }
+            let expected = row.address.map(|address| address.parse().unwrap());
+            assert_eq!(take_pose(&mut headers), expected, "{:?}", row.values);
+            assert!(headers.is_empty(), "{:?} stays", row.values);
+        }
+    }
+
+    #[test]
+    fn an_ipv4_client_of_an_ipv6_socket_keeps_its_ipv4_address() {
+        let facts = locate(None, "::ffff:203.0.113.9".parse().unwrap());
+        assert_eq!(facts.client_ip, Some("203.0.113.9".parse().unwrap()));
+        assert_eq!((facts.country, facts.is_https), (None, Some(false)));
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_an_error_that_names_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let message = format!("{:#}", GeoDatabase::open(file.path()).unwrap_err());
+        assert!(message.contains(&file.path().display().to_string()), "{message}");
+        assert!(message.contains("--geoip"), "{message}");
+    }
+}
