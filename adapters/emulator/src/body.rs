@@ -10,6 +10,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::effect::ReadBodyError;
 
+use crate::client_body::ClientBody;
 use crate::tee::{Storing, Tee};
 
 /// Every body of one exchange that is still with the host; each can be taken once.
@@ -21,21 +22,29 @@ pub(crate) struct Bodies {
 /// A body that streams from the client or from a backend.
 #[derive(Debug)]
 pub(crate) enum HostBody {
-    /// As it comes.
-    Plain(Incoming),
-    /// Stored on its way.
+    /// From the client.
+    Client(ClientBody),
+    /// From a backend.
+    Backend(Incoming),
+    /// From a backend, and stored on its way.
     Stored(Box<Tee>),
 }
 
 impl Bodies {
-    /// Keeps a body and returns what the core gets to see of it.
-    pub(crate) fn keep(&self, body: Incoming) -> Body {
-        if body.is_end_stream() {
-            return Body::Empty;
-        }
+    /// Keeps a request's body and returns what the core gets to see of it.
+    pub(crate) fn keep_request(&self, body: Incoming) -> Body {
+        if body.is_end_stream() { Body::Empty } else { self.keep(HostBody::Client(ClientBody::new(body))) }
+    }
+
+    /// Keeps a response's body and returns what the core gets to see of it.
+    pub(crate) fn keep_response(&self, body: Incoming) -> Body {
+        if body.is_end_stream() { Body::Empty } else { self.keep(HostBody::Backend(body)) }
+    }
+
+    fn keep(&self, body: HostBody) -> Body {
         let mut slots = self.slots.borrow_mut();
         let handle = u32::try_from(slots.len()).expect("an exchange has a handful of bodies");
-        slots.push(Some(HostBody::Plain(body)));
+        slots.push(Some(body));
         Body::Host(BodyHandle(handle))
     }
 
@@ -49,8 +58,8 @@ impl Bodies {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(handle.0 as usize) else { return };
         *slot = match slot.take() {
-            Some(HostBody::Plain(body)) => Some(HostBody::Stored(Box::new(Tee::new(body, storing)))),
-            other @ (Some(HostBody::Stored(_)) | None) => other,
+            Some(HostBody::Backend(body)) => Some(HostBody::Stored(Box::new(Tee::new(body, storing)))),
+            other @ (Some(HostBody::Client(_) | HostBody::Stored(_)) | None) => other,
         };
     }
 
@@ -59,7 +68,7 @@ impl Bodies {
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
         for body in slots.into_iter().flatten() {
             match body {
-                HostBody::Plain(_) => {}
+                HostBody::Client(_) | HostBody::Backend(_) => {}
                 HostBody::Stored(mut tee) => while let Some(Ok(_)) = tee.frame().await {},
             }
         }
@@ -87,21 +96,24 @@ impl HttpBody for HostBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         match self.get_mut() {
-            Self::Plain(body) => Pin::new(body).poll_frame(cx),
+            Self::Client(body) => Pin::new(body).poll_frame(cx),
+            Self::Backend(body) => Pin::new(body).poll_frame(cx),
             Self::Stored(tee) => Pin::new(tee).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Plain(body) => body.is_end_stream(),
+            Self::Client(body) => body.is_end_stream(),
+            Self::Backend(body) => body.is_end_stream(),
             Self::Stored(tee) => tee.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Plain(body) => body.size_hint(),
+            Self::Client(body) => body.size_hint(),
+            Self::Backend(body) => body.size_hint(),
             Self::Stored(tee) => tee.size_hint(),
         }
     }

@@ -1,18 +1,19 @@
 //! What can be chosen about the emulator.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::facts::GeoDatabase;
+
 /// What can be chosen about the emulator; [`Default`] is the local edge of `selvedge dev`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct EmulatorConfig {
     /// Where to listen; port 0 lets the system choose. `127.0.0.1:8787` by default.
     pub listen: SocketAddr,
     /// How many threads serve; one a core by default.
     pub threads: Option<usize>,
-    /// A geolocation database in MMDB form; without one the client's place is unknown.
-    pub geoip: Option<PathBuf>,
+    /// Tells where clients are; without one their place is unknown, which is the default.
+    pub geoip: Option<GeoDatabase>,
     /// Whether the request header `Selvedge-Client-Ip` poses as another client. On by
     /// default; the header never reaches the policy or a backend either way.
     pub pose: bool,

@@ -126,5 +126,5 @@ fn done(result: EffectResult) -> Performing {
 fn keep(bodies: &Bodies, response: Response<Incoming>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     parts.extensions.clear();
-    Response::from_parts(parts, bodies.keep(body))
+    Response::from_parts(parts, bodies.keep_response(body))
 }

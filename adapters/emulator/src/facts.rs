@@ -26,9 +26,16 @@ impl GeoDatabase {
     /// # Errors
     /// When the file cannot be read or is not such a database; the message names the file.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let reader = Reader::open_readfile(path)
-            .with_context(|| format!("cannot read the geolocation database {} (--geoip)", path.display()))?;
-        Ok(Self { reader })
+        let message = || format!("cannot read the geolocation database {} (--geoip)", path.display());
+        std::fs::read(path).map_err(Into::into).and_then(Self::from_bytes).with_context(message)
+    }
+
+    /// Takes a database that is in memory.
+    ///
+    /// # Errors
+    /// When it is not in MMDB form.
+    pub fn from_bytes(bytes: Vec<u8>) -> anyhow::Result<Self> {
+        Ok(Self { reader: Reader::from_source(bytes)? })
     }
 
     /// Returns what the database says about an address; all places are `None` for one it does not know.

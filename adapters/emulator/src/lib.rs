@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 mod backend;
 mod body;
+mod client_body;
 mod config;
 mod counters;
 mod effects;
@@ -51,14 +52,14 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Reads the geolocation database and starts to listen.
+    /// Starts to listen.
     ///
     /// # Errors
-    /// When the address is taken or not this machine's, or the database cannot be read; the
-    /// message names the address or file and the flag that chooses another.
+    /// When the address is taken or not this machine's; the message names the address and the
+    /// flag that chooses another.
     pub fn bind(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(config.listen, config.thread_count())?;
-        Ok(Self { listeners, shared: Arc::new(Shared::new(config, engine)?) })
+        Ok(Self { listeners, shared: Arc::new(Shared::new(config, engine)) })
     }
 
     /// Returns the address that the edge listens on, with the port that the system chose for port 0.

@@ -53,5 +53,5 @@ pub(crate) fn accept(
     let posed = take_pose(&mut parts.headers).filter(|_| shared.config.pose);
     let facts = peer.facts(shared, posed, parts.version);
     parts.extensions.clear();
-    (Request::from_parts(parts, bodies.keep(body)), facts)
+    (Request::from_parts(parts, bodies.keep_request(body)), facts)
 }

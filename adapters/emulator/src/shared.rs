@@ -7,7 +7,7 @@ use selvedge_core::facts::Facts;
 
 use crate::config::EmulatorConfig;
 use crate::counters::Counters;
-use crate::facts::{GeoDatabase, locate};
+use crate::facts::locate;
 use crate::handle::EngineHandle;
 use crate::kv::KvStore;
 use crate::stats::Stats;
@@ -25,24 +25,21 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) kv: KvStore,
     pub(crate) stats: Stats,
-    geo: Option<GeoDatabase>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
-        let geo = config.geoip.as_deref().map(GeoDatabase::open).transpose()?;
-        Ok(Self {
+    pub(crate) fn new(config: EmulatorConfig, engine: EngineHandle) -> Self {
+        Self {
             engine,
             store: Arc::new(Store::new(config.cache_bytes)),
             counters: Counters::new(MAX_COUNTERS),
             kv: KvStore::new(MAX_KV_BYTES),
             stats: Stats::new(config.thread_count()),
-            geo,
             config,
-        })
+        }
     }
 
     pub(crate) fn locate(&self, address: IpAddr) -> Facts {
-        locate(self.geo.as_ref(), address)
+        locate(self.config.geoip.as_ref(), address)
     }
 }

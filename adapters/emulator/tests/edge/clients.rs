@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use http::Request;
-use selvedge_emulator::EmulatorConfig;
+use selvedge_emulator::{EmulatorConfig, GeoDatabase};
 
 use crate::support::{Edge, Origin, connect, empty, policy, text, whole, with_host};
 
@@ -14,7 +14,7 @@ const SWEDEN: &str = "130.238.7.10";
 fn config(pose: bool) -> EmulatorConfig {
     let geoip =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/storefront/geoip/iptoasn-country.mmdb");
-    EmulatorConfig { pose, geoip: Some(geoip), ..EmulatorConfig::default() }
+    EmulatorConfig { pose, geoip: Some(GeoDatabase::open(&geoip).unwrap()), ..EmulatorConfig::default() }
 }
 
 async fn ask(address: SocketAddr, path: &str, posed: &str) -> String {

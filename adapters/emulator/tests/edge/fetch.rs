@@ -77,15 +77,34 @@ async fn a_backend_that_is_not_there_is_told_from_one_that_breaks() {
 
 #[tokio::test]
 async fn an_upload_is_stopped_once_it_is_longer_than_allowed() {
-    let edge = Edge::start(policy(Origin::start().await.address)).await;
-    let (feed, body) = Fed::channel();
+    let origin = Origin::start().await;
+    let edge = Edge::start(policy(origin.address)).await;
     let chunk = Bytes::from(vec![0; 64 * 1024]);
-    tokio::spawn(async move { while feed.send(Ok(chunk.clone())).await.is_ok() {} });
-    // A path whose answer waits for the whole request, so that nothing but the limit can end it.
+    let (feed, body) = Fed::channel();
+    let chunks = MAX_BODY_BYTES / chunk.len() as u64 + 16;
+    let upload = tokio::spawn(async move {
+        for _ in 0..chunks {
+            feed.send(Ok(chunk.clone())).await.expect("what is over the limit is still taken off the wire");
+        }
+    });
+    let mut client = connect(edge.address).await;
+    // A path that answers only when told to, so that nothing but the limit can end the request.
     let request = with_host(Request::post("/gate").body(body).unwrap());
-    let response = connect(edge.address).await.send_request(request).await.unwrap();
+    let response = whole(client.send_request(request).await.unwrap()).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "the limit is {MAX_BODY_BYTES} bytes");
+    upload.await.unwrap();
     assert_reason(&edge, "request.body-too-large").await;
+}
+
+#[tokio::test]
+async fn a_client_whose_upload_nobody_reads_still_gets_its_answer_and_keeps_its_connection() {
+    let edge = Edge::start(policy(Origin::start().await.address)).await;
+    let mut client = connect(edge.address).await;
+    for _ in 0..2 {
+        let request = with_host(Request::post("/address").body(full(vec![0; 1024 * 1024])).unwrap());
+        assert_eq!(text(&whole(client.send_request(request).await.unwrap()).await), "127.0.0.1");
+        client.ready().await.unwrap();
+    }
 }
 
 #[tokio::test]
