@@ -154,6 +154,99 @@ mod tests {
         assert_eq!((facts.country, facts.is_https), (None, Some(false)));
     }
 
+    /// One record for every IPv4 address, in the [MMDB format](https://maxmind.github.io/MaxMind-DB/).
+    fn database_of(record: &[u8]) -> GeoDatabase {
+        let metadata = map(&[
+            ("node_count", uint32(1)),
+            ("record_size", uint16(24)),
+            ("ip_version", uint16(4)),
+            ("database_type", text("test")),
+            ("languages", array(&[])),
+            ("binary_format_major_version", uint16(2)),
+            ("binary_format_minor_version", uint16(0)),
+            ("build_epoch", field(9, 0, &[])),
+            ("description", map(&[])),
+        ]);
+        let both_bits_lead_to_the_record = [0, 0, 17, 0, 0, 17];
+        let parts: [&[u8]; 5] =
+            [&both_bits_lead_to_the_record, &[0; 16], record, b"\xab\xcd\xefMaxMind.com", &metadata];
+        GeoDatabase::from_bytes(parts.concat()).unwrap()
+    }
+
+    fn field(kind: u8, length: usize, content: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(length).unwrap();
+        let extended = kind.checked_sub(8).map(|_| kind - 7);
+        let first = if extended.is_some() { 0 } else { kind << 5 };
+        let size = if length < 29 { vec![first | length] } else { vec![first | 29] };
+        let rest = (length >= 29).then(|| length - 29);
+        size.into_iter().chain(extended).chain(rest).chain(content.iter().copied()).collect()
+    }
+
+    fn text(content: &str) -> Vec<u8> {
+        field(2, content.len(), content.as_bytes())
+    }
+
+    fn double(value: f64) -> Vec<u8> {
+        field(3, 8, &value.to_be_bytes())
+    }
+
+    fn uint16(value: u16) -> Vec<u8> {
+        field(5, 2, &value.to_be_bytes())
+    }
+
+    fn uint32(value: u32) -> Vec<u8> {
+        field(6, 4, &value.to_be_bytes())
+    }
+
+    fn map(entries: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let content: Vec<u8> =
+            entries.iter().flat_map(|(key, value)| [text(key), value.clone()].concat()).collect();
+        field(7, entries.len(), &content)
+    }
+
+    fn array(values: &[Vec<u8>]) -> Vec<u8> {
+        field(11, values.len(), &values.concat())
+    }
+
+    #[test]
+    fn the_field_names_of_city_databases_are_read() {
+        let database = database_of(&map(&[
+            ("continent", map(&[("code", text("EU"))])),
+            ("country", map(&[("iso_code", text("SE"))])),
+            ("subdivisions", array(&[map(&[("iso_code", text("C"))])])),
+            ("city", map(&[("names", map(&[("en", text("Uppsala"))]))])),
+            (
+                "location",
+                map(&[
+                    ("latitude", double(59.86)),
+                    ("longitude", double(17.64)),
+                    ("time_zone", text("Europe/Stockholm")),
+                ]),
+            ),
+            ("autonomous_system_number", uint32(1653)),
+        ]));
+        let facts = database.lookup("130.238.7.10".parse().unwrap());
+        assert_eq!((facts.country, facts.continent), (CountryCode::new("SE"), Some(Continent::Europe)));
+        assert_eq!((facts.region.as_deref(), facts.city.as_deref()), (Some("C"), Some("Uppsala")));
+        assert_eq!(facts.coordinates, Coordinates::new(59.86, 17.64));
+        assert_eq!((facts.time_zone.as_deref(), facts.asn), (Some("Europe/Stockholm"), Some(1653)));
+        assert_eq!(database.lookup("::1".parse().unwrap()).country, None, "an IPv4 database knows no IPv6");
+    }
+
+    #[test]
+    fn fields_of_another_type_or_without_meaning_are_unknown_and_spoil_no_other() {
+        let database = database_of(&map(&[
+            ("country_code", text("SE")),
+            ("country", text("Sweden")),
+            ("city", uint32(7)),
+            ("continent", map(&[("code", text("Atlantis"))])),
+            ("location", map(&[("latitude", double(1000.0)), ("longitude", double(0.0))])),
+        ]));
+        let facts = database.lookup("130.238.7.10".parse().unwrap());
+        assert_eq!(facts.country, CountryCode::new("SE"), "the flat form counts when the nested one is none");
+        assert_eq!((facts.city, facts.continent, facts.coordinates), (None, None, None));
+    }
+
     #[test]
     fn a_file_that_is_no_database_is_an_error_that_names_it() {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -10,8 +10,8 @@ use selvedge_core::effect::{CacheEntry, CachePut};
 
 /// Most bytes of one stored body; a longer one streams through without being stored.
 pub(crate) const MAX_STORED_BODY_BYTES: u64 = 8 * 1024 * 1024;
-/// What an entry takes beside its key and its body: the stored head and bookkeeping.
-const ENTRY_BYTES: usize = 1024;
+/// What an entry takes beside its key and its content.
+const ENTRY_BYTES: usize = 256;
 
 /// Responses by key, bounded by their bytes; each is dropped when its time is up.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Store {
     /// Stores an entry whose body is in memory; one that stays with the host is not stored.
     pub(crate) fn put(&self, put: CachePut) {
         let CachePut { key, entry, keep } = put;
-        if !keep.is_zero() && body_len(&entry).is_some() {
+        if !keep.is_zero() && is_in_memory(&entry) {
             self.cache.insert(key, Kept { entry, keep });
         }
     }
@@ -80,14 +80,17 @@ pub(crate) struct BufferFull;
 
 #[expect(clippy::ptr_arg, reason = "the store's weigher is given its key type")]
 fn weigh(key: &String, kept: &Kept) -> u32 {
-    let bytes = ENTRY_BYTES + key.len() + body_len(&kept.entry).unwrap_or(0);
-    u32::try_from(bytes).unwrap_or(u32::MAX)
+    let content = match &kept.entry {
+        CacheEntry::Response(head, body) => head.approximate_bytes() + body.len().unwrap_or(0),
+        CacheEntry::Variants(names) => names.len() * size_of::<http::HeaderName>(),
+    };
+    u32::try_from(ENTRY_BYTES + key.len() + content).unwrap_or(u32::MAX)
 }
 
-fn body_len(entry: &CacheEntry) -> Option<usize> {
+fn is_in_memory(entry: &CacheEntry) -> bool {
     match entry {
-        CacheEntry::Response(_, body) => Body::len(body),
-        CacheEntry::Variants(names) => Some(names.len() * size_of::<http::HeaderName>()),
+        CacheEntry::Response(_, Body::Host(_)) => false,
+        CacheEntry::Response(_, Body::Empty | Body::Bytes(_)) | CacheEntry::Variants(_) => true,
     }
 }
 
@@ -124,18 +127,18 @@ mod tests {
         store.put(put("kept", Duration::from_secs(60)));
         assert!(store.get("gone").is_none());
         assert!(store.get("kept").is_some());
-        assert_eq!(store.size(), (1024 + 4, 1), "one entry with its key");
+        assert_eq!(store.size(), (256 + 4, 1), "one entry with its key");
     }
 
     #[test]
     fn the_store_stays_within_its_bytes() {
-        let store = Store::new(10 * 1024);
+        let store = Store::new(10 * 259);
         for n in 0..100 {
             store.put(put(&format!("{n:03}"), Duration::from_secs(60)));
         }
         let (bytes, entries) = store.size();
-        assert!(bytes <= 10 * 1024, "{bytes} bytes");
-        assert!((1..=9).contains(&entries), "each entry takes a little over 1 KiB: {entries}");
+        assert!(bytes <= 10 * 259, "{bytes} bytes");
+        assert!((1..=10).contains(&entries), "each entry takes 256 bytes and its key: {entries}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use selvedge_core::policy::Policy;
 use selvedge_emulator::EmulatorConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{Edge, Origin, connect, empty, engine, info, policy, respond, text, whole, with_host};
@@ -41,13 +42,24 @@ async fn a_request_that_takes_longer_than_the_grace_is_broken_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_nothing_is_let_go() {
-    use tokio::io::AsyncReadExt as _;
+async fn a_client_that_sends_nothing_is_let_go_and_one_that_waits_for_its_answer_is_not() {
+    let origin = Origin::start().await;
     let config =
         EmulatorConfig { header_read_timeout: Duration::from_millis(20), ..EmulatorConfig::default() };
-    let edge = Edge::start_with(policy(Origin::start().await.address), config).await;
-    let mut silent = TcpStream::connect(edge.address).await.unwrap();
-    assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0, "the edge closes the connection");
+    let edge = Edge::start_with(policy(origin.address), config).await;
+    let mut waiting = connect(edge.address).await;
+    let request = with_host(Request::get("/gate").body(empty()).unwrap());
+    let response = tokio::spawn(async move { whole(waiting.send_request(request).await.unwrap()).await });
+    origin.arrived.notified().await;
+    let http2_preface_but_for_its_end = "PRI * HTTP/2.0\r\n\r\nSM\r\n";
+    for beginning in ["", "GET / HT", http2_preface_but_for_its_end] {
+        let mut silent = TcpStream::connect(edge.address).await.unwrap();
+        silent.write_all(beginning.as_bytes()).await.unwrap();
+        let end = tokio::time::timeout(Duration::from_secs(10), silent.read_to_end(&mut Vec::new())).await;
+        assert!(end.is_ok(), "the edge closes the connection after {beginning:?}");
+    }
+    origin.gate.notify_one();
+    assert_eq!(text(&response.await.unwrap()), "through the gate");
 }
 
 #[tokio::test]
