@@ -1,1 +1,78 @@
-//! Placeholder.
+//! The local edge: a native host for [`selvedge_core`].
+//!
+//! Accepts HTTP/1.1 and HTTP/2 without TLS, tells the core what it knows about
+//! the client, performs the effects that the core asks for and sends what the
+//! core answers. It decides nothing about a request; the one thing it answers
+//! by itself is its own status under `/_selvedge/`, for loopback clients only.
+//!
+//! Each thread has its own listener, its own runtime and its own connections to
+//! backends; the cache, the counters and the engine are shared.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+mod backend;
+mod body;
+mod client_body;
+mod config;
+mod counters;
+mod effects;
+mod facts;
+mod handle;
+mod kv;
+mod listen;
+mod metrics;
+mod random;
+mod reload;
+mod request;
+mod response;
+mod server;
+mod shared;
+mod stats;
+mod status;
+mod store;
+mod tee;
+mod upload;
+mod worker;
+
+pub use config::EmulatorConfig;
+pub use facts::GeoDatabase;
+pub use handle::{EngineHandle, PolicyInfo};
+pub use reload::{Change, Watcher, Watching};
+
+use listen::Listeners;
+use shared::Shared;
+
+/// An edge that listens and is ready to run.
+#[derive(Debug)]
+pub struct Emulator {
+    listeners: Listeners,
+    shared: Arc<Shared>,
+}
+
+impl Emulator {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// When the address is taken or not this machine's; the message names the address and the
+    /// flag that chooses another.
+    pub fn bind(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(config.listen, config.thread_count())?;
+        Ok(Self { listeners, shared: Arc::new(Shared::new(config, engine)) })
+    }
+
+    /// Returns the address that the edge listens on, with the port that the system chose for port 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listeners.address()
+    }
+
+    /// Serves until `shutdown` is ready, then lets requests in flight finish within the configured grace.
+    ///
+    /// # Errors
+    /// When a thread cannot be started or one of them fails.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+        worker::run(self.listeners, self.shared, shutdown).await
+    }
+}

@@ -1,4 +1,5 @@
 //! The origin's promises, one request at a time.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};

@@ -1,0 +1,89 @@
+//! Connections to backends: pooled, kept alive, HTTP/1.1.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use selvedge_core::effect::FetchError;
+
+use crate::upload::{Upload, UploadError};
+
+/// Below the keep-alive times that common servers use, so that a pooled connection seldom turns out closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+const MAX_IDLE_PER_BACKEND: usize = 64;
+
+/// One thread's connections to backends.
+///
+/// Certificates are checked against the web's public authorities, which are
+/// built in. Redirects are not followed.
+#[derive(Debug)]
+pub(crate) struct Backends {
+    client: Client<HttpsConnector<HttpConnector>, Upload>,
+}
+
+impl Backends {
+    pub(crate) fn new() -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let tls = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
+        client.pool_max_idle_per_host(MAX_IDLE_PER_BACKEND);
+        Self { client: client.build(tls) }
+    }
+
+    /// Sends a request; the future ends with the head of the response.
+    pub(crate) fn send(
+        &self,
+        mut request: Request<Upload>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Response<Incoming>, FetchError>> + use<> {
+        *request.version_mut() = Version::HTTP_11;
+        let response = self.client.request(request);
+        async move {
+            match tokio::time::timeout(timeout, response).await {
+                Ok(response) => response.map_err(|error| fetch_error(&error)),
+                Err(_) => Err(FetchError::Timeout),
+            }
+        }
+    }
+}
+
+fn fetch_error(error: &Error) -> FetchError {
+    tracing::debug!(error = %Chain(error), "a backend gave no response");
+    if error.is_connect() {
+        return FetchError::Connect;
+    }
+    upload_error(error).map_or(FetchError::Protocol, FetchError::from)
+}
+
+/// The upload's own error, wherever the client wrapped it.
+fn upload_error(error: &Error) -> Option<UploadError> {
+    chain(error).find_map(|error| error.downcast_ref().copied())
+}
+
+/// An error and what caused it, in order.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+struct Chain<'a>(&'a Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, error) in chain(self.0).enumerate() {
+            write!(f, "{}{error}", if at == 0 { "" } else { ": " })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! What can be chosen about the emulator.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::facts::GeoDatabase;
+
+/// What can be chosen about the emulator; [`Default`] is the local edge of `selvedge dev`.
+#[derive(Debug)]
+pub struct EmulatorConfig {
+    /// Where to listen; port 0 lets the system choose. `127.0.0.1:8787` by default.
+    pub listen: SocketAddr,
+    /// How many threads serve; one a core by default.
+    pub threads: Option<usize>,
+    /// Tells where clients are; without one their place is unknown, which is the default.
+    pub geoip: Option<GeoDatabase>,
+    /// Whether the request header `Selvedge-Client-Ip` poses as another client. On by
+    /// default; the header never reaches the policy or a backend either way.
+    pub pose: bool,
+    /// Most bytes of stored responses, 64 MiB by default.
+    pub cache_bytes: u64,
+    /// Most bytes of a request's head, 64 KiB by default. The policy's own limit, which is
+    /// answered with its own reason, is meant to be lower. At least 8 KiB.
+    pub max_header_bytes: u32,
+    /// Longest wait for a request's head, also between two requests of one connection; 30 seconds by default.
+    pub header_read_timeout: Duration,
+    /// How long requests in flight may take once the edge shuts down; 10 seconds by default.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for EmulatorConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8787)),
+            threads: None,
+            geoip: None,
+            pose: true,
+            cache_bytes: 64 * 1024 * 1024,
+            max_header_bytes: 64 * 1024,
+            header_read_timeout: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+impl EmulatorConfig {
+    pub(crate) fn thread_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.threads.unwrap_or_else(cores).max(1)
+    }
+}

@@ -1,0 +1,130 @@
+//! Performs what the core asks for.
+
+use std::future::ready;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use selvedge_core::body::{Body, BodyHandle};
+use selvedge_core::effect::{
+    CacheEntry, CachePut, Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record,
+};
+use selvedge_core::host::{Host, Performing};
+use selvedge_core::time::Timestamp;
+
+use crate::body::Bodies;
+use crate::tee::Storing;
+use crate::upload::{Upload, UploadError};
+use crate::worker::Worker;
+
+/// Longest wait for a client to send a body that the core reads.
+const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One exchange's host.
+#[derive(Clone)]
+pub(crate) struct EdgeHost {
+    worker: Rc<Worker>,
+    bodies: Rc<Bodies>,
+}
+
+impl EdgeHost {
+    pub(crate) fn new(worker: Rc<Worker>, bodies: Rc<Bodies>) -> Self {
+        Self { worker, bodies }
+    }
+
+    fn fetch(&self, fetch: Fetch) -> Performing {
+        let Fetch { request, timeout, max_body_bytes, .. } = fetch;
+        let (parts, body) = request.into_parts();
+        let upload = match self.upload(body, max_body_bytes) {
+            Ok(upload) => upload,
+            Err(error) => return done(EffectResult::Fetch(Err(error.into()))),
+        };
+        let response = self.worker.backends.send(Request::from_parts(parts, upload), timeout);
+        let bodies = Rc::clone(&self.bodies);
+        Box::pin(async move { EffectResult::Fetch(response.await.map(|response| keep(&bodies, response))) })
+    }
+
+    fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload, UploadError> {
+        match body {
+            Body::Empty => Ok(Upload::Empty),
+            Body::Bytes(bytes) => Upload::bytes(bytes, max_bytes),
+            Body::Host(handle) => {
+                let body = self.bodies.take(handle).ok_or(UploadError::Client)?;
+                Upload::stream(body, max_bytes)
+            }
+        }
+    }
+
+    /// A body that streams is stored by its reader, so there is nothing to wait for.
+    fn cache_put(&self, put: CachePut) -> Performing {
+        let store = Arc::clone(&self.worker.shared.store);
+        match put {
+            CachePut { key, entry: CacheEntry::Response(head, Body::Host(body)), keep } => {
+                self.bodies.store(body, Storing { store, key, head, keep });
+            }
+            put => store.put(put),
+        }
+        done(EffectResult::CachePut)
+    }
+
+    fn read_body(&self, body: BodyHandle, limit: usize) -> Performing {
+        let Some(body) = self.bodies.take(body) else {
+            return done(EffectResult::ReadBody(Err(ReadBodyError::Broken)));
+        };
+        Box::pin(async move {
+            let whole = tokio::time::timeout(READ_BODY_TIMEOUT, body.read(limit)).await;
+            EffectResult::ReadBody(whole.unwrap_or(Err(ReadBodyError::Broken)))
+        })
+    }
+
+    fn record(&self, record: &Record) {
+        match record {
+            Record::Exposure { experiment, variation, reason } => {
+                self.worker.stats().count_exposure();
+                tracing::debug!(%experiment, %variation, reason = reason.code(), "exposure");
+            }
+            Record::Event { name, value } => tracing::info!(name, value, "event"),
+            _ => tracing::debug!(?record, "record"),
+        }
+    }
+}
+
+impl Host for EdgeHost {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn perform(&self, effect: Effect) -> Performing {
+        let shared = &self.worker.shared;
+        match effect {
+            Effect::Fetch(fetch) => self.fetch(*fetch),
+            Effect::CacheGet { key } => done(EffectResult::CacheGet(shared.store.get(&key))),
+            Effect::CachePut(put) => self.cache_put(*put),
+            Effect::KvGet { key } => done(EffectResult::KvGet(shared.kv.get(&key))),
+            Effect::KvPut { key, value } => done(EffectResult::KvPut(shared.kv.put(key, value))),
+            Effect::Count { key, window } => {
+                done(EffectResult::Count(shared.counters.count(&key, window, self.now())))
+            }
+            Effect::ReadBody { body, limit } => self.read_body(body, limit),
+            Effect::Record(record) => {
+                self.record(&record);
+                done(EffectResult::Record)
+            }
+            // The core takes a result of another kind for a failure.
+            _ => done(EffectResult::Fetch(Err(FetchError::Protocol))),
+        }
+    }
+}
+
+fn done(result: EffectResult) -> Performing {
+    Box::pin(ready(result))
+}
+
+fn keep(bodies: &Bodies, response: Response<Incoming>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    parts.extensions.clear();
+    Response::from_parts(parts, bodies.keep_response(body))
+}

@@ -1,0 +1,114 @@
+//! From the core's response to bytes on a socket.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Response;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use selvedge_core::body::Body;
+
+use crate::body::{Bodies, HostBody};
+use crate::worker::InFlight;
+
+/// A response's body; the request is in flight until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    content: Content,
+    _in_flight: InFlight,
+}
+
+#[derive(Debug)]
+enum Content {
+    Empty,
+    Bytes(Bytes),
+    Host(HostBody),
+    /// The core answered with a body that was used before; the response breaks off.
+    Lost,
+}
+
+/// Why a response breaks off.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// The backend's body broke off.
+    Backend(hyper::Error),
+    /// The body was used before.
+    Lost,
+}
+
+/// Makes the response that is sent.
+pub(crate) fn send(response: Response<Body>, bodies: &Bodies, in_flight: InFlight) -> Response<Outgoing> {
+    let (mut parts, body) = response.into_parts();
+    parts.extensions.clear();
+    let content = match body {
+        Body::Empty => Content::Empty,
+        Body::Bytes(bytes) => Content::Bytes(bytes),
+        Body::Host(handle) => bodies.take(handle).map_or(Content::Lost, Content::Host),
+    };
+    Response::from_parts(parts, Outgoing { content, _in_flight: in_flight })
+}
+
+/// Makes a response of the emulator's own.
+pub(crate) fn send_bytes(response: Response<Bytes>, in_flight: InFlight) -> Response<Outgoing> {
+    response.map(|bytes| Outgoing { content: Content::Bytes(bytes), _in_flight: in_flight })
+}
+
+impl HttpBody for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match &mut this.content {
+            Content::Empty => Poll::Ready(None),
+            Content::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.content = Content::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Content::Host(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(BodyError::Backend))),
+            Content::Lost => Poll::Ready(Some(Err(BodyError::Lost))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Empty => true,
+            Content::Bytes(bytes) => bytes.is_empty(),
+            Content::Host(body) => body.is_end_stream(),
+            Content::Lost => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Host(body) => body.size_hint(),
+            Content::Lost => SizeHint::default(),
+        }
+    }
+}
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Backend(error) => write!(f, "the backend's body broke off: {error}"),
+            Self::Lost => f.write_str("the response's body was used before"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Backend(error) => Some(error),
+            Self::Lost => None,
+        }
+    }
+}

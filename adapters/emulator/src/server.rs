@@ -1,0 +1,164 @@
+//! One connection, and each of its requests from head to head.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use http::{Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use selvedge_core::exchange::Exchange;
+use selvedge_core::host::{Driven, drive};
+use selvedge_core::reason::Summary;
+use tokio::net::TcpStream;
+
+use crate::body::Bodies;
+use crate::config::EmulatorConfig;
+use crate::effects::EdgeHost;
+use crate::request::{self, Peer};
+use crate::response::{self, Outgoing};
+use crate::status;
+use crate::worker::{InFlight, Stopped, Worker};
+
+const MAX_CONCURRENT_STREAMS: u32 = 128;
+const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Serves HTTP/1.1 and HTTP/2 to connections of one thread.
+pub(crate) type Protocols = auto::Builder<LocalExecutor>;
+
+/// Runs futures on the thread that asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+pub(crate) fn protocols(config: &EmulatorConfig) -> Protocols {
+    let mut protocols = auto::Builder::new(LocalExecutor);
+    let max_header_bytes = config.max_header_bytes.max(8 * 1024);
+    protocols
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_read_timeout)
+        .max_buf_size(max_header_bytes as usize)
+        .pipeline_flush(true);
+    protocols
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(max_header_bytes)
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .keep_alive_interval(H2_PING_INTERVAL);
+    protocols
+}
+
+/// Serves one connection until it ends; once the edge stops, only until the requests in flight are answered.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    protocols: Rc<Protocols>,
+    stream: TcpStream,
+    peer: Peer,
+    stopped: Stopped,
+) {
+    let (peer, greeted) = (Rc::new(peer), Rc::new(Cell::new(false)));
+    let mut silence = pin!(tokio::time::sleep(worker.shared.config.header_read_timeout));
+    let mut stopping = pin!(stopped.wait());
+    let mut stop = Stop::Running;
+    let service = service_fn({
+        let greeted = Rc::clone(&greeted);
+        move |request| {
+            greeted.set(true);
+            answer(Rc::clone(&worker), Rc::clone(&peer), request)
+        }
+    });
+    let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), service));
+    loop {
+        tokio::select! {
+            biased;
+            end = connection.as_mut() => return log_end(end),
+            () = stopping.as_mut(), if stop == Stop::Running => {
+                stop = Stop::Finishing;
+                connection.as_mut().graceful_shutdown();
+            }
+            // The head's own time limit begins with the choice of the protocol, which may never come.
+            () = silence.as_mut(), if !silence.is_elapsed() => if !greeted.get() { return },
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Running,
+    Finishing,
+}
+
+fn log_end(end: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = end {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<Outgoing>, Infallible> {
+    let started = Instant::now();
+    let in_flight = InFlight::begin(Rc::clone(&worker));
+    if status::owns(request.uri().path()) {
+        return Ok(response::send_bytes(own_page(&worker, &peer, &request), in_flight));
+    }
+    let line = RequestLine::of(&request);
+    let bodies = Rc::new(Bodies::default());
+    let (request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
+    let exchange = Exchange::new(worker.shared.engine.engine(), request, facts, worker.seeds.next());
+    let driven = drive(EdgeHost::new(Rc::clone(&worker), Rc::clone(&bodies)), exchange).await;
+    let Driven { response, summary, after } = driven;
+    let response = response::send(response, &bodies, in_flight);
+    let latency = started.elapsed();
+    worker.stats().count(response.status(), summary.reason, summary.cache, latency);
+    if let Some(line) = line {
+        line.log(response.status(), summary, latency);
+    }
+    if let Some(after) = after {
+        worker.finish_later(after, bodies).await;
+    }
+    Ok(response)
+}
+
+/// The status is for this machine only, whoever the client poses as.
+fn own_page(worker: &Worker, peer: &Peer, request: &Request<Incoming>) -> Response<bytes::Bytes> {
+    if peer.is_loopback() {
+        status::respond(&worker.shared, request.method(), request.uri().path())
+    } else {
+        status::not_found()
+    }
+}
+
+/// What the log says about a request; its query may hold secrets and stays out.
+struct RequestLine {
+    method: Method,
+    uri: Uri,
+}
+
+impl RequestLine {
+    fn of(request: &Request<Incoming>) -> Option<Self> {
+        let logs = tracing::enabled!(tracing::Level::INFO);
+        logs.then(|| Self { method: request.method().clone(), uri: request.uri().clone() })
+    }
+
+    fn log(&self, status: StatusCode, summary: Summary, latency: Duration) {
+        let (method, path, status) = (self.method.as_str(), self.uri.path(), status.as_u16());
+        let (reason, cache) = (summary.reason.code(), summary.cache.map(selvedge_core::reason::Reason::code));
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(method, path, status, reason, cache, micros, "request");
+    }
+}

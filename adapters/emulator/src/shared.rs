@@ -1,0 +1,45 @@
+//! What all threads share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use selvedge_core::facts::Facts;
+
+use crate::config::EmulatorConfig;
+use crate::counters::Counters;
+use crate::facts::locate;
+use crate::handle::EngineHandle;
+use crate::kv::KvStore;
+use crate::stats::Stats;
+use crate::store::Store;
+
+const MAX_COUNTERS: usize = 100_000;
+const MAX_KV_BYTES: usize = 16 * 1024 * 1024;
+
+/// What all threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: EmulatorConfig,
+    pub(crate) engine: EngineHandle,
+    pub(crate) store: Arc<Store>,
+    pub(crate) counters: Counters,
+    pub(crate) kv: KvStore,
+    pub(crate) stats: Stats,
+}
+
+impl Shared {
+    pub(crate) fn new(config: EmulatorConfig, engine: EngineHandle) -> Self {
+        Self {
+            engine,
+            store: Arc::new(Store::new(config.cache_bytes)),
+            counters: Counters::new(MAX_COUNTERS),
+            kv: KvStore::new(MAX_KV_BYTES),
+            stats: Stats::new(config.thread_count()),
+            config,
+        }
+    }
+
+    pub(crate) fn locate(&self, address: IpAddr) -> Facts {
+        locate(self.config.geoip.as_ref(), address)
+    }
+}

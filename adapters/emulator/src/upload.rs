@@ -1,0 +1,128 @@
+//! A request's body on its way to a backend.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use selvedge_core::effect::FetchError;
+
+use crate::body::HostBody;
+
+/// A request's body, cut off once it is longer than allowed.
+#[derive(Debug)]
+pub(crate) enum Upload {
+    /// No content.
+    Empty,
+    /// Content in memory; `None` once it is sent.
+    Bytes(Option<Bytes>),
+    /// Content that streams.
+    Stream {
+        /// Where it comes from.
+        body: HostBody,
+        /// How many more bytes may come.
+        left: u64,
+    },
+}
+
+/// Why an upload broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UploadError {
+    /// It is longer than allowed.
+    TooLarge,
+    /// The client broke off.
+    Client,
+}
+
+impl Upload {
+    /// Limits a body, and refuses it at once when its announced length is over the limit.
+    pub(crate) fn stream(body: HostBody, max_bytes: u64) -> Result<Self, UploadError> {
+        if body.size_hint().lower() > max_bytes {
+            return Err(UploadError::TooLarge);
+        }
+        Ok(Self::Stream { body, left: max_bytes })
+    }
+
+    pub(crate) fn bytes(bytes: Bytes, max_bytes: u64) -> Result<Self, UploadError> {
+        if bytes.len() as u64 > max_bytes { Err(UploadError::TooLarge) } else { Ok(Self::Bytes(Some(bytes))) }
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream { body, left } => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(frame.map(|frame| count(frame.map_err(|_| UploadError::Client)?, left)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty | Self::Bytes(None) => true,
+            Self::Bytes(Some(bytes)) => bytes.is_empty(),
+            Self::Stream { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty | Self::Bytes(None) => SizeHint::with_exact(0),
+            Self::Bytes(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+fn count(frame: Frame<Bytes>, left: &mut u64) -> Result<Frame<Bytes>, UploadError> {
+    let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+    *left = left.checked_sub(bytes).ok_or(UploadError::TooLarge)?;
+    Ok(frame)
+}
+
+impl From<UploadError> for FetchError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::TooLarge => Self::BodyTooLarge,
+            UploadError::Client => Self::ClientBody,
+        }
+    }
+}
+
+impl fmt::Display for UploadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the request body is longer than the policy allows",
+            Self::Client => "the client's body broke off",
+        })
+    }
+}
+
+impl std::error::Error for UploadError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
+        let body = Bytes::from_static(b"12345");
+        assert!(Upload::bytes(body.clone(), 5).is_ok());
+        assert_eq!(Upload::bytes(body, 4).unwrap_err(), UploadError::TooLarge);
+        let mut left = 5;
+        assert!(count(Frame::data(Bytes::from_static(b"123")), &mut left).is_ok());
+        assert!(count(Frame::data(Bytes::from_static(b"45")), &mut left).is_ok());
+        let over = count(Frame::data(Bytes::from_static(b"6")), &mut left);
+        assert_eq!(over.unwrap_err(), UploadError::TooLarge);
+    }
+}
