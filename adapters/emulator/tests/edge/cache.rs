@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -78,4 +79,18 @@ async fn a_body_over_the_bound_streams_through_without_being_stored() {
         assert_eq!(edge.get("/static/long").await.body().len(), long);
     }
     backend.await.expect("the backend is asked both times");
+}
+
+#[tokio::test]
+async fn a_stale_response_is_renewed_after_it_was_sent() {
+    let mut policy = policy(Origin::start().await.address);
+    for route in &mut policy.routes {
+        route.cache.edge = Some(Duration::ZERO);
+        route.cache.stale_while_revalidate = Some(Duration::from_secs(3600));
+    }
+    let edge = Edge::start(policy).await;
+    assert_eq!(text(&edge.get("/static/a").await), "answer 1");
+    assert_eq!(text(&edge.get("/static/a").await), "answer 1", "stale, while the backend is asked");
+    let renewed = async { while text(&edge.get("/static/a").await) == "answer 1" {} };
+    tokio::time::timeout(Duration::from_secs(10), renewed).await.expect("the store gets the new response");
 }
