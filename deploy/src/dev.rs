@@ -23,11 +23,11 @@ const ORIGIN_ADDRESS: &str = "127.0.0.1:8788";
 
 /// Requests that show what the storefront does, each with what to expect.
 const STOREFRONT_TRIES: [(&str, &str); 5] = [
-    ("-H 'Selvedge-Client-Ip: 114.114.114.114' {edge}/", "403: blocked in China"),
+    ("-H 'Selvedge-Client-Ip: 223.5.5.5' {edge}/", "403: blocked in China"),
     ("-A 'sqlmap/1.7' {edge}/", "403: an attack tool"),
     ("-H 'Selvedge-Client-Ip: 8.8.8.8' {edge}/go", "302 to the US shop"),
     ("{edge}/static/site.css", "200: a miss, then a hit"),
-    ("'{edge}/?hero=bold'", "200: the bold variation"),
+    ("-A 'Mozilla/5.0 (X11; Linux) Firefox/140.0' '{edge}/?hero=bold'", "200: the bold variation"),
 ];
 
 /// Runs until Ctrl-C.
