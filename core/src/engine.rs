@@ -44,11 +44,14 @@ struct Names {
     experiments: Vec<(Arc<str>, Vec<Arc<str>>)>,
 }
 
+/// Reads a variable of the environment.
+type Environment = Box<dyn Fn(&str) -> Option<String>>;
+
 /// Prepares an [`Engine`]: its policy, its handlers and its environment.
 pub struct EngineBuilder {
     policy: Policy,
     handlers: Handlers,
-    environment: Box<dyn Fn(&str) -> Option<String>>,
+    environment: Environment,
 }
 
 /// Why a checked policy cannot be compiled here.

@@ -97,10 +97,12 @@ impl HandlerContext {
     /// a name that is no backend's.
     pub async fn fetch(&self, backend: &str, request: Request<Body>) -> Result<Response<Body>, FetchError> {
         let fetch = self.engine.handler_fetch(backend, request).ok_or(FetchError::Connect)?;
-        match self.effects.perform(Effect::Fetch(Box::new(fetch)), EffectSpan::BeforeResponse).await {
-            EffectResult::Fetch(result) => result,
-            _ => Err(FetchError::Protocol),
-        }
+        let effect = Effect::Fetch(Box::new(fetch));
+        let EffectResult::Fetch(result) = self.effects.perform(effect, EffectSpan::BeforeResponse).await
+        else {
+            return Err(FetchError::Protocol);
+        };
+        result
     }
 
     /// Reads the request's body.
@@ -117,10 +119,11 @@ impl HandlerContext {
     }
 
     async fn read_host_body(&self, effect: Effect) -> Result<Bytes, ReadBodyError> {
-        match self.effects.perform(effect, EffectSpan::BeforeResponse).await {
-            EffectResult::ReadBody(result) => result,
-            _ => Err(ReadBodyError::Broken),
-        }
+        let EffectResult::ReadBody(result) = self.effects.perform(effect, EffectSpan::BeforeResponse).await
+        else {
+            return Err(ReadBodyError::Broken);
+        };
+        result
     }
 
     /// Reads from the platform's key-value store.
@@ -128,10 +131,12 @@ impl HandlerContext {
     /// # Errors
     /// [`StoreError`] when the store does not answer or the platform has none.
     pub async fn kv_get(&self, key: impl Into<String>) -> Result<Option<Bytes>, StoreError> {
-        match self.effects.perform(Effect::KvGet { key: key.into() }, EffectSpan::BeforeResponse).await {
-            EffectResult::KvGet(result) => result,
-            _ => Err(StoreError),
-        }
+        let effect = Effect::KvGet { key: key.into() };
+        let EffectResult::KvGet(result) = self.effects.perform(effect, EffectSpan::BeforeResponse).await
+        else {
+            return Err(StoreError);
+        };
+        result
     }
 
     /// Writes to the platform's key-value store.
@@ -140,10 +145,11 @@ impl HandlerContext {
     /// [`StoreError`] when the store refuses or the platform has none.
     pub async fn kv_put(&self, key: impl Into<String>, value: Bytes) -> Result<(), StoreError> {
         let effect = Effect::KvPut { key: key.into(), value };
-        match self.effects.perform(effect, EffectSpan::BeforeResponse).await {
-            EffectResult::KvPut(result) => result,
-            _ => Err(StoreError),
-        }
+        let EffectResult::KvPut(result) = self.effects.perform(effect, EffectSpan::BeforeResponse).await
+        else {
+            return Err(StoreError);
+        };
+        result
     }
 
     /// Hands a record on; nobody waits for it.

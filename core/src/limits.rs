@@ -23,6 +23,19 @@ pub struct Limits {
     pub encoded_slashes: EncodedSlashes,
 }
 
+/// The limit that a request exceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exceeded {
+    /// A method that is not let in: 501.
+    Method,
+    /// The URL's length: 414.
+    Url,
+    /// The headers' size: 431.
+    Headers,
+    /// The declared size of the body: 413.
+    Body,
+}
+
 /// Longest wait for a backend's response head when the policy says nothing.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -39,25 +52,37 @@ impl Default for Limits {
     }
 }
 
+impl Exceeded {
+    /// Returns the reason that the answer carries.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Method => Reason::MethodRefused,
+            Self::Url => Reason::UrlTooLong,
+            Self::Headers => Reason::HeadersTooLarge,
+            Self::Body => Reason::BodyTooLarge,
+        }
+    }
+}
+
 impl Limits {
     /// Checks a request head.
     ///
     /// # Errors
-    /// The reason for the refusal: [`Reason::MethodRefused`] (501), [`Reason::UrlTooLong`] (414),
-    /// [`Reason::HeadersTooLarge`] (431) or [`Reason::BodyTooLarge`] (413).
-    pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Reason> {
+    /// The first limit that the request exceeds, in the order of [`Exceeded`].
+    pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Exceeded> {
         if !self.methods.iter().any(|known| known == method.as_str()) {
-            return Err(Reason::MethodRefused);
+            return Err(Exceeded::Method);
         }
         if exceeds(uri_len(uri), self.max_url_bytes) {
-            return Err(Reason::UrlTooLong);
+            return Err(Exceeded::Url);
         }
         let header_bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if exceeds(header_bytes, self.max_header_bytes) {
-            return Err(Reason::HeadersTooLarge);
+            return Err(Exceeded::Headers);
         }
         match declared_length(headers) {
-            Some(length) if length > self.max_body_bytes => Err(Reason::BodyTooLarge),
+            Some(length) if length > self.max_body_bytes => Err(Exceeded::Body),
             Some(_) | None => Ok(()),
         }
     }
@@ -83,7 +108,7 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn check(method: &str, uri: &str, headers: &[(&'static str, &str)]) -> Result<(), Reason> {
+    fn check(method: &str, uri: &str, headers: &[(&'static str, &str)]) -> Result<(), Exceeded> {
         let limits =
             Limits { max_url_bytes: 10, max_header_bytes: 20, max_body_bytes: 5, ..Limits::default() };
         let pairs = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
@@ -92,16 +117,17 @@ mod tests {
 
     #[test]
     fn each_limit_holds_at_its_value_and_breaks_one_over() {
-        let rows: [(&str, &str, &[(&'static str, &str)], Result<(), Reason>); 9] = [
+        type Row<'a> = (&'a str, &'a str, &'a [(&'static str, &'a str)], Result<(), Exceeded>);
+        let rows: [Row<'_>; 9] = [
             ("GET", "/23456789a", &[], Ok(())),
-            ("GET", "/23456789ab", &[], Err(Reason::UrlTooLong)),
+            ("GET", "/23456789ab", &[], Err(Exceeded::Url)),
             ("GET", "/", &[("abcde", "0123456789abcde")], Ok(())),
-            ("GET", "/", &[("abcde", "0123456789abcdef")], Err(Reason::HeadersTooLarge)),
+            ("GET", "/", &[("abcde", "0123456789abcdef")], Err(Exceeded::Headers)),
             ("POST", "/", &[("content-length", "5")], Ok(())),
-            ("POST", "/", &[("content-length", "6")], Err(Reason::BodyTooLarge)),
-            ("POST", "/", &[("content-length", "99999999999999999999")], Err(Reason::HeadersTooLarge)),
-            ("TRACE", "/", &[], Err(Reason::MethodRefused)),
-            ("get", "/", &[], Err(Reason::MethodRefused)),
+            ("POST", "/", &[("content-length", "6")], Err(Exceeded::Body)),
+            ("POST", "/", &[("content-length", "99999999999999999999")], Err(Exceeded::Headers)),
+            ("TRACE", "/", &[], Err(Exceeded::Method)),
+            ("get", "/", &[], Err(Exceeded::Method)),
         ];
         for (method, uri, headers, expected) in rows {
             assert_eq!(check(method, uri, headers), expected, "{method} {uri} {headers:?}");
@@ -113,6 +139,6 @@ mod tests {
         let headers =
             [(header::CONTENT_LENGTH, "99999999999999999999".parse().unwrap())].into_iter().collect();
         let outcome = Limits::default().check(&Method::POST, &Uri::from_static("/"), &headers);
-        assert_eq!(outcome, Err(Reason::BodyTooLarge));
+        assert_eq!(outcome, Err(Exceeded::Body));
     }
 }

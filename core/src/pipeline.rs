@@ -39,11 +39,12 @@ pub(crate) async fn run(engine: Arc<Engine>, mut tx: Transaction, fx: Effects) -
 /// Counts the request of a client whose category is limited.
 async fn limit(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> ViewerRequestOutcome {
     let Some((key, window)) = engine.rate_limit(tx) else { return ViewerRequestOutcome::Continue };
-    match fx.perform(Effect::Count { key, window }, EffectSpan::BeforeResponse).await {
-        EffectResult::Count(Ok(count)) => engine.on_counted(tx, count, fx.now()),
+    let result = fx.perform(Effect::Count { key, window }, EffectSpan::BeforeResponse).await;
+    let EffectResult::Count(Ok(count)) = result else {
         // A counter that does not answer limits nobody: an outage of the store must not become one of the site.
-        _ => ViewerRequestOutcome::Continue,
-    }
+        return ViewerRequestOutcome::Continue;
+    };
+    engine.on_counted(tx, count, fx.now())
 }
 
 fn record_exposures(engine: &Engine, tx: &Transaction, fx: &Effects) {
@@ -153,10 +154,9 @@ fn selects(engine: &Engine, tx: &Transaction, stored: &StoredResponse) -> bool {
 }
 
 async fn cache_get(fx: &Effects, key: String) -> Option<CacheEntry> {
-    match fx.perform(Effect::CacheGet { key }, EffectSpan::BeforeResponse).await {
-        EffectResult::CacheGet(entry) => entry,
-        _ => None,
-    }
+    let result = fx.perform(Effect::CacheGet { key }, EffectSpan::BeforeResponse).await;
+    let EffectResult::CacheGet(entry) = result else { return None };
+    entry
 }
 
 fn variant_key(key: &str, names: &[http::HeaderName], headers: &http::HeaderMap) -> String {
@@ -213,10 +213,8 @@ async fn attempt(
             OriginRequestOutcome::Fetch(fetch) => fetch,
             OriginRequestOutcome::Respond(response) => return Ok(response),
         };
-        let result = match fx.perform(Effect::Fetch(fetch), EffectSpan::BeforeResponse).await {
-            EffectResult::Fetch(result) => result,
-            _ => Err(FetchError::Protocol),
-        };
+        let result = fx.perform(Effect::Fetch(fetch), EffectSpan::BeforeResponse).await;
+        let EffectResult::Fetch(result) = result else { return Err(Failure::Error(FetchError::Protocol)) };
         match engine.on_origin_response(tx, result, sent, fx.now()) {
             OriginResponseOutcome::Deliver(response, storing) => {
                 store(engine, tx, fx, key, &response, storing);

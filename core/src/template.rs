@@ -290,13 +290,16 @@ mod tests {
 
     impl Values for Fixed {
         fn write_value(&self, variable: &Variable, out: &mut String) {
-            match variable {
-                Variable::Capture(name) => write!(out, "<{name}>").unwrap(),
-                Variable::City => out.push_str("São\r\nPaulo"),
-                Variable::Path => out.push_str("/a%2Fb/ü?"),
-                Variable::QueryParameter(name) if name == "q" => out.push_str("x y&z=1%2F"),
-                _ => {}
+            if let Variable::Capture(name) = variable {
+                write!(out, "<{name}>").unwrap();
             }
+            let known = [
+                (Variable::City, "São\r\nPaulo"),
+                (Variable::Path, "/a%2Fb/ü?"),
+                (Variable::QueryParameter("q".to_owned()), "x y&z=1%2F"),
+            ];
+            let value = known.iter().find(|(known, _)| known == variable);
+            out.push_str(value.map_or("", |(_, value)| value));
         }
     }
 

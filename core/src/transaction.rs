@@ -157,6 +157,12 @@ impl Transaction {
         if self.facts.is_https.or_else(by_uri).unwrap_or(false) { "https" } else { "http" }
     }
 
+    /// Takes back the variations of a request that is refused after all: the visitor sees none of them.
+    pub(crate) fn forget_variations(&mut self) {
+        self.assigned.clear();
+        self.set_cookies.clear();
+    }
+
     /// Notes a decision that lets the request go on.
     pub(crate) fn note(&mut self, reason: Reason, rule: Rule) {
         self.notes.push(Note { reason, rule });

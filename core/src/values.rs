@@ -17,13 +17,15 @@ impl Values for RequestValues<'_> {
     fn write_value(&self, variable: &Variable, out: &mut String) {
         match variable {
             Variable::Capture(name) => push(out, self.engine.capture(self.tx, name)),
-            Variable::Country
-            | Variable::Continent
-            | Variable::Region
-            | Variable::City
-            | Variable::TimeZone
-            | Variable::Asn
-            | Variable::ClientIp => self.write_fact(variable, out),
+            Variable::Country => push(out, self.tx.facts.country.as_ref().map(|code| code.as_str())),
+            Variable::Continent => {
+                push(out, self.tx.facts.continent().map(|continent| continent.as_str()));
+            }
+            Variable::Region => push(out, self.tx.facts.region.as_deref()),
+            Variable::City => push(out, self.tx.facts.city.as_deref()),
+            Variable::TimeZone => push(out, self.tx.facts.time_zone.as_deref()),
+            Variable::Asn => write_number(out, self.tx.facts.asn),
+            Variable::ClientIp => write_number(out, self.tx.facts.client_ip),
             Variable::Device => out.push_str(self.tx.device.as_str()),
             Variable::Bot => {
                 out.push_str(self.tx.verdict.category().map_or("human", |category| category.as_str()))
@@ -44,19 +46,6 @@ impl Values for RequestValues<'_> {
 }
 
 impl<'a> RequestValues<'a> {
-    fn write_fact(&self, variable: &Variable, out: &mut String) {
-        let facts = &self.tx.facts;
-        match variable {
-            Variable::Country => push(out, facts.country.as_ref().map(|code| code.as_str())),
-            Variable::Continent => push(out, facts.continent().map(|continent| continent.as_str())),
-            Variable::Region => push(out, facts.region.as_deref()),
-            Variable::City => push(out, facts.city.as_deref()),
-            Variable::TimeZone => push(out, facts.time_zone.as_deref()),
-            Variable::Asn => facts.asn.map_or((), |asn| write_number(out, asn)),
-            _ => facts.client_ip.map_or((), |ip| write_number(out, ip)),
-        }
-    }
-
     fn header(&self, name: &str) -> Option<&'a str> {
         self.tx.request.headers().get(name)?.to_str().ok()
     }
@@ -72,6 +61,8 @@ fn push(out: &mut String, value: Option<&str>) {
     out.push_str(value.unwrap_or_default());
 }
 
-fn write_number(out: &mut String, value: impl std::fmt::Display) {
-    write!(out, "{value}").expect("writing to a String cannot fail");
+fn write_number(out: &mut String, value: Option<impl std::fmt::Display>) {
+    if let Some(value) = value {
+        write!(out, "{value}").expect("writing to a String cannot fail");
+    }
 }

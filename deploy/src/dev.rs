@@ -159,7 +159,7 @@ fn watch_policy(
             }
         },
         Change::Unreadable(error) => anstream::eprintln!("{} cannot read {name}: {error}", error_label()),
-        _ => {}
+        Change::Unchanged => {}
     };
     Ok(Some(Watcher::new(path, text).spawn(on_change)?))
 }

@@ -28,7 +28,6 @@ pub struct Watcher {
 
 /// What a look at a watched file found.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Change {
     /// The text is what it was.
     Unchanged,

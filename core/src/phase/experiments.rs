@@ -75,9 +75,9 @@ fn known_identity<'a>(tx: &'a Transaction, identity: &Identity) -> Option<&'a st
 
 /// Two experiments that share an identity cookie set it once.
 fn push_cookie(tx: &mut Transaction, name: &str, value: &str, max_age: Duration) {
-    if let Ok(cookie) = SetCookie::new(name, value).max_age(max_age).secure(tx.scheme() == "https").build() {
-        if !tx.set_cookies.contains(&cookie) {
-            tx.set_cookies.push(cookie);
-        }
+    if let Ok(cookie) = SetCookie::new(name, value).max_age(max_age).secure(tx.scheme() == "https").build()
+        && !tx.set_cookies.contains(&cookie)
+    {
+        tx.set_cookies.push(cookie);
     }
 }

@@ -52,9 +52,10 @@ impl Engine {
         match result {
             Err(error @ (FetchError::BodyTooLarge | FetchError::ClientBody)) => {
                 tx.decide(Reason::BackendFailed(error), rule);
-                let (status, body) = match error {
-                    FetchError::BodyTooLarge => (413, "Content too large"),
-                    _ => (400, "Bad request"),
+                let (status, body) = if error == FetchError::BodyTooLarge {
+                    (413, "Content too large")
+                } else {
+                    (400, "Bad request")
                 };
                 OriginResponseOutcome::Deliver(plain(status, body), Storing::Bypass)
             }

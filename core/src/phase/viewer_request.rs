@@ -1,5 +1,6 @@
 //! The first phase: the request as the client sent it.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, Response, header};
@@ -13,6 +14,7 @@ use crate::fallback::{TEXT_PLAIN, text_response};
 use crate::geo::rules::{GeoDecision, Refusal};
 use crate::headers::cors::Preflight;
 use crate::headers::{hop_by_hop, imitation};
+use crate::limits::Exceeded;
 use crate::reason::{Reason, Rule};
 use crate::route::router::Found;
 use crate::route::{Action, FixedResponse};
@@ -23,7 +25,9 @@ use crate::transaction::Transaction;
 use crate::values::RequestValues;
 
 /// A step of the phase either lets the request go on or answers it.
-type Gate = Result<(), Response<Body>>;
+type Gate = ControlFlow<Response<Body>>;
+
+const CONTINUE: Gate = ControlFlow::Continue(());
 
 impl Engine {
     /// Decides what becomes of a request before anything else sees it.
@@ -31,9 +35,9 @@ impl Engine {
     /// In this order: limits, target, headers that imitate the platform, maintenance, geography, bots,
     /// CORS preflight, routing, experiments, and the route's own answer.
     pub fn on_viewer_request(&self, tx: &mut Transaction, _now: Timestamp) -> ViewerRequestOutcome {
-        match self.admit(tx).and_then(|()| self.route(tx)) {
-            Ok(()) => ViewerRequestOutcome::Continue,
-            Err(response) => ViewerRequestOutcome::Respond(response),
+        match self.decide(tx) {
+            ControlFlow::Continue(()) => ViewerRequestOutcome::Continue,
+            ControlFlow::Break(response) => ViewerRequestOutcome::Respond(response),
         }
     }
 
@@ -50,7 +54,6 @@ impl Engine {
     /// Returns the answer to a client that has used up its requests.
     ///
     /// `count` is what the counter of [`Engine::rate_limit`] says, this request included.
-    #[must_use]
     pub fn on_counted(&self, tx: &mut Transaction, count: u64, now: Timestamp) -> ViewerRequestOutcome {
         let Some(category) = tx.limited_by else { return ViewerRequestOutcome::Continue };
         let Some(BotAction::Limit(limit)) = self.policy().bots.rules.get(&category) else {
@@ -62,9 +65,15 @@ impl Engine {
         let window = limit.window.as_secs().max(1);
         let left = window - (now.as_millis() / 1000) % window;
         tx.decide(Reason::BotLimited, Rule::Bot(category));
+        tx.forget_variations();
         let mut response = refuse(&limit.refusal);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left));
         ViewerRequestOutcome::Respond(response)
+    }
+
+    fn decide(&self, tx: &mut Transaction) -> Gate {
+        self.admit(tx)?;
+        self.route(tx)
     }
 
     fn admit(&self, tx: &mut Transaction) -> Gate {
@@ -74,7 +83,7 @@ impl Engine {
         hop_by_hop::strip(tx.request.headers_mut());
         if let Some(response) = self.policy().maintenance.as_ref().and_then(|m| m.answer(&tx.facts)) {
             tx.decide(Reason::Maintenance, Rule::BuiltIn);
-            return Err(response);
+            return ControlFlow::Break(response);
         }
         self.check_place(tx)?;
         tx.verdict = self.classifier().classify(tx.request.headers(), &tx.facts);
@@ -84,14 +93,14 @@ impl Engine {
 
     fn check_limits(&self, tx: &mut Transaction) -> Gate {
         let request = &tx.request;
-        self.policy().limits.check(request.method(), request.uri(), request.headers()).map_err(|reason| {
-            tx.decide(reason, Rule::BuiltIn);
-            match reason {
-                Reason::MethodRefused => plain(501, "Method not implemented"),
-                Reason::UrlTooLong => plain(414, "URI too long"),
-                Reason::BodyTooLarge => plain(413, "Content too large"),
-                _ => plain(431, "Request header fields too large"),
-            }
+        let checked = self.policy().limits.check(request.method(), request.uri(), request.headers());
+        let Err(exceeded) = checked else { return CONTINUE };
+        tx.decide(exceeded.reason(), Rule::BuiltIn);
+        ControlFlow::Break(match exceeded {
+            Exceeded::Method => plain(501, "Method not implemented"),
+            Exceeded::Url => plain(414, "URI too long"),
+            Exceeded::Headers => plain(431, "Request header fields too large"),
+            Exceeded::Body => plain(413, "Content too large"),
         })
     }
 
@@ -101,10 +110,10 @@ impl Engine {
             Ok(target) => tx.target = Some(target),
             Err(refusal) => {
                 tx.decide(Reason::TargetRefused(refusal), Rule::BuiltIn);
-                return Err(plain(400, "Bad request"));
+                return ControlFlow::Break(plain(400, "Bad request"));
             }
         }
-        Ok(())
+        CONTINUE
     }
 
     fn check_place(&self, tx: &mut Transaction) -> Gate {
@@ -113,14 +122,14 @@ impl Engine {
             GeoDecision::Allow { rule } => tx.note(Reason::GeoAllowed, Rule::Geo(Some(rule))),
             GeoDecision::Block { refusal, reason, rule } => {
                 tx.decide(reason, Rule::Geo(rule));
-                return Err(refuse(refusal));
+                return ControlFlow::Break(refuse(refusal));
             }
         }
-        Ok(())
+        CONTINUE
     }
 
     fn check_bot(&self, tx: &mut Transaction) -> Gate {
-        let Some(category) = tx.verdict.category() else { return Ok(()) };
+        let Some(category) = tx.verdict.category() else { return CONTINUE };
         let rule = Rule::Bot(category);
         match self.policy().bots.decide(tx.verdict) {
             None => {}
@@ -129,10 +138,10 @@ impl Engine {
             Some(BotAction::Limit(_)) => tx.limited_by = Some(category),
             Some(BotAction::Block(refusal)) => {
                 tx.decide(Reason::BotBlocked, rule);
-                return Err(refuse(refusal));
+                return ControlFlow::Break(refuse(refusal));
             }
         }
-        Ok(())
+        CONTINUE
     }
 
     fn route(&self, tx: &mut Transaction) -> Gate {
@@ -142,10 +151,10 @@ impl Engine {
                 tx.note(Reason::RouteMatched, Rule::Route(id));
                 (tx.route, tx.captures) = (Some(id), captures);
             }
-            Found::MethodNotAllowed(methods) => return Err(method_not_allowed(tx, &methods)),
+            Found::MethodNotAllowed(methods) => return ControlFlow::Break(method_not_allowed(tx, &methods)),
             Found::Nothing => {
                 tx.decide(Reason::RouteNotFound, Rule::BuiltIn);
-                return Err(self.policy().fallback.not_found.response());
+                return ControlFlow::Break(self.policy().fallback.not_found.response());
             }
         }
         self.assign_variations(tx);
@@ -160,44 +169,44 @@ impl Engine {
     /// Answers a CORS preflight for the route that the real request would take.
     fn check_preflight(&self, tx: &mut Transaction) -> Gate {
         if tx.request.method() != Method::OPTIONS {
-            return Ok(());
+            return CONTINUE;
         }
         let Some(method) = tx.request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD) else {
-            return Ok(());
+            return CONTINUE;
         };
-        let Ok(method) = Method::from_bytes(method.as_bytes()) else { return Ok(()) };
+        let Ok(method) = Method::from_bytes(method.as_bytes()) else { return CONTINUE };
         let route = match self.find(tx, &method) {
             Found::Route(id, _) => Some(self.policy().route(id)),
             Found::MethodNotAllowed(_) | Found::Nothing => None,
         };
         let Some(cors) = route.and_then(|route| route.cors.as_ref()).or(self.policy().cors.as_ref()) else {
-            return Ok(());
+            return CONTINUE;
         };
         let (reason, headers) = match cors.preflight(tx.request.method(), tx.request.headers()) {
-            Preflight::NotPreflight => return Ok(()),
+            Preflight::NotPreflight => return CONTINUE,
             Preflight::Allow(headers) => (Reason::CorsPreflight, headers),
             Preflight::Refuse(_) => {
                 tx.decide(Reason::CorsRefused, Rule::BuiltIn);
-                return Err(plain(403, "Cross-origin request refused"));
+                return ControlFlow::Break(plain(403, "Cross-origin request refused"));
             }
         };
         tx.decide(reason, Rule::BuiltIn);
         let mut response = text_response(204, "", TEXT_PLAIN);
         response.headers_mut().remove(header::CONTENT_TYPE);
         response.headers_mut().extend(headers);
-        Err(response)
+        ControlFlow::Break(response)
     }
 
     /// The route's own answer, when it has one.
     fn answer(&self, tx: &mut Transaction) -> Gate {
-        let Some(id) = tx.route else { return Ok(()) };
+        let Some(id) = tx.route else { return CONTINUE };
         match &self.policy().route(id).action {
-            Action::Proxy { .. } | Action::Handle(_) => Ok(()),
-            Action::Redirect(redirect) => Err(self.redirect(tx, id, redirect)),
+            Action::Proxy { .. } | Action::Handle(_) => CONTINUE,
+            Action::Redirect(redirect) => ControlFlow::Break(self.redirect(tx, id, redirect)),
             Action::Respond(fixed) => {
                 let response = self.fixed_response(tx, fixed);
                 tx.decide(Reason::RouteResponded, Rule::Route(id));
-                Err(response)
+                ControlFlow::Break(response)
             }
         }
     }

@@ -23,10 +23,8 @@ impl Engine {
         let headers = response.headers_mut();
         hop_by_hop::strip(headers);
         remove_internal(headers);
-        if self.comes_from_backend(tx) {
-            if let Some(route) = self.route_of(tx) {
-                client::tell_client(headers, tx.request.headers(), &route.cache);
-            }
+        if let Some(route) = self.route_of(tx).filter(|_| self.comes_from_backend(tx)) {
+            client::tell_client(headers, tx.request.headers(), &route.cache);
         }
         self.apply_rules(tx, headers);
         self.apply_cors(tx, headers);

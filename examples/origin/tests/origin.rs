@@ -39,7 +39,8 @@ fn origin() -> Origin {
 
 #[tokio::test]
 async fn every_route_answers_with_its_status_and_content() {
-    let rows: [(&str, &[(&str, &str)], u16, &str); 16] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+    let rows: [Row<'_>; 16] = [
         ("/", &[], 200, "data-hero=\"control\""),
         ("/", &[("x-hero", "bold")], 200, "data-hero=\"bold\""),
         ("/", &[("x-hero", "calm")], 200, "data-hero=\"calm\""),

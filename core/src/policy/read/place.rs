@@ -40,10 +40,8 @@ impl Places {
     fn add_table(&mut self, path: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let path = join(path, key.get_ref());
-            let span = match value.get_ref() {
-                DeValue::Table(_) => key.span(),
-                _ => value.span(),
-            };
+            let is_table = matches!(value.get_ref(), DeValue::Table(_));
+            let span = if is_table { key.span() } else { value.span() };
             self.spans.insert(path.clone(), span);
             self.add_value(&path, value.get_ref());
         }
