@@ -1,8 +1,12 @@
 //! What can be chosen about the emulator.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use selvedge_core::facts::Facts;
+
+use crate::clock::Clock;
 use crate::facts::GeoDatabase;
 
 /// What can be chosen about the emulator; [`Default`] is the local edge of `selvedge dev`.
@@ -14,9 +18,13 @@ pub struct EmulatorConfig {
     pub threads: Option<usize>,
     /// Tells where clients are; without one their place is unknown, which is the default.
     pub geoip: Option<GeoDatabase>,
+    /// What is known about single clients, by address, in place of what the database says; nothing by default.
+    pub places: BTreeMap<IpAddr, Facts>,
     /// Whether the request header `Selvedge-Client-Ip` poses as another client. On by
     /// default; the header never reaches the policy or a backend either way.
     pub pose: bool,
+    /// The time that the policy sees; the machine's by default.
+    pub clock: Clock,
     /// Most bytes of stored responses, 64 MiB by default.
     pub cache_bytes: u64,
     /// Most bytes of a request's head, 64 KiB by default. The policy's own limit, which is
@@ -34,7 +42,9 @@ impl Default for EmulatorConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8787)),
             threads: None,
             geoip: None,
+            places: BTreeMap::new(),
             pose: true,
+            clock: Clock::System,
             cache_bytes: 64 * 1024 * 1024,
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),

@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -93,8 +93,7 @@ impl EdgeHost {
 
 impl Host for EdgeHost {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        self.worker.shared.config.clock.now()
     }
 
     fn perform(&self, effect: Effect) -> Performing {

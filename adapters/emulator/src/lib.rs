@@ -15,6 +15,7 @@ use std::sync::Arc;
 mod backend;
 mod body;
 mod client_body;
+mod clock;
 mod config;
 mod counters;
 mod effects;
@@ -36,6 +37,7 @@ mod tee;
 mod upload;
 mod worker;
 
+pub use clock::{Clock, ManualClock};
 pub use config::EmulatorConfig;
 pub use facts::GeoDatabase;
 pub use handle::{EngineHandle, PolicyInfo};

@@ -40,6 +40,12 @@ impl Shared {
     }
 
     pub(crate) fn locate(&self, address: IpAddr) -> Facts {
-        locate(self.config.geoip.as_ref(), address)
+        let address = address.to_canonical();
+        let Some(place) = self.config.places.get(&address) else {
+            return locate(self.config.geoip.as_ref(), address);
+        };
+        let mut facts = place.clone();
+        facts.client_ip = Some(address);
+        facts
     }
 }

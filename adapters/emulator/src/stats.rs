@@ -25,10 +25,11 @@ pub(crate) struct Stats {
 }
 
 /// One thread's counts; the lock is contended only while somebody reads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct ThreadStats {
     counts: Mutex<Counts>,
     in_flight: AtomicI64,
+    after_response: AtomicI64,
 }
 
 /// What is counted about requests.
@@ -62,6 +63,11 @@ impl Stats {
         self.threads.iter().map(|thread| thread.in_flight.load(Ordering::Relaxed)).sum()
     }
 
+    /// Returns how many sent responses still have work to do behind them.
+    pub(crate) fn after_response(&self) -> i64 {
+        self.threads.iter().map(|thread| thread.after_response.load(Ordering::Relaxed)).sum()
+    }
+
     /// Adds up the counts of all threads.
     pub(crate) fn total(&self) -> Counts {
         let mut total = Counts::default();
@@ -82,6 +88,14 @@ impl ThreadStats {
         self.counts().exposures += 1;
     }
 
+    pub(crate) fn begin_after_response(&self) {
+        self.after_response.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_after_response(&self) {
+        self.after_response.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn begin(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
@@ -95,11 +109,6 @@ impl ThreadStats {
     }
 }
 
-impl Default for ThreadStats {
-    fn default() -> Self {
-        Self { counts: Mutex::default(), in_flight: AtomicI64::new(0) }
-    }
-}
 
 impl Default for Counts {
     fn default() -> Self {

@@ -54,6 +54,7 @@ fn json(shared: &Shared) -> Value {
         "uptime_seconds": shared.stats.uptime().as_secs(),
         "requests": requests(&counts),
         "in_flight": shared.stats.in_flight(),
+        "after_response": shared.stats.after_response(),
         "cache": cache(shared, &counts),
         "latency_micros": latency(&counts),
     })

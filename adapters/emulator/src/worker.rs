@@ -45,6 +45,10 @@ pub(crate) struct Worker {
 #[derive(Debug)]
 pub(crate) struct InFlight(Rc<Worker>);
 
+/// Counts work behind a sent response as under way until dropped.
+#[derive(Debug)]
+struct AfterResponse(Rc<Worker>);
+
 /// Tells that the edge stops.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopped(watch::Receiver<()>);
@@ -115,8 +119,10 @@ impl Worker {
     }
 
     /// Does what remains after a response, beside it where there is room.
-    pub(crate) async fn finish_later(&self, after: Driver<EdgeHost>, bodies: Rc<Bodies>) {
+    pub(crate) async fn finish_later(self: &Rc<Self>, after: Driver<EdgeHost>, bodies: Rc<Bodies>) {
+        let under_way = AfterResponse::begin(Rc::clone(self));
         let rest = async move {
+            let _under_way = under_way;
             after.finish().await;
             bodies.read_unread_stores().await;
         };
@@ -204,6 +210,19 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.stats().end();
+    }
+}
+
+impl AfterResponse {
+    fn begin(worker: Rc<Worker>) -> Self {
+        worker.stats().begin_after_response();
+        Self(worker)
+    }
+}
+
+impl Drop for AfterResponse {
+    fn drop(&mut self) {
+        self.0.stats().end_after_response();
     }
 }
 
