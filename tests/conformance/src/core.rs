@@ -1,0 +1,216 @@
+//! The core by itself: the smallest host there can be, on one thread and in its own time.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use selvedge_core::body::{Body, BodyHandle};
+use selvedge_core::effect::{
+    CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError,
+};
+use selvedge_core::engine::Engine;
+use selvedge_core::exchange::{Exchange, Input, Rest, Step as CoreStep};
+use selvedge_core::time::Timestamp;
+
+use crate::case::{Answer, AnswerError, Case, Step};
+use crate::engine::{compile, label};
+use crate::{Fetched, Fields, Observed, Platform, Session};
+
+/// The platform `core`.
+#[derive(Clone, Copy, Debug)]
+pub struct Core;
+
+impl Platform for Core {
+    fn name(&self) -> &'static str {
+        "core"
+    }
+
+    fn start(&self, case: &Case) -> anyhow::Result<Box<dyn Session>> {
+        let engine = compile(case, str::to_owned)?;
+        let unreachable = case.unreachable.clone();
+        Ok(Box::new(CoreSession { engine, host: MemoryHost { unreachable, ..MemoryHost::default() } }))
+    }
+}
+
+struct CoreSession {
+    engine: Arc<Engine>,
+    host: MemoryHost,
+}
+
+#[derive(Default)]
+struct MemoryHost {
+    unreachable: Vec<String>,
+    seeds: u8,
+    store: HashMap<String, CacheEntry>,
+    kv: HashMap<String, Bytes>,
+    counters: HashMap<String, (u64, u64)>,
+    bodies: Vec<Bytes>,
+    now: Timestamp,
+    answers: BTreeMap<String, Answer>,
+    fetches: Vec<Fetched>,
+}
+
+impl Session for CoreSession {
+    fn send(&mut self, step: &Step) -> anyhow::Result<Observed> {
+        self.host.begin(step);
+        let request = self.host.request(step)?;
+        let is_head = request.method() == http::Method::HEAD;
+        let mut exchange =
+            Exchange::new(Arc::clone(&self.engine), request, step.facts.clone(), self.host.seed());
+        let response = self.host.run(&mut exchange)?;
+        let body = if is_head { Bytes::new() } else { self.host.content(response.body().clone())? };
+        Ok(Observed {
+            status: response.status().as_u16(),
+            headers: fields(response.headers()),
+            body: body.to_vec(),
+            fetches: std::mem::take(&mut self.host.fetches),
+        })
+    }
+}
+
+impl MemoryHost {
+    fn begin(&mut self, step: &Step) {
+        self.now = step.now;
+        self.answers.clone_from(&step.answers);
+        self.bodies.clear();
+    }
+
+    fn request(&mut self, step: &Step) -> anyhow::Result<Request<Body>> {
+        let body = self.keep(step.body.clone().into());
+        let mut request = Request::builder().method(step.method.as_str()).uri(&step.target).body(body)?;
+        for (name, value) in &step.headers {
+            let (name, value) = (HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
+            request.headers_mut().append(name, value);
+        }
+        Ok(request)
+    }
+
+    fn seed(&mut self) -> [u8; 16] {
+        self.seeds = self.seeds.wrapping_add(1);
+        [self.seeds; 16]
+    }
+
+    fn keep(&mut self, content: Bytes) -> Body {
+        if content.is_empty() {
+            return Body::Empty;
+        }
+        self.bodies.push(content);
+        Body::Host(BodyHandle(u32::try_from(self.bodies.len() - 1).expect("a case has few bodies")))
+    }
+
+    fn content(&self, body: Body) -> anyhow::Result<Bytes> {
+        match body {
+            Body::Empty => Ok(Bytes::new()),
+            Body::Bytes(bytes) => Ok(bytes),
+            Body::Host(handle) => self.kept(handle).context("the core made up a body"),
+        }
+    }
+
+    fn kept(&self, handle: BodyHandle) -> Option<Bytes> {
+        self.bodies.get(usize::try_from(handle.0).ok()?).cloned()
+    }
+
+    /// Runs an exchange to its end: effects in the order in which they were asked for.
+    fn run(&mut self, exchange: &mut Exchange) -> anyhow::Result<Response<Body>> {
+        let mut waiting = VecDeque::new();
+        let mut response = None;
+        let mut input = Input::Begin;
+        loop {
+            match exchange.poll(input, self.now) {
+                CoreStep::Effects(issued) => waiting.extend(issued),
+                CoreStep::Respond(respond) => {
+                    ensure!(response.is_none(), "the core responded twice");
+                    waiting.extend(respond.effects);
+                    response = Some(respond.response);
+                    if respond.rest == Rest::Nothing {
+                        for Issued { effect, .. } in waiting.drain(..) {
+                            self.perform(effect)?;
+                        }
+                        break;
+                    }
+                }
+                CoreStep::Done => break,
+            }
+            let Some(Issued { id, effect, .. }) = waiting.pop_front() else { break };
+            let result = self.perform(effect)?;
+            input = Input::Completed { id, result };
+        }
+        response.context("the core waits for nothing and has not responded")
+    }
+
+    fn perform(&mut self, effect: Effect) -> anyhow::Result<EffectResult> {
+        Ok(match effect {
+            Effect::Fetch(fetch) => EffectResult::Fetch(self.fetch(*fetch)?),
+            Effect::CacheGet { key } => EffectResult::CacheGet(self.store.get(&key).cloned()),
+            Effect::CachePut(put) => {
+                let entry = match put.entry {
+                    CacheEntry::Response(head, body) => {
+                        CacheEntry::Response(head, Body::from(self.content(body)?))
+                    }
+                    CacheEntry::Variants(names) => CacheEntry::Variants(names),
+                };
+                self.store.insert(put.key, entry);
+                EffectResult::CachePut
+            }
+            Effect::KvGet { key } => EffectResult::KvGet(Ok(self.kv.get(&key).cloned())),
+            Effect::KvPut { key, value } => {
+                self.kv.insert(key, value);
+                EffectResult::KvPut(Ok(()))
+            }
+            Effect::Count { key, window } => {
+                let length = u64::try_from(window.as_millis())?.max(1);
+                let current = self.now.as_millis() / length;
+                let (window, count) = self.counters.entry(key).or_default();
+                *count = if *window == current { *count + 1 } else { 1 };
+                *window = current;
+                EffectResult::Count(Ok(*count))
+            }
+            Effect::ReadBody { body, limit } => {
+                let content = self.kept(body).ok_or(ReadBodyError::Broken);
+                let fits = |content: Bytes| {
+                    if content.len() > limit { Err(ReadBodyError::TooLarge) } else { Ok(content) }
+                };
+                EffectResult::ReadBody(content.and_then(fits))
+            }
+            Effect::Record(_) => EffectResult::Record,
+            other => anyhow::bail!("this host does not know the effect {other:?}"),
+        })
+    }
+
+    fn fetch(&mut self, fetch: Fetch) -> anyhow::Result<Result<Response<Body>, FetchError>> {
+        let request = fetch.request;
+        let body = self.content(request.body().clone())?;
+        if u64::try_from(body.len())? > fetch.max_body_bytes {
+            return Ok(Err(FetchError::BodyTooLarge));
+        }
+        let to = label(&request.uri().to_string())?.to_owned();
+        if self.unreachable.contains(&to) {
+            return Ok(Err(FetchError::Connect));
+        }
+        self.fetches.push(Fetched {
+            to: to.clone(),
+            method: request.method().to_string(),
+            target: request.uri().path_and_query().context("a fetch without path")?.to_string(),
+            headers: fields(request.headers()),
+            body: body.to_vec(),
+        });
+        let answer = self.answers.get(&to).cloned().unwrap_or_default();
+        match answer.error {
+            Some(AnswerError::Timeout) => Ok(Err(FetchError::Timeout)),
+            Some(AnswerError::Protocol) => Ok(Err(FetchError::Protocol)),
+            None => {
+                let mut response = answer.response(&to)?.map(|content| self.keep(content));
+                if request.method() == http::Method::HEAD {
+                    *response.body_mut() = Body::Empty;
+                }
+                Ok(Ok(response))
+            }
+        }
+    }
+}
+
+fn fields(headers: &HeaderMap) -> Fields {
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
