@@ -13,6 +13,14 @@ use serde::Deserialize;
 /// The host that requests name unless they say otherwise.
 pub const HOST: &str = "shop.example.com";
 
+/// The headers that requests have unless they say otherwise: those of a browser, so that it counts as a person's.
+pub const BROWSER: [(&str, &str); 4] = [
+    ("host", HOST),
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("accept", "text/html,*/*;q=0.8"),
+    ("accept-language", "en"),
+];
+
 /// When every case begins: 2026-01-15T12:00:00Z.
 pub const START: Timestamp = Timestamp::from_millis(1_768_478_400_000);
 
@@ -287,8 +295,10 @@ fn convert_step(raw: RawStep, now: Timestamp, address: IpAddr) -> anyhow::Result
         bail!("`request` is METHOD TARGET, not `{}`", raw.request);
     };
     let mut headers = Vec::new();
-    if !raw.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
-        headers.push(("host".to_owned(), HOST.to_owned()));
+    for (name, value) in BROWSER {
+        if !raw.headers.keys().any(|given| given.eq_ignore_ascii_case(name)) {
+            headers.push((name.to_owned(), value.to_owned()));
+        }
     }
     for (name, values) in raw.headers {
         headers.extend(values.as_slice().iter().map(|value| (name.clone(), value.clone())));
