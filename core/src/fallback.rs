@@ -86,7 +86,8 @@ impl Page {
     }
 }
 
-/// A response of the edge itself; `no-store` keeps an answer to one client from another.
+/// A response of the edge itself; `no-store` keeps an answer to one client from another. A status that forbids
+/// content comes without a type for it.
 pub(crate) fn text_response(
     status: u16,
     body: impl Into<bytes::Bytes>,
@@ -94,9 +95,11 @@ pub(crate) fn text_response(
 ) -> Response<Body> {
     let mut response = Response::new(Body::from(body.into()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let fallback = HeaderValue::from_static(TEXT_PLAIN);
-    let content_type = HeaderValue::from_str(content_type).unwrap_or(fallback);
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    if !matches!(status, 204 | 205 | 304) {
+        let fallback = HeaderValue::from_static(TEXT_PLAIN);
+        let content_type = HeaderValue::from_str(content_type).unwrap_or(fallback);
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

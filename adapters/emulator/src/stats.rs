@@ -109,7 +109,6 @@ impl ThreadStats {
     }
 }
 
-
 impl Default for Counts {
     fn default() -> Self {
         let latency = Histogram::new_with_bounds(1, MAX_LATENCY_MICROS, 2).expect("the bounds are in order");

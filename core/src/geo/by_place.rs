@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::country::continent_of;
 use super::group::CountrySet;
-use crate::facts::{CountryCode, Facts};
+use super::places::Presence;
+use crate::facts::{Continent, CountryCode, Facts};
 
 /// One value for each place, with a default and a value for the unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,14 +39,32 @@ impl<T> ByPlace<T> {
     }
 
     /// Returns the value for a client: by country, then by group, then the default.
+    ///
+    /// A client of which only the continent is known gets the value of a group that is the whole continent, or the
+    /// default, unless a country or another group on that continent could be the one that counts.
     #[must_use]
     pub fn choose(&self, facts: &Facts) -> &T {
-        let Some(country) = facts.country else { return &self.unknown };
-        if let Ok(at) = self.countries.binary_search_by_key(&country, |(code, _)| *code) {
-            return &self.countries[at].1;
+        match facts.country {
+            Some(country) => {
+                if let Ok(at) = self.countries.binary_search_by_key(&country, |(code, _)| *code) {
+                    return &self.countries[at].1;
+                }
+            }
+            None if self.names_country_on(facts.continent) => return &self.unknown,
+            None => {}
         }
-        let group = self.groups.iter().find(|(group, _)| group.contains(country));
-        group.map_or(&self.default, |(_, value)| value)
+        for (group, value) in &self.groups {
+            match group.presence(facts) {
+                Presence::Inside => return value,
+                Presence::Outside => {}
+                Presence::Unknown => return &self.unknown,
+            }
+        }
+        if facts.country.is_none() && facts.continent.is_none() { &self.unknown } else { &self.default }
+    }
+
+    fn names_country_on(&self, continent: Option<Continent>) -> bool {
+        continent.is_some() && self.countries.iter().any(|(code, _)| continent_of(*code) == continent)
     }
 
     /// Returns whether the client's place makes a difference.

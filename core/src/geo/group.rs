@@ -3,7 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::country::{all, code_at, continent_of, ordinal};
-use crate::facts::{Continent, CountryCode};
+use super::places::Presence;
+use crate::facts::{Continent, CountryCode, Facts};
 
 /// Words of 64 bits that hold one bit for each of the 676 pairs of letters.
 const WORDS: usize = 11;
@@ -84,6 +85,23 @@ impl CountrySet {
         ordinal(country).is_some_and(|at| self.words[at / 64] >> (at % 64) & 1 == 1)
     }
 
+    /// Returns whether a client is in one of the countries, as far as its country or its continent says.
+    #[must_use]
+    pub fn presence(&self, facts: &Facts) -> Presence {
+        if let Some(country) = facts.country {
+            return if self.contains(country) { Presence::Inside } else { Presence::Outside };
+        }
+        let Some(continent) = facts.continent else { return Presence::Unknown };
+        let possible = on(continent);
+        if self.is_superset(&possible) {
+            Presence::Inside
+        } else if self.is_disjoint(&possible) {
+            Presence::Outside
+        } else {
+            Presence::Unknown
+        }
+    }
+
     /// Returns the countries of either set.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
@@ -94,6 +112,12 @@ impl CountrySet {
     #[must_use]
     pub fn is_superset(&self, other: &Self) -> bool {
         self.words.iter().zip(&other.words).all(|(own, other)| other & !own == 0)
+    }
+
+    /// Returns whether no country is in both sets.
+    #[must_use]
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        self.words.iter().zip(&other.words).all(|(own, other)| own & other == 0)
     }
 
     /// Returns whether no country is in the set.

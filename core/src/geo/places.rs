@@ -32,20 +32,14 @@ impl Places {
 
     /// Returns whether a client is in one of the places.
     ///
-    /// A client of which only the continent is known is outside all countries
-    /// only when nobody asks for countries.
+    /// A client of which only the continent is known could be in each country of it: it is inside
+    /// countries that are the whole continent, and outside those of other continents.
     #[must_use]
     pub fn matches(&self, facts: &Facts) -> Presence {
-        let continent = facts.continent();
-        if continent.is_some_and(|continent| self.continents.contains(&continent)) {
+        if facts.continent().is_some_and(|continent| self.continents.contains(&continent)) {
             return Presence::Inside;
         }
-        match facts.country {
-            Some(country) if self.countries.contains(country) => Presence::Inside,
-            Some(_) => Presence::Outside,
-            None if continent.is_some() && self.countries.is_empty() => Presence::Outside,
-            None => Presence::Unknown,
-        }
+        self.countries.presence(facts)
     }
 
     /// Returns whether every client in one of `other`'s places is in one of these.
@@ -69,6 +63,7 @@ impl Places {
 mod tests {
     use super::*;
     use crate::facts::CountryCode;
+    use crate::geo::group::builtin;
 
     fn places(countries: &[&str], continents: &[Continent]) -> Places {
         let countries = countries.iter().map(|code| CountryCode::new(code).unwrap()).collect();
@@ -84,6 +79,8 @@ mod tests {
             (places(&["CN"], &[]), country("DE"), Presence::Outside),
             (places(&["CN"], &[]), Facts::default(), Presence::Unknown),
             (places(&["CN"], &[]), only_continent.clone(), Presence::Unknown),
+            (places(&["DE"], &[]), only_continent.clone(), Presence::Outside),
+            (Places::new(builtin("asia").unwrap(), Vec::new()), only_continent.clone(), Presence::Inside),
             (places(&[], &[Continent::Asia]), only_continent.clone(), Presence::Inside),
             (places(&[], &[Continent::Europe]), only_continent, Presence::Outside),
             (places(&[], &[Continent::Asia]), country("CN"), Presence::Inside),

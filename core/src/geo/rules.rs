@@ -7,6 +7,9 @@ use crate::facts::Facts;
 use crate::reason::Reason;
 
 /// Rules about places; the first that holds the client's place decides.
+///
+/// Where too little is known to say whether a rule holds it, as with a continent without its country,
+/// the place counts as unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GeoPolicy {
     /// Rules in order.
@@ -70,22 +73,17 @@ impl GeoPolicy {
     /// Decides about a client.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> GeoDecision<'_> {
-        let (mut is_unknown, mut decided) = (false, None);
         for (at, rule) in self.rules.iter().enumerate() {
             match rule.places.matches(facts) {
-                Presence::Inside => {
-                    decided = Some(at);
-                    break;
-                }
+                Presence::Inside => return decision(&rule.action, Reason::GeoBlocked, Some(at)),
                 Presence::Outside => {}
-                Presence::Unknown => is_unknown = true,
+                Presence::Unknown => return decision(&self.unknown, Reason::GeoUnknownBlocked, None),
             }
         }
-        let place_is_unknown = is_unknown || facts.country.is_none() && facts.continent.is_none();
-        match decided {
-            Some(at) => block(&self.rules[at].action, Reason::GeoBlocked, Some(at)),
-            None if place_is_unknown => block(&self.unknown, Reason::GeoUnknownBlocked, None),
-            None => block(&self.default, Reason::GeoBlocked, None),
+        if facts.country.is_none() && facts.continent.is_none() {
+            decision(&self.unknown, Reason::GeoUnknownBlocked, None)
+        } else {
+            decision(&self.default, Reason::GeoBlocked, None)
         }
     }
 }
@@ -96,7 +94,7 @@ impl Default for GeoPolicy {
     }
 }
 
-fn block(action: &GeoAction, reason: Reason, rule: Option<usize>) -> GeoDecision<'_> {
+fn decision(action: &GeoAction, reason: Reason, rule: Option<usize>) -> GeoDecision<'_> {
     match (action, rule) {
         (GeoAction::Block(refusal), _) => GeoDecision::Block { refusal, reason, rule },
         (GeoAction::Allow, Some(rule)) => GeoDecision::Allow { rule },

@@ -192,7 +192,6 @@ impl Engine {
         };
         tx.decide(reason, Rule::BuiltIn);
         let mut response = text_response(204, "", TEXT_PLAIN);
-        response.headers_mut().remove(header::CONTENT_TYPE);
         response.headers_mut().extend(headers);
         ControlFlow::Break(response)
     }

@@ -7,9 +7,7 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{
-    CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError,
-};
+use selvedge_core::effect::{CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError};
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::{Exchange, Input, Rest, Step as CoreStep};
 use selvedge_core::time::Timestamp;
@@ -81,7 +79,8 @@ impl MemoryHost {
         let body = self.keep(step.body.clone().into());
         let mut request = Request::builder().method(step.method.as_str()).uri(&step.target).body(body)?;
         for (name, value) in &step.headers {
-            let (name, value) = (HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
+            let (name, value) =
+                (HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value.as_bytes())?);
             request.headers_mut().append(name, value);
         }
         Ok(request)

@@ -41,7 +41,11 @@ impl Platform for LocalEdge {
         let config = EmulatorConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             threads: Some(1),
-            places: case.steps.iter().filter_map(|s| s.facts.client_ip.map(|ip| (ip, s.facts.clone()))).collect(),
+            places: case
+                .steps
+                .iter()
+                .filter_map(|s| s.facts.client_ip.map(|ip| (ip, s.facts.clone())))
+                .collect(),
             clock: Clock::Manual(clock.clone()),
             ..EmulatorConfig::default()
         };

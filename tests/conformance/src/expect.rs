@@ -190,8 +190,14 @@ mod tests {
             ("status = 200\nabsent = [\"x-a\"]", "header x-a"),
             ("status = 200\nfetches = []", "fetches"),
             ("status = 200\nfetches = [\"eu GET /x\"]", "fetches"),
-            ("status = 200\nfetches = [{ line = \"us GET /x\", headers = { accept = \"a\" } }]", "fetch `us GET /x` header accept"),
-            ("status = 200\nfetches = [{ line = \"us GET /x\", absent = [\"accept\"] }]", "fetch `us GET /x` header accept"),
+            (
+                "status = 200\nfetches = [{ line = \"us GET /x\", headers = { accept = \"a\" } }]",
+                "fetch `us GET /x` header accept",
+            ),
+            (
+                "status = 200\nfetches = [{ line = \"us GET /x\", absent = [\"accept\"] }]",
+                "fetch `us GET /x` header accept",
+            ),
             ("status = 200\nfetches = [{ line = \"us GET /x\", body = \"i\" }]", "fetch `us GET /x` body"),
         ];
         for (text, what) in rows {

@@ -17,7 +17,11 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// When no whole answer comes.
-pub async fn exchange(address: SocketAddr, step: &Step, extra: &[(&str, String)]) -> anyhow::Result<Observed> {
+pub async fn exchange(
+    address: SocketAddr,
+    step: &Step,
+    extra: &[(&str, String)],
+) -> anyhow::Result<Observed> {
     let answer = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(&request_bytes(step, extra)).await?;
@@ -101,7 +105,10 @@ mod tests {
     #[test]
     fn bodies_are_read_by_chunks_by_length_and_to_the_end() {
         let rows: [(&[u8], &[u8]); 4] = [
-            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n", b"abcd"),
+            (
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n",
+                b"abcd",
+            ),
             (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab", b"ab"),
             (b"HTTP/1.1 200 OK\r\n\r\nabc", b"abc"),
             (b"HTTP/1.1 304 Not Modified\r\ncontent-length: 2\r\n\r\n", b""),
