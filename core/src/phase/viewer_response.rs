@@ -69,7 +69,11 @@ impl Engine {
         }
     }
 
+    /// The answer to a preflight says already what the route of the real request allows.
     fn apply_cors(&self, tx: &Transaction, headers: &mut HeaderMap) {
+        if matches!(tx.reason(), Reason::CorsPreflight | Reason::CorsRefused) {
+            return;
+        }
         let route = self.route_of(tx).and_then(|route| route.cors.as_ref());
         if let Some(cors) = route.or(self.policy().cors.as_ref()) {
             cors.response_headers(tx.request.headers(), headers);
