@@ -146,7 +146,7 @@ impl Engine {
         let at = self.policy.backends.iter().position(|b| b.name == backend)?;
         let compiled = &self.backends[at];
         *request.uri_mut() = join(compiled.urls.first()?, request.uri().path_and_query()?.as_str())?;
-        hop_by_hop::strip(request.headers_mut());
+        hop_by_hop::strip_request(request.headers_mut());
         request.headers_mut().remove(http::header::HOST);
         for (name, value) in &compiled.headers {
             request.headers_mut().insert(name.as_header_name().clone(), value.clone());

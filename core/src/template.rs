@@ -96,8 +96,13 @@ pub enum Encoding {
     /// is percent-encoded down to unreserved characters
     /// ([RFC 3986 section 2.3](https://www.rfc-editor.org/rfc/rfc3986#section-2.3)).
     Url,
-    /// Body text and cache tags: nothing is changed.
+    /// Plain text and cache tags: nothing is changed.
     Text,
+    /// HTML and XML, in content or within a quoted attribute: `&`, `<`, `>` and both quotes become character references.
+    Html,
+    /// JSON, within a string: quotes, backslashes and control characters are escaped
+    /// ([RFC 8259 section 7](https://www.rfc-editor.org/rfc/rfc8259#section-7)), and `<` too, so that no script ends early.
+    Json,
 }
 
 /// Gives variables their values for one request.
@@ -223,9 +228,24 @@ impl Variable {
 }
 
 impl Encoding {
+    /// Returns the encoding for values in a body of a media type, such as `text/html; charset=utf-8`.
+    #[must_use]
+    pub fn of_media_type(media_type: &str) -> Self {
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "text/html" | "text/xml" | "application/xml" => Self::Html,
+            "application/json" | "text/json" => Self::Json,
+            other if other.ends_with("+xml") => Self::Html,
+            other if other.ends_with("+json") => Self::Json,
+            _ => Self::Text,
+        }
+    }
+
     fn write(self, variable: &Variable, value: &str, out: &mut String) {
         match self {
             Self::Text => out.push_str(value),
+            Self::Html => value.chars().for_each(|c| push_html(c, out)),
+            Self::Json => value.chars().for_each(|c| push_json(c, out)),
             Self::HeaderValue => percent_encode(value, out, |b| b == b' ' || b.is_ascii_graphic()),
             Self::Url => write_url_part(variable, value, out),
         }
@@ -239,6 +259,7 @@ fn write_url_part(variable: &Variable, value: &str, out: &mut String) {
         Variable::Query => {
             percent_encode(value, out, |b| is_unreserved(b) || b"/%?=&+,;:@!$'()*".contains(&b))
         }
+        Variable::Host => percent_encode(value, out, |b| is_unreserved(b) || b"[:]".contains(&b)),
         Variable::Capture(_) | Variable::Path => {
             percent_encode(value, out, |b| is_unreserved(b) || b"/%".contains(&b))
         }
@@ -254,12 +275,35 @@ fn write_url_part(variable: &Variable, value: &str, out: &mut String) {
         | Variable::RequestId
         | Variable::Method
         | Variable::Scheme
-        | Variable::Host
         | Variable::Route
         | Variable::QueryParameter(_)
         | Variable::Cookie(_)
         | Variable::Header(_)
         | Variable::Variation(_) => percent_encode(value, out, is_unreserved),
+    }
+}
+
+fn push_html(c: char, out: &mut String) {
+    match c {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        c => out.push(c),
+    }
+}
+
+fn push_json(c: char, out: &mut String) {
+    match c {
+        '"' | '\\' => {
+            out.push('\\');
+            out.push(c);
+        }
+        c if c.is_control() || matches!(c, '<' | '\u{2028}' | '\u{2029}') => {
+            write!(out, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail");
+        }
+        c => out.push(c),
     }
 }
 
@@ -296,6 +340,8 @@ mod tests {
             let known = [
                 (Variable::City, "São\r\nPaulo"),
                 (Variable::Path, "/a%2Fb/ü?"),
+                (Variable::Host, "[2001:db8::1]"),
+                (Variable::Cookie("x".to_owned()), "<\"a'&b\\\">"),
                 (Variable::QueryParameter("q".to_owned()), "x y&z=1%2F"),
             ];
             let value = known.iter().find(|(known, _)| known == variable);
@@ -317,9 +363,30 @@ mod tests {
             ("{path}", Encoding::Url, "/a%2Fb/%C3%BC%3F"),
             ("{query.q}", Encoding::Url, "x%20y%26z%3D1%252F"),
             ("[{country}]", Encoding::Text, "[]"),
+            ("https://{host}/", Encoding::Url, "https://[2001:db8::1]/"),
+            ("<p title='{cookie.x}'>", Encoding::Html, "<p title='&lt;&quot;a&#39;&amp;b\\&quot;&gt;'>"),
+            ("{{\"x\": \"{cookie.x}\"}}", Encoding::Json, "{\"x\": \"\\u003c\\\"a'&b\\\\\\\">\"}"),
+            ("{city}", Encoding::Json, "São\\u000d\\u000aPaulo"),
         ];
         for (text, encoding, expected) in rows {
             assert_eq!(render(text, encoding), expected, "{text} as {encoding:?}");
+        }
+    }
+
+    #[test]
+    fn the_media_type_decides_how_values_are_written() {
+        let rows = [
+            ("text/plain; charset=utf-8", Encoding::Text),
+            ("Text/HTML;charset=utf-8", Encoding::Html),
+            ("image/svg+xml", Encoding::Html),
+            ("application/xml", Encoding::Html),
+            ("application/json", Encoding::Json),
+            ("application/problem+json ", Encoding::Json),
+            ("application/javascript", Encoding::Text),
+            ("", Encoding::Text),
+        ];
+        for (media_type, expected) in rows {
+            assert_eq!(Encoding::of_media_type(media_type), expected, "{media_type}");
         }
     }
 

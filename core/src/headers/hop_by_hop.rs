@@ -70,7 +70,7 @@ const PROTECTED: &[&str] = &[
 
 /// Beginnings of names that `Connection` cannot remove.
 const PROTECTED_PREFIXES: &[&str] =
-    &["accept-", "access-control-", "content-", "cross-origin-", "if-", "sec-", "selvedge-", "x-"];
+    &["accept-", "access-control-", "content-", "cross-origin-", "if-", "sec-", "selvedge-"];
 
 /// A protocol that a client asks to change to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,12 +82,12 @@ pub enum Upgrade {
     Other,
 }
 
-/// Removes the hop-by-hop fields of a request or response, and those that `Connection` names.
+/// Removes the hop-by-hop fields of a request, and those that `Connection` names.
 ///
 /// DIFFERENCE: [RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1) removes whatever `Connection`
-/// names. A field meant for every recipient stays here, even when it is named: otherwise a client could strip
-/// what the edge, or a proxy before it, tells the backend (`Connection: authorization`, `Connection: x-forwarded-for`)
-/// and change the response that is then stored for everybody.
+/// names. A field meant for every recipient stays here, even when it is named, and so does every `X-` field: otherwise
+/// a client could strip what the edge, or a proxy before it, tells the backend (`Connection: authorization`,
+/// `Connection: x-forwarded-for`) and change the response that is then stored for everybody.
 ///
 /// # Examples
 /// ```
@@ -98,11 +98,24 @@ pub enum Upgrade {
 /// headers.insert(header::CONNECTION, HeaderValue::from_static("close, hop, cookie"));
 /// headers.insert("hop", HeaderValue::from_static("1"));
 /// headers.insert(header::COOKIE, HeaderValue::from_static("a=b"));
-/// hop_by_hop::strip(&mut headers);
+/// hop_by_hop::strip_request(&mut headers);
 /// assert_eq!(headers.keys().collect::<Vec<_>>(), [header::COOKIE]);
 /// ```
-pub fn strip(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
+pub fn strip_request(headers: &mut HeaderMap) {
+    strip(headers, |name| is_protected(name) || name.starts_with("x-"));
+}
+
+/// Removes the hop-by-hop fields of a response, and those that `Connection` names.
+///
+/// DIFFERENCE: fields meant for every recipient stay even when `Connection` names them, which
+/// [RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1) forbids it to do: a response must not lose its
+/// `Cache-Control` on the way into the store.
+pub fn strip_response(headers: &mut HeaderMap) {
+    strip(headers, is_protected);
+}
+
+fn strip(headers: &mut HeaderMap, stays: impl Fn(&str) -> bool) {
+    for name in named_by_connection(headers, stays) {
         headers.remove(name);
     }
     for name in &HOP_BY_HOP {
@@ -127,10 +140,10 @@ pub fn upgrade_requested(headers: &HeaderMap) -> Option<Upgrade> {
 }
 
 /// Returns the names that `Connection` may remove; only those that are there, so that nothing grows with the field.
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+fn named_by_connection(headers: &HeaderMap, stays: impl Fn(&str) -> bool) -> Vec<HeaderName> {
     let options = list_members(headers, &header::CONNECTION).filter_map(|option| {
         let name = HeaderName::try_from(option).ok()?;
-        (headers.contains_key(&name) && !is_protected(name.as_str())).then_some(name)
+        (headers.contains_key(&name) && !stays(name.as_str())).then_some(name)
     });
     options.collect()
 }
@@ -150,7 +163,7 @@ mod tests {
 
     fn kept(pairs: &[(&'static str, &'static str)]) -> Vec<String> {
         let mut headers = headers(pairs);
-        strip(&mut headers);
+        strip_request(&mut headers);
         headers.keys().map(|name| name.as_str().to_owned()).collect()
     }
 
@@ -194,12 +207,20 @@ mod tests {
     }
 
     #[test]
+    fn a_response_loses_every_named_field_but_those_for_every_recipient() {
+        let mut headers =
+            headers(&[("connection", "x-hop, cache-control"), ("x-hop", "1"), ("cache-control", "private")]);
+        strip_response(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), [header::CACHE_CONTROL]);
+    }
+
+    #[test]
     fn every_connection_line_and_every_value_of_a_named_field_counts() {
         let mut headers = headers(&[("one", "1"), ("two", "2")]);
         for (name, value) in [("connection", "one"), ("connection", "two"), ("one", "again")] {
             headers.append(name, value.parse().unwrap());
         }
-        strip(&mut headers);
+        strip_request(&mut headers);
         assert!(headers.is_empty(), "nothing is left of {headers:?}");
     }
 

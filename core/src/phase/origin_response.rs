@@ -125,7 +125,7 @@ impl Engine {
     }
 
     fn received(&self, mut response: Response<Body>) -> Response<Body> {
-        hop_by_hop::strip(response.headers_mut());
+        hop_by_hop::strip_response(response.headers_mut());
         response
     }
 

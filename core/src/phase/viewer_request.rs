@@ -80,7 +80,7 @@ impl Engine {
         self.check_limits(tx)?;
         self.check_target(tx)?;
         imitation::strip(tx.request.headers_mut());
-        hop_by_hop::strip(tx.request.headers_mut());
+        hop_by_hop::strip_request(tx.request.headers_mut());
         if let Some(response) = self.policy().maintenance.as_ref().and_then(|m| m.answer(&tx.facts)) {
             tx.decide(Reason::Maintenance, Rule::BuiltIn);
             return ControlFlow::Break(response);
@@ -211,7 +211,8 @@ impl Engine {
     }
 
     fn fixed_response(&self, tx: &Transaction, fixed: &FixedResponse) -> Response<Body> {
-        let body = fixed.body.render(&RequestValues { engine: self, tx }, Encoding::Text);
+        let encoding = Encoding::of_media_type(&fixed.content_type);
+        let body = fixed.body.render(&RequestValues { engine: self, tx }, encoding);
         text_response(fixed.status, body.into_bytes(), &fixed.content_type)
     }
 }

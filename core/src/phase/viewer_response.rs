@@ -21,7 +21,7 @@ impl Engine {
     /// Gives a response its last headers: the policy's, CORS, cookies and `Cache-Status`.
     pub fn on_viewer_response(&self, tx: &mut Transaction, response: &mut Response<Body>, _now: Timestamp) {
         let headers = response.headers_mut();
-        hop_by_hop::strip(headers);
+        hop_by_hop::strip_response(headers);
         remove_internal(headers);
         if let Some(route) = self.route_of(tx).filter(|_| self.comes_from_backend(tx)) {
             client::tell_client(headers, tx.request.headers(), &route.cache);

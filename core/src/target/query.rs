@@ -132,10 +132,10 @@ impl QuerySelection {
 
 /// Returns the selected parameters in the one spelling and order that belongs in a cache key.
 ///
-/// Pairs are sorted by name, then by value, and every spelling of a name or value becomes the same, with all but
-/// unreserved characters escaped. A pair without `=` stays different from one with an empty value. Normalising twice
-/// gives the same as normalising once, and the order of the pairs does not matter: a backend that answers
-/// `a=1&a=2` and `a=2&a=1` differently must not be cached by this key.
+/// Pairs are sorted by name, as [`URLSearchParams.sort()`](https://url.spec.whatwg.org/#dom-urlsearchparams-sort) does
+/// it: those of one name keep their order, since `a=1&a=2` and `a=2&a=1` can mean different things. Every spelling of
+/// a name or value becomes the same, with all but unreserved characters escaped. A pair without `=` stays different
+/// from one with an empty value. Normalising twice gives the same as normalising once.
 ///
 /// # Examples
 /// ```
@@ -149,7 +149,7 @@ pub fn normalise_query(raw: &str, selection: &QuerySelection) -> String {
     let selected = Query::new(raw).raw_pairs().filter(|(name, _)| selection.takes(name));
     let mut pairs: Vec<_> =
         selected.map(|(name, value)| (canonical_form(name), value.map(canonical_form))).collect();
-    pairs.sort();
+    pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut out = String::with_capacity(raw.len());
     for (name, value) in &pairs {
         push_pair(&mut out, name, value.as_deref());

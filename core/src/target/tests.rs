@@ -221,8 +221,8 @@ fn a_key_holds_the_selected_parameters_in_order() {
         |names: &[&str]| QuerySelection::Except(names.iter().map(|name| (*name).to_owned()).collect());
     let rows = [
         ("b=2&a=1", QuerySelection::All, "a=1&b=2"),
-        ("a=2&a=1&a", QuerySelection::All, "a&a=1&a=2"),
-        ("a=&a", QuerySelection::All, "a&a="),
+        ("b&a=2&a=1&a", QuerySelection::All, "a=2&a=1&a&b"),
+        ("a=&a", QuerySelection::All, "a=&a"),
         ("a=%41%2f+%zz", QuerySelection::All, "a=A%2F%20%25zz"),
         ("&&", QuerySelection::All, ""),
         ("a=1&utm_source=x&utm_anything&gclid=1&fbclid=2&%67clid=3", QuerySelection::All, "a=1"),
@@ -308,18 +308,19 @@ proptest! {
     }
 
     #[test]
-    fn a_query_key_does_not_depend_on_order_and_is_normal(
-        mut pairs in proptest::collection::vec("[ab%+=.~é]{0,4}|utm_x", 0..8),
+    fn a_query_key_does_not_depend_on_the_order_of_names_and_is_normal(
+        pairs in proptest::collection::vec("[ab%+=.~é]{0,4}|utm_x", 0..8),
         by in any::<prop::sample::Index>(),
     ) {
         let key = normalise_query(&pairs.join("&"), &QuerySelection::All);
         prop_assert_eq!(normalise_query(&key, &QuerySelection::All), key.as_str());
         if !pairs.is_empty() {
-            let at = by.index(pairs.len());
-            pairs.rotate_left(at);
-            pairs.swap(0, at);
+            let name_of = |pair: &String| canonical_form(pair.split('=').next().unwrap_or_default()).to_string();
+            let first = name_of(&pairs[by.index(pairs.len())]);
+            let (mut moved, rest): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|pair| name_of(pair) == first);
+            moved.extend(rest);
+            prop_assert_eq!(normalise_query(&moved.join("&"), &QuerySelection::All), key);
         }
-        prop_assert_eq!(normalise_query(&pairs.join("&"), &QuerySelection::All), key);
     }
 
     #[test]

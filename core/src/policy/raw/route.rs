@@ -127,7 +127,7 @@ pub struct RedirectTarget {
 pub struct Respond {
     /// Status, 200 to 599. Default: 200.
     pub status: Option<u16>,
-    /// Body, a template. Default: empty.
+    /// Body, a template. Default: empty. Values are escaped where `content-type` is HTML, XML or JSON.
     pub body: Option<String>,
     /// Media type. Default: `text/plain; charset=utf-8`.
     pub content_type: Option<String>,
