@@ -180,6 +180,13 @@ pub enum Record {
         /// Why the visitor is in it.
         reason: Reason,
     },
+    /// A handler returned an error or panicked; for logs, never for the client.
+    HandlerFailure {
+        /// Name of the handler.
+        handler: String,
+        /// What it said.
+        message: String,
+    },
     /// A handler's own record.
     Event {
         /// Name of the event.

@@ -167,6 +167,12 @@ pub(crate) async fn run(
     CatchUnwind(future).await
 }
 
+/// What a panic said, when it said it in words.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic").to_owned()
+}
+
 struct CatchUnwind(HandlerFuture);
 
 impl Future for CatchUnwind {

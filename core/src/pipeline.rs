@@ -72,15 +72,16 @@ async fn handle(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, name: 
     let handler = engine.handler(name).expect("compiling made sure that every handler is there");
     let rule = tx.route.map_or(Rule::BuiltIn, Rule::Route);
     let context = HandlerContext::new(Arc::clone(engine), tx.clone(), fx.clone());
-    let reason = match handler::run(handler, context).await {
+    let (reason, message) = match handler::run(handler, context).await {
         Ok(Ok(response)) => {
             tx.decide(Reason::HandlerResponded, rule);
             return response;
         }
-        Ok(Err(_)) => Reason::HandlerFailed,
-        Err(_) => Reason::HandlerPanicked,
+        Ok(Err(error)) => (Reason::HandlerFailed, error.to_string()),
+        Err(panic) => (Reason::HandlerPanicked, handler::panic_message(&*panic)),
     };
     tx.decide(reason, rule);
+    fx.detach(Effect::Record(Record::HandlerFailure { handler: name.to_owned(), message }));
     engine.on_failure(tx, Failure::Handler)
 }
 

@@ -85,6 +85,9 @@ impl EdgeHost {
                 self.worker.stats().count_exposure();
                 tracing::debug!(%experiment, %variation, reason = reason.code(), "exposure");
             }
+            Record::HandlerFailure { handler, message } => {
+                tracing::error!(handler, message, "a handler failed");
+            }
             Record::Event { name, value } => tracing::info!(name, value, "event"),
             _ => tracing::debug!(?record, "record"),
         }
