@@ -1,0 +1,59 @@
+//! The core's speed: decisions, routes, user agents and compilation.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use selvedge_bench::{
+    REQUESTS, STOREFRONT, USER_AGENTS, decide, engine, facts, policy_of_routes, request, targets_among,
+};
+use selvedge_core::bot::Classifier;
+
+fn storefront(c: &mut Criterion) {
+    let engine = engine(STOREFRONT);
+    let mut group = c.benchmark_group("storefront");
+    for (name, target, country) in REQUESTS {
+        let (request, facts) = (request(target), facts(country));
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || (request.clone(), facts.clone()),
+                |(request, facts)| decide(&engine, request, facts),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn routes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("routes");
+    for count in [10, 1_000] {
+        let engine = engine(&policy_of_routes(count));
+        let requests = targets_among(count).map(|target| request(&target));
+        group.bench_function(count.to_string(), |b| {
+            b.iter_batched(
+                || requests.clone(),
+                |requests| requests.map(|request| decide(&engine, request, facts("DE"))),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn classify(c: &mut Criterion) {
+    let classifier = Classifier::new();
+    let mut group = c.benchmark_group("classify");
+    for (name, user_agent) in USER_AGENTS {
+        group.bench_function(name, |b| {
+            b.iter(|| classifier.classify_user_agent(black_box(user_agent.as_bytes())));
+        });
+    }
+    group.finish();
+}
+
+fn compile(c: &mut Criterion) {
+    c.bench_function("compile/storefront", |b| b.iter(|| engine(black_box(STOREFRONT))));
+}
+
+criterion_group!(benches, storefront, routes, classify, compile);
+criterion_main!(benches);
