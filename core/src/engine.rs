@@ -145,7 +145,7 @@ impl Engine {
     pub(crate) fn handler_fetch(&self, backend: &str, mut request: Request<Body>) -> Option<Fetch> {
         let at = self.policy.backends.iter().position(|b| b.name == backend)?;
         let compiled = &self.backends[at];
-        *request.uri_mut() = join(compiled.urls.first()?, request.uri().path_and_query()?.as_str())?;
+        *request.uri_mut() = join(compiled.urls.first()?, request.uri().path_and_query()?.clone())?;
         hop_by_hop::strip_request(request.headers_mut());
         request.headers_mut().remove(http::header::HOST);
         for (name, value) in &compiled.headers {
@@ -161,10 +161,10 @@ impl Engine {
 }
 
 /// A backend's URL with a path and query after its own path.
-pub(crate) fn join(base: &Uri, path_and_query: &str) -> Option<Uri> {
+pub(crate) fn join(base: &Uri, path_and_query: PathAndQuery) -> Option<Uri> {
     let prefix = base.path().trim_end_matches('/');
-    let path: PathAndQuery = match prefix {
-        "" => path_and_query.parse().ok()?,
+    let path = match prefix {
+        "" => path_and_query,
         prefix => format!("{prefix}{path_and_query}").parse().ok()?,
     };
     let mut parts = base.clone().into_parts();

@@ -1,7 +1,5 @@
 //! One request and what the phases learnt about it.
 
-use std::fmt::Write as _;
-
 use http::{HeaderValue, Request};
 
 use crate::backend::BackendId;
@@ -188,9 +186,31 @@ impl Attempts {
 }
 
 fn hex(bytes: [u8; 16]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let mut out = String::with_capacity(32);
     for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_id_is_the_seed_and_the_visitor_is_not() {
+        let seed = *b"\x00\x01\x0f\x10\x7f\x80\xf0\xff01234567";
+        let transaction = Transaction::new(Request::new(Body::Empty), Facts::default(), seed);
+        assert_eq!(transaction.request_id(), "00010f107f80f0ff3031323334353637");
+        let visitor = transaction.new_visitor();
+        assert_eq!(visitor.len(), 32);
+        assert_ne!(
+            visitor,
+            transaction.request_id(),
+            "a visitor's cookie does not give away the request's id"
+        );
+    }
 }

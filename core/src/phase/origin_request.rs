@@ -87,19 +87,19 @@ impl Engine {
         let base = &self.backend(backend).urls[url];
         let target = tx.target.as_ref()?;
         let query = tx.request.uri().query();
-        let path_and_query = match self.rewrite(tx) {
-            None => with_query(target.path().to_owned(), query),
+        let path_and_query: PathAndQuery = match self.rewrite(tx) {
+            None if tx.request.uri().path() == target.path() => tx.request.uri().path_and_query()?.clone(),
+            None => parse_path(with_query(target.path().to_owned(), query))?,
             Some(template) => {
                 let text = template.render(&RequestValues { engine: self, tx }, Encoding::Url);
                 let (path, own_query) =
                     text.split_once('?').map_or((text.as_str(), None), |(p, q)| (p, Some(q)));
                 let path = normalise_path(path, self.policy().limits.encoded_slashes).ok()?;
                 let path = path.starts_with('/').then(|| path.into_owned())?;
-                with_query(path, own_query.or(query))
+                parse_path(with_query(path, own_query.or(query)))?
             }
         };
-        path_and_query.parse::<PathAndQuery>().ok()?;
-        join(base, &path_and_query)
+        join(base, path_and_query)
     }
 
     fn rewrite(&self, tx: &Transaction) -> Option<&Template> {
@@ -208,6 +208,10 @@ fn client_host(tx: &Transaction) -> Option<HeaderValue> {
     let host =
         target.port().map_or_else(|| target.host().to_owned(), |port| format!("{}:{port}", target.host()));
     HeaderValue::from_str(&host).ok()
+}
+
+fn parse_path(text: String) -> Option<PathAndQuery> {
+    PathAndQuery::from_maybe_shared(bytes::Bytes::from(text)).ok()
 }
 
 fn with_query(mut path: String, query: Option<&str>) -> String {

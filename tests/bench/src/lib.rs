@@ -56,10 +56,7 @@ pub const USER_AGENTS: [(&str, &str); 6] = [
     ("googlebot", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
     ("curl", "curl/8.5.0"),
     ("sqlmap", "sqlmap/1.8.3#stable (https://sqlmap.org)"),
-    (
-        "facebook",
-        "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
-    ),
+    ("facebook", "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)"),
 ];
 
 /// Requests to the storefront, each by a short name with its path and its client's country.

@@ -71,8 +71,16 @@ fn every_outcome_occurs() {
     let steps = cases.iter().flat_map(|case| &case.steps);
     let seen: BTreeSet<_> = steps.filter_map(|step| step.expect.reason.as_deref()).collect();
     let expected: BTreeSet<_> = OUTCOMES.into_iter().collect();
-    assert_eq!(seen.difference(&expected).collect::<Vec<_>>(), Vec::<&&str>::new(), "reasons that no response has");
-    assert_eq!(expected.difference(&seen).collect::<Vec<_>>(), Vec::<&&str>::new(), "reasons that no case expects");
+    assert_eq!(
+        seen.difference(&expected).collect::<Vec<_>>(),
+        Vec::<&&str>::new(),
+        "reasons that no response has"
+    );
+    assert_eq!(
+        expected.difference(&seen).collect::<Vec<_>>(),
+        Vec::<&&str>::new(),
+        "reasons that no case expects"
+    );
 }
 
 #[test]
