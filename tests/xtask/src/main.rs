@@ -35,7 +35,7 @@ enum Task {
     Test(TestArgs),
     /// Installs what tests need and runs nothing.
     Install,
-    /// Runs the benchmarks.
+    /// Runs the benchmarks and writes tests/bench/REPORT.md; with arguments, only those that they name.
     Bench(BenchArgs),
     /// Writes core/edge.schema.json from the policy's types.
     Schema,

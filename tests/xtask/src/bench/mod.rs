@@ -1,0 +1,104 @@
+//! The benchmarks, and the report of what they measured.
+
+mod criterion;
+mod edge;
+mod machine;
+mod nginx;
+mod report;
+
+use anyhow::Result;
+
+use crate::bench::criterion::Medians;
+use crate::bench::edge::Edge;
+use crate::bench::report::{Measured, Report, Row};
+use crate::command::Cmd;
+use crate::workspace::Workspace;
+
+const MICROSECOND: f64 = 1_000.0;
+const MILLISECOND: f64 = 1_000_000.0;
+
+/// Runs every benchmark and writes the report; with `args`, only the criterion benchmarks that they name.
+pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
+    let bench = Cmd::cargo(workspace, ["bench", "--package", "selvedge-bench"]);
+    if !args.is_empty() {
+        return bench.arg("--").args(args).run();
+    }
+    bench.run()?;
+    let mut rows = core_rows(&Medians::read(&workspace.target_directory.join("criterion"))?)?;
+    Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge"]).run()?;
+    rows.push(memory_row(workspace)?);
+    rows.push(nginx_row(workspace)?);
+    let report = Report { machine: machine::describe(), rows };
+    let path = workspace.root.join("tests/bench/REPORT.md");
+    std::fs::write(&path, report.to_string())?;
+    anstream::println!("\n{report}\nwritten to {}", path.display());
+    Ok(())
+}
+
+fn core_rows(medians: &Medians) -> Result<Vec<Row>> {
+    let (slowest, decision) = medians.slowest_of("storefront")?;
+    let (agent, classification) = medians.slowest_of("classify")?;
+    let ratio = medians.of("routes/1000")? / medians.of("routes/10")?;
+    let compile = medians.of("compile/storefront")?;
+    let row = |what: String, target, bound, value, unit| Row {
+        what,
+        target,
+        measured: Measured::AtMost { bound, value, unit },
+    };
+    Ok(vec![
+        row(
+            format!(
+                "Whole storefront decision with 20 request headers, the slowest of six requests (`{slowest}`)"
+            ),
+            "at most 5 µs",
+            5.0,
+            decision / MICROSECOND,
+            "µs",
+        ),
+        row(
+            "1,000 routes against 10, the same five kinds of path".to_owned(),
+            "at most 1.3 times",
+            1.3,
+            ratio,
+            "times",
+        ),
+        row(
+            format!("Classifying one user agent, the slowest of six (`{agent}`)"),
+            "at most 1 µs",
+            1.0,
+            classification / MICROSECOND,
+            "µs",
+        ),
+        row(
+            "Engine from the storefront's text".to_owned(),
+            "at most 20 ms",
+            20.0,
+            compile / MILLISECOND,
+            "ms",
+        ),
+    ])
+}
+
+fn memory_row(workspace: &Workspace) -> Result<Row> {
+    anstream::println!("memory of `selvedge dev` while it waits");
+    let edge = Edge::start(workspace)?;
+    let measured = match edge.resident_mebibytes() {
+        Some(value) => Measured::AtMost { bound: 60.0, value, unit: "MiB" },
+        None => Measured::Skipped("only Linux tells the resident memory in /proc".to_owned()),
+    };
+    Ok(Row { what: "Resident memory of `selvedge dev`, idle".to_owned(), target: "at most 60 MiB", measured })
+}
+
+fn nginx_row(workspace: &Workspace) -> Result<Row> {
+    let what = "Requests a second for a cached style sheet, `wrk -t1 -c32`, against nginx with proxy_cache";
+    let measured = match nginx::compare(workspace)? {
+        nginx::Comparison::Skipped(reason) => Measured::Skipped(reason),
+        nginx::Comparison::Rates { edge, nginx, version } => Measured::AtLeast {
+            bound: 0.5,
+            value: edge / nginx,
+            unit: "times",
+            detail: format!("{edge:.0} against {nginx:.0} ({version})"),
+        },
+    };
+    Ok(Row { what: what.to_owned(), target: "at least 0.5 times", measured })
+}

@@ -1,0 +1,184 @@
+//! The edge and nginx in front of the same origin, one after the other.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::edge::{Edge, free_address, get};
+use crate::command::Cmd;
+use crate::workspace::Workspace;
+
+const ROUNDS: usize = 5;
+const PATH: &str = "/static/site.css";
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Comparison {
+    /// Median requests a second of each.
+    Rates {
+        /// The edge's.
+        edge: f64,
+        /// That of nginx.
+        nginx: f64,
+        /// The version that nginx tells.
+        version: String,
+    },
+    /// Why there is nothing to compare.
+    Skipped(String),
+}
+
+/// Measures the edge and nginx in turns and takes the median of each.
+///
+/// # Errors
+/// When one of them does not answer from its cache, or wrk fails.
+pub(crate) fn compare(workspace: &Workspace) -> Result<Comparison> {
+    let Some(version) = nginx_version() else { return Ok(missing("nginx")) };
+    if Command::new("wrk").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        return Ok(missing("wrk"));
+    }
+    let edge = Edge::start(workspace)?;
+    let folder = tempfile::tempdir()?;
+    let nginx = Nginx::start(folder.path(), edge.origin)?;
+    require_hit(edge.edge, "cache-status: Selvedge;hit")?;
+    require_hit(nginx.address, "x-cache: hit")?;
+    let (mut of_edge, mut of_nginx) = (Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        of_edge.push(wrk(edge.edge)?);
+        of_nginx.push(wrk(nginx.address)?);
+        let (edge, nginx) = (of_edge[round - 1], of_nginx[round - 1]);
+        anstream::println!("round {round} of {ROUNDS}: edge {edge:.0}, nginx {nginx:.0} requests a second");
+    }
+    Ok(Comparison::Rates { edge: median(of_edge), nginx: median(of_nginx), version })
+}
+
+fn missing(program: &str) -> Comparison {
+    Comparison::Skipped(format!(
+        "`{program}` is not installed: `apt-get install nginx wrk` on Debian brings both"
+    ))
+}
+
+fn nginx_version() -> Option<String> {
+    let output = Command::new("nginx").arg("-v").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    text.trim().strip_prefix("nginx version: ").map(str::to_owned)
+}
+
+/// An nginx with its files in a folder of its own; ends when dropped.
+#[derive(Debug)]
+struct Nginx {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Nginx {
+    fn start(folder: &Path, origin: SocketAddr) -> Result<Self> {
+        let address = free_address()?;
+        let path = folder.join("nginx.conf");
+        fs::write(&path, configuration(folder, address, origin))?;
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(folder).arg("-c").arg(&path).arg("-e").arg(folder.join("error.log"));
+        let child = command.stdin(Stdio::null()).spawn().context("cannot start nginx")?;
+        let nginx = Self { child, address };
+        let started = Instant::now();
+        while get(address, PATH).is_err() {
+            if started.elapsed() > START_TIMEOUT {
+                bail!("nginx does not answer: {}", fs::read_to_string(folder.join("error.log"))?);
+            }
+            std::thread::yield_now();
+        }
+        Ok(nginx)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Killing the master would leave its workers: TERM lets it end them.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// As many workers as the edge has threads, connections that stay, no logs: nothing holds it back.
+fn configuration(folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
+    let folder = folder.display();
+    format!(
+        "worker_processes auto;
+daemon off;
+pid {folder}/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000000;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    proxy_cache_path {folder}/cache keys_zone=all:10m;
+    server {{
+        listen {address} reuseport;
+        location / {{
+            proxy_pass http://{origin};
+            proxy_cache all;
+            proxy_cache_valid 200 1h;
+            proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;
+            add_header X-Cache $upstream_cache_status;
+        }}
+    }}
+}}
+"
+    )
+}
+
+/// The second request of two must be a hit, or something else is measured.
+fn require_hit(address: SocketAddr, sign: &str) -> Result<()> {
+    get(address, PATH)?;
+    let (head, _) = get(address, PATH)?;
+    let is_hit = head.to_ascii_lowercase().contains(&sign.to_ascii_lowercase());
+    ensure!(is_hit && head.starts_with("HTTP/1.1 200"), "no `{sign}` in the answer of {address}:\n{head}");
+    Ok(())
+}
+
+fn wrk(address: SocketAddr) -> Result<f64> {
+    let printed =
+        Cmd::new("wrk").args(["-t1", "-c32", "-d4s"]).arg(format!("http://{address}{PATH}")).read()?;
+    ensure!(!printed.contains("Non-2xx"), "wrk saw errors:\n{printed}");
+    requests_per_second(&printed).with_context(|| format!("wrk printed no rate:\n{printed}"))
+}
+
+fn requests_per_second(printed: &str) -> Option<f64> {
+    printed.lines().find_map(|line| line.strip_prefix("Requests/sec:"))?.trim().parse().ok()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_read_from_what_wrk_prints() {
+        let printed = "Running 4s test @ http://127.0.0.1:1/\n  1 threads and 32 connections\n  \
+                       200000 requests in 4.00s, 90.00MB read\nRequests/sec:  50123.45\nTransfer/sec: 22MB\n";
+        assert_eq!(requests_per_second(printed), Some(50_123.45));
+        assert_eq!(requests_per_second("unable to connect"), None);
+    }
+
+    #[test]
+    fn the_median_is_the_one_in_the_middle() {
+        assert!(
+            (median(vec![5.0, 1.0, 100.0, 2.0, 3.0]) - 3.0).abs() < f64::EPSILON,
+            "outliers do not count"
+        );
+    }
+}
