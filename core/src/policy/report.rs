@@ -67,9 +67,10 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 /// Returns the known name nearest to a misspelt one, when it is near enough to be what was meant.
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |known: &&str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
-    let near = known.iter().map(|known| (distance(known), *known)).min_by_key(|(distance, _)| *distance);
-    near.filter(|(distance, known)| *distance * 3 <= known.chars().count().max(name.chars().count()))
-        .map(|(_, known)| known)
+    let is_near =
+        |(distance, known): &(usize, &str)| *distance * 3 <= known.chars().count().max(name.chars().count());
+    let near = known.iter().map(|known| (distance(known), *known)).filter(is_near);
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
 /// Names to choose from, when they are few.
@@ -89,9 +90,15 @@ mod tests {
 
     #[test]
     fn only_a_near_name_is_suggested() {
-        let known = ["global", "eu", "us"];
-        let rows =
-            [("globl", Some("global")), ("Global", Some("global")), ("ue", None), ("asia", None), ("", None)];
+        let known = ["global", "eu", "us", "europe"];
+        let rows = [
+            ("globl", Some("global")),
+            ("Global", Some("global")),
+            ("ue", None),
+            ("asia", None),
+            ("eurp", Some("europe")),
+            ("", None),
+        ];
         for (name, expected) in rows {
             assert_eq!(nearest(name, &known), expected, "{name}");
         }

@@ -7,6 +7,8 @@ mod experiments;
 mod headers;
 mod routes;
 mod site;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -58,4 +58,4 @@ pub fn read(text: &str) -> Result<Policy, PolicyErrors> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -151,7 +151,9 @@ impl Structure {
             }
         }
         let missing: Vec<_> = required(schema).filter(|key| !table.contains_key(*key)).collect();
-        for key in &missing {
+        let known: Vec<&str> = keys(schema).collect();
+        let is_misspelt = |key: &&&str| dropped.iter().any(|name| nearest(name, &known) == Some(**key));
+        for key in missing.iter().filter(|key| !is_misspelt(key)) {
             self.error(path, span.clone(), format!("the key `{key}` is missing"), None);
         }
         let lost_required = required(schema).any(|key| dropped.iter().any(|name| name == key));
