@@ -223,3 +223,6 @@ impl Future for Pending {
 fn lock(mailbox: &Mutex<Mailbox>) -> MutexGuard<'_, Mailbox> {
     mailbox.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(all(test, feature = "policy-file"))]
+mod tests;

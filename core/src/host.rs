@@ -106,3 +106,6 @@ impl<H: Host> Driver<H> {
         Poll::Pending
     }
 }
+
+#[cfg(all(test, feature = "policy-file"))]
+mod tests;

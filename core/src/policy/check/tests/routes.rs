@@ -1,6 +1,7 @@
 //! Errors of routes.
 
 use super::{Row, assert_errors};
+use crate::policy::read::read;
 
 /// Puts a backend `a` before each text, so that routes have somewhere to go.
 fn assert_errors_beside_a_backend(rows: &[Row<'_>]) {
@@ -357,4 +358,60 @@ fn caching() {
             "`{{`",
         ),
     ]);
+}
+
+#[test]
+fn routes_that_can_match_are_not_taken_for_shadowed() {
+    let pairs = [
+        ("path = \"/a\"", "path = \"/b\""),
+        ("path = \"/{x}\"", "path = \"/a\""),
+        ("path = \"/{*x}\"", "path = \"/{y}\""),
+        ("path = \"/a\"", "path = \"/a\"\nhost = \"x.example\""),
+        ("path = \"/a\"\nhost = \"x.example\"", "path = \"/a\""),
+        ("path = \"/a\"\nhost = \"x.example\"", "path = \"/a\"\nhost = [\"x.example\", \"y.example\"]"),
+        ("path = \"/a\"\nmethods = [\"GET\"]", "path = \"/a\""),
+        ("path = \"/a\"\nmethods = [\"GET\"]", "path = \"/a\"\nmethods = [\"GET\", \"POST\"]"),
+        ("path = \"/{*f}\"\nextensions = [\"jpg\"]", "path = \"/{*f}\""),
+        ("path = \"/{*f}\"", "path = \"/{*f}\"\nextensions = [\"jpg\"]"),
+        ("path = \"/a\"", "path = \"/a\"\nwhen = { query = { x = \"1\" } }"),
+        (
+            "path = \"/a\"\nwhen = { query = { x = \"1\" } }",
+            "path = \"/a\"\nwhen = { query = { x = \"2\" } }",
+        ),
+        ("path = \"/a\"\nwhen = { countries = [\"DE\"] }", "path = \"/a\"\nwhen = { groups = [\"eu\"] }"),
+        (
+            "path = \"/a\"\nwhen = { countries = [\"DE\"] }",
+            "path = \"/a\"\nwhen = { countries = [\"DE\"], unknown-place = true }",
+        ),
+        ("path = \"/a\"\nwhen = { bots = [\"seo\"] }", "path = \"/a\"\nwhen = { bots = [\"any\"] }"),
+    ];
+    for (first, second) in pairs {
+        let text = format!("[[routes]]\n{first}\nrespond = {{}}\n[[routes]]\n{second}\nrespond = {{}}\n");
+        assert!(
+            read(&text).is_ok(),
+            "{text}\n{}",
+            read(&text).map_or_else(|e| e.to_string(), |_| String::new())
+        );
+    }
+}
+
+#[test]
+fn routes_that_another_covers_are_shadowed() {
+    let pairs = [
+        ("path = \"/{x}\"", "path = \"/{y}\""),
+        ("path = \"/a\"\nhost = [\"x.example\", \"y.example\"]", "path = \"/a\"\nhost = \"x.example\""),
+        ("path = \"/a\"\nmethods = [\"GET\", \"POST\"]", "path = \"/a\"\nmethods = [\"POST\"]"),
+        ("path = \"/a\"\nwhen = { groups = [\"eu\"] }", "path = \"/a\"\nwhen = { countries = [\"DE\"] }"),
+        (
+            "path = \"/a\"\nwhen = { query = { x = \"*\" } }",
+            "path = \"/a\"\nwhen = { query = { x = \"2\" } }",
+        ),
+        ("path = \"/a\"\nwhen = { bots = [\"any\"] }", "path = \"/a\"\nwhen = { bots = [\"seo\"] }"),
+    ];
+    for (first, second) in pairs {
+        let text = format!("[[routes]]\n{first}\nrespond = {{}}\n[[routes]]\n{second}\nrespond = {{}}\n");
+        let errors = read(&text).expect_err(&text);
+        let paths: Vec<_> = errors.iter().map(|error| error.path()).collect();
+        assert_eq!(paths, ["routes[1]"], "{text}\n{errors}");
+    }
 }
