@@ -85,10 +85,8 @@ fn fetched(id: EffectId, name: &'static str) -> Input {
 
 fn only_put(effects: Vec<Issued>) -> CacheEntry {
     let [issued] = <[Issued; 1]>::try_from(effects).expect("one effect");
-    match issued.effect {
-        Effect::CachePut(put) => put.entry,
-        other => panic!("a response was to be stored: {other:?}"),
-    }
+    let Effect::CachePut(put) = issued.effect else { panic!("a response was to be stored: {issued:?}") };
+    put.entry
 }
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
