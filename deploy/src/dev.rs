@@ -1,5 +1,6 @@
 //! `selvedge dev`: a policy on the local edge, in front of the reference origin.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,7 +50,12 @@ pub(crate) fn geoip(file: Option<&Path>) -> anyhow::Result<GeoDatabase> {
 fn init_logs() {
     let filter =
         tracing_subscriber::EnvFilter::try_from_env("SELVEDGE_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
 }
 
 async fn serve(options: Dev) -> anyhow::Result<()> {
@@ -68,9 +74,16 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(());
     let origin_task = start_origin(origin, stopped.clone()).await?;
     let _watching = watch_policy(&source, text, handle, origin)?;
+    // Before anybody is told how to end it: a signal that nobody handles ends it at once.
+    let mut ending = Box::pin(shutdown_requested());
+    tokio::select! {
+        biased;
+        () = &mut ending => return Ok(()),
+        () = std::future::ready(()) => {}
+    }
     announce(&engine, &source, emulator.local_addr(), origin);
     tokio::spawn(async move {
-        shutdown_requested().await;
+        ending.await;
         anstream::eprintln!("\n{DIM}finishing the requests in flight{DIM:#}");
         drop(stop);
     });

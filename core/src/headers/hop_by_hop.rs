@@ -126,7 +126,7 @@ fn strip(headers: &mut HeaderMap, stays: impl Fn(&str) -> bool) {
 /// Returns the protocol that a request asks to change to, or `None` when it asks for none.
 ///
 /// `Connection` must name `upgrade`, or the field is not meant for the edge
-/// ([RFC 9110 section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)). Ask before [`strip`] removes the answer.
+/// ([RFC 9110 section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)). Ask before [`strip_request`] removes the answer.
 #[must_use]
 pub fn upgrade_requested(headers: &HeaderMap) -> Option<Upgrade> {
     let mut options = list_members(headers, &header::CONNECTION);

@@ -1,0 +1,280 @@
+//! The command as a person runs it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest wait for something that takes a second at most.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn selvedge(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_selvedge")).args(args).current_dir(folder).output().unwrap()
+}
+
+fn storefront() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/edge.toml")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn check_is_silent_when_all_is_well() {
+    let output = selvedge(Path::new("."), &["check", storefront().to_str().unwrap()]);
+    assert_eq!(
+        (output.status.code(), text(&output.stdout), text(&output.stderr)),
+        (Some(0), String::new(), String::new())
+    );
+}
+
+#[test]
+fn check_shows_every_error_with_its_line_and_exits_1() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("edge.toml"), "nme = \"x\"\n\n[geo]\nunknown = \"maybe\"\n").unwrap();
+    let output = selvedge(folder.path(), &["check"]);
+    let shown = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    for part in [
+        "edge.toml:1:1: error: nme: unknown key `nme`",
+        "did you mean `name`?",
+        "edge.toml:4:11: error: geo.unknown",
+        "4 | unknown = \"maybe\"",
+        "2 errors",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+    assert!(!shown.contains('\u{1b}'), "no colours where there is no terminal");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_another_exit_code_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = selvedge(folder.path(), &["check", "nothing.toml"]);
+    let shown = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{shown}");
+    assert!(shown.contains("nothing.toml") && shown.contains("selvedge new NAME"), "{shown}");
+}
+
+#[test]
+fn explain_tells_each_decision_with_its_reason() {
+    let policy = storefront();
+    let policy = policy.to_str().unwrap();
+    let run = |args: &[&str]| {
+        let all: Vec<&str> = ["explain", "--policy", policy].iter().chain(args).copied().collect();
+        let output = selvedge(Path::new("."), &all);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let blocked = run(&["GET", "http://shop.example.com/", "--country", "CN"]);
+    assert!(blocked.contains("geo.blocked") && blocked.contains("geo.rules[0]"), "{blocked}");
+    let by_address = run(&["GET", "http://shop.example.com/", "--ip", "223.5.5.5"]);
+    assert!(by_address.contains("geo.blocked"), "the storefront's database knows the address: {by_address}");
+    let cached = run(&["GET", "http://shop.example.com/static/site.css?v=1", "-H", "Accept: */*"]);
+    for part in
+        ["route.matched", "backends.global", "http://shop.example.com/static/site.css", "x-region: global"]
+    {
+        assert!(cached.contains(part), "no {part:?} in\n{cached}");
+    }
+    let json: Value =
+        serde_json::from_str(&run(&["GET", "http://shop.example.com/go", "--country", "US", "--json"]))
+            .unwrap();
+    assert_eq!(json["response"]["status"], 302);
+    let decisions = json["decisions"].as_array().unwrap();
+    assert_eq!(decisions.last().unwrap()["reason"], "route.redirected");
+}
+
+#[test]
+fn explain_shows_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "[backends.a]\nurl = \"http://a.test\"\nrequest-headers = { X-Token = { env = \"TOKEN_OF_A\" } }\n\
+                  [[routes]]\npath = \"/\"\nbackend = \"a\"\n";
+    fs::write(folder.path().join("edge.toml"), policy).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_selvedge"))
+        .args(["explain", "GET", "http://x.test/"])
+        .current_dir(folder.path())
+        .env("TOKEN_OF_A", "5ecret-of-a")
+        .output()
+        .unwrap();
+    let shown = text(&output.stdout) + &text(&output.stderr);
+    assert!(shown.contains("x-token"), "the header is named: {shown}");
+    assert!(!shown.contains("5ecret"), "its value is not: {shown}");
+}
+
+#[test]
+fn explain_refuses_what_contradicts_itself() {
+    let args = ["explain", "GET", "http://x.test/", "--ip", "203.0.113.9", "--country", "DE"];
+    let output = selvedge(Path::new("."), &args);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("cannot be used with"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_new_project_is_valid_and_is_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = selvedge(folder.path(), &["new", "my-edge"]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let project = folder.path().join("my-edge");
+    assert_eq!(selvedge(&project, &["check"]).status.code(), Some(0), "its policy has no errors");
+    let schema = fs::read_to_string(project.join("edge.schema.json")).unwrap();
+    assert_eq!(schema, text(&selvedge(&project, &["schema"]).stdout), "its schema is this version's");
+    let again = selvedge(folder.path(), &["new", "my-edge"]);
+    assert_eq!(again.status.code(), Some(2), "{}", text(&again.stdout));
+    assert!(text(&again.stderr).contains("my-edge"), "{}", text(&again.stderr));
+}
+
+#[test]
+fn help_has_examples_and_shells_get_completions() {
+    for command in ["dev", "check", "explain", "new"] {
+        let help = text(&selvedge(Path::new("."), &[command, "--help"]).stdout);
+        assert!(help.contains("Example") && help.contains(&format!("selvedge {command}")), "{help}");
+    }
+    let completions = text(&selvedge(Path::new("."), &["completions", "bash"]).stdout);
+    assert!(completions.contains("--no-pose"), "the options of dev are completed");
+}
+
+/// A `selvedge dev` on ports of its own.
+struct Dev {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    errors: BufReader<ChildStderr>,
+    edge: SocketAddr,
+}
+
+impl Dev {
+    fn start(folder: &Path, args: &[&str]) -> Self {
+        let (edge, origin) = (free_address(), free_address());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_selvedge"))
+            .args(["dev", "--listen", &edge.to_string(), "--origin-listen", &origin.to_string()])
+            .args(args)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .env("SELVEDGE_LOG", "warn")
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        Self { child, output, errors, edge }
+    }
+
+    /// What it prints until it is ready.
+    fn announcement(&mut self) -> String {
+        let mut announced = String::new();
+        while !announced.contains("Ctrl-C") {
+            assert_ne!(self.output.read_line(&mut announced).unwrap(), 0, "it ended: {announced}");
+        }
+        announced
+    }
+
+    fn get(&self, path: &str, header: &str) -> String {
+        let mut stream = TcpStream::connect(self.edge).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n{header}\r\n")
+            .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // One that has ended already needs no ending.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn dev_runs_the_storefront_and_says_what_to_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(folder.path(), &[]);
+    let announced = dev.announcement();
+    for part in
+        ["the built-in storefront", &format!("http://{}", dev.edge), "/api/content", "404 from the edge"]
+    {
+        assert!(announced.contains(part), "no {part:?} in\n{announced}");
+    }
+    assert_eq!(announced.matches("  curl ").count(), 5, "{announced}");
+    let rows = [
+        ("/", "Selvedge-Client-Ip: 223.5.5.5\r\n", "HTTP/1.1 403", "Blocked in China"),
+        ("/", "User-Agent: sqlmap/1.7\r\n", "HTTP/1.1 403", "Bot detected"),
+        ("/go", "Selvedge-Client-Ip: 8.8.8.8\r\n", "HTTP/1.1 302", "https://us.example.com/"),
+        ("/static/site.css", "", "HTTP/1.1 200", "detail=backend.responded"),
+        ("/static/site.css", "", "HTTP/1.1 200", "detail=cache.hit"),
+        ("/api/user?id=1", "", "HTTP/1.1 200", "Ada Weaver"),
+        ("/_selvedge/", "", "HTTP/1.1 200", "\"name\": \"storefront\""),
+    ];
+    for (path, header, status, part) in rows {
+        let answer = dev.get(path, header);
+        assert!(answer.starts_with(status) && answer.contains(part), "{path} {header}:\n{answer}");
+    }
+}
+
+#[test]
+fn dev_without_posing_believes_no_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(folder.path(), &["--no-pose"]);
+    dev.announcement();
+    let answer = dev.get("/go", "Selvedge-Client-Ip: 223.5.5.5\r\n");
+    assert!(answer.starts_with("HTTP/1.1 302"), "{answer}");
+}
+
+#[test]
+fn an_edit_takes_effect_and_a_broken_one_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("edge.toml");
+    let write = |body: &str| {
+        fs::write(&policy, format!("[[routes]]\npath = \"/\"\nrespond = {{ body = \"{body}\" }}\n")).unwrap();
+    };
+    write("first");
+    let mut dev = Dev::start(folder.path(), &["--no-origin"]);
+    dev.announcement();
+    assert!(dev.get("/", "").ends_with("first"));
+    write("second");
+    let edited = Instant::now();
+    while !dev.get("/", "").ends_with("second") {
+        assert!(edited.elapsed() < PATIENCE, "the edit has no effect");
+    }
+    fs::write(&policy, "[[routes]]\npath = 5\n").unwrap();
+    let mut shown = String::new();
+    while !shown.contains("stays in use") {
+        assert_ne!(dev.errors.read_line(&mut shown).unwrap(), 0, "it ended: {shown}");
+    }
+    assert!(shown.contains("edge.toml:2:8: error: routes[0].path: expected a text"), "{shown}");
+    assert!(dev.get("/", "").ends_with("second"), "the policy before a broken edit answers on");
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = selvedge(folder.path(), &["dev", "--no-origin", "--listen", &address]);
+    let shown = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{shown}");
+    assert!(shown.contains(&address) && shown.contains("--listen"), "{shown}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_it_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(folder.path(), &[]);
+    dev.announcement();
+    assert!(Command::new("kill").args(["-INT", &dev.child.id().to_string()]).status().unwrap().success());
+    assert_eq!(dev.child.wait().unwrap().code(), Some(0));
+}
