@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use super::*;
-use crate::effect::{CacheEntry, FetchError};
+use crate::effect::{CacheEntry, FetchError, Record};
 use crate::policy::read::read;
 use crate::reason::Reason;
 
@@ -21,6 +21,13 @@ handler = "two-at-once"
 [[routes]]
 path = "/fixed"
 respond = { body = "fixed" }
+[experiments.hero]
+paths = "/page"
+when = { query = { try = "1" } }
+include-bots = true
+variations = [{ name = "one", weight = 0 }, { name = "two", response-headers = { X-Hero = "two" } }]
+[bots.rules]
+http-library = { action = "limit", requests = 1, per = "1m" }
 "#;
 
 /// Asks a backend for two things at once and answers with both.
@@ -55,11 +62,16 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
 }
 
 fn exchange(path: &str) -> Exchange {
+    exchange_by("somebody", path)
+}
+
+fn exchange_by(user_agent: &'static str, path: &str) -> Exchange {
     let policy = read(POLICY).expect("the policy is valid");
     let engine = Engine::builder(policy).handler("two-at-once", two_at_once).compile();
     let mut request = Request::new(Body::Empty);
     *request.uri_mut() = path.parse().expect("it is a path");
     request.headers_mut().insert(header::HOST, HeaderValue::from_static("shop.example"));
+    request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(user_agent));
     Exchange::new(Arc::new(engine.expect("nothing is missing")), request, Facts::default(), [1; 16])
 }
 
@@ -158,6 +170,31 @@ fn work_after_the_response_goes_on_until_it_is_done() {
     let step = exchange.poll(fetched(fetch.expect("it is fetched anew").id, "newer"), later);
     assert!(matches!(only_put(issued(step)), CacheEntry::Response(_, body) if body == Body::from("newer")));
     assert!(matches!(exchange.poll(Input::Begin, later), Step::Done));
+}
+
+#[test]
+fn a_visitor_who_sees_a_variation_is_recorded_and_one_who_is_refused_is_not() {
+    for (count, status, exposures) in [(1, 200, 1), (2, 429, 0)] {
+        let mut exchange = exchange_by("curl/8.5.0", "/page?try=1");
+        let counted = EffectResult::Count(Ok(count));
+        let id = issued(exchange.poll(Input::Begin, NOW))[0].id;
+        let mut step = exchange.poll(Input::Completed { id, result: counted }, NOW);
+        if count == 1 {
+            let id = issued(step)[0].id;
+            let miss = Input::Completed { id, result: EffectResult::CacheGet(None) };
+            let id = issued(exchange.poll(miss, NOW))[0].id;
+            step = exchange.poll(fetched(id, "page"), NOW);
+        }
+        let answer = respond(step);
+        assert_eq!(answer.response.status(), status);
+        assert_eq!(answer.response.headers().contains_key("x-hero"), status == 200);
+        assert_eq!(answer.response.headers().contains_key(header::SET_COOKIE), status == 200);
+        let records = answer.effects.iter().filter(|issued| {
+            matches!(&issued.effect, Effect::Record(Record::Exposure { experiment, variation, .. })
+                if &**experiment == "hero" && &**variation == "two")
+        });
+        assert_eq!(records.count(), exposures, "after {count} requests");
+    }
 }
 
 #[test]
