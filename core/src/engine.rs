@@ -5,19 +5,24 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 
 use crate::backend::{BackendId, HeaderSource};
 use crate::body::Body;
 use crate::bot::Classifier;
-use crate::effect::Fetch;
+use crate::effect::{Fetch, Record};
+use crate::facts::Facts;
 use crate::handler::{Handler, HandlerContext, HandlerResult, Handlers};
 use crate::headers::hop_by_hop;
 use crate::headers::name::FieldName;
+use crate::interest;
+use crate::pipeline;
 use crate::policy::Policy;
+use crate::reason::Summary;
 use crate::route::router::Router;
 use crate::route::{Action, Route};
-use crate::transaction::Transaction;
+use crate::time::Timestamp;
+use crate::transaction::{Omitted, Seed, Transaction};
 
 /// A compiled policy: made once, then shared by every request.
 ///
@@ -52,6 +57,17 @@ pub struct EngineBuilder {
     policy: Policy,
     handlers: Handlers,
     environment: Environment,
+}
+
+/// An answer that needed no effect.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response to the client.
+    pub response: Response<Body>,
+    /// What came of the request, for metrics and logs.
+    pub summary: Summary,
+    /// What to hand to whatever collects records.
+    pub records: Vec<Record>,
 }
 
 /// Why a checked policy cannot be compiled here.
@@ -107,6 +123,30 @@ impl Engine {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Answers a request that needs no effect, from the headers that the policy can read.
+    ///
+    /// `None` when a backend, a handler, the cache or a counter is needed: hand the whole request to an
+    /// [`Exchange`](crate::exchange::Exchange) then. Otherwise the answer is the one that an exchange would give.
+    /// `request` needs the headers that [`request_headers`](Self::request_headers) names, and `omitted`
+    /// says what the others weigh.
+    #[must_use]
+    pub fn answer_alone(
+        &self,
+        request: Request<Body>,
+        facts: Facts,
+        seed: Seed,
+        omitted: Omitted,
+        now: Timestamp,
+    ) -> Option<Answer> {
+        pipeline::answer(self, Transaction::partial(request, facts, seed, omitted), now)
+    }
+
+    /// Returns the request headers that [`answer_alone`](Self::answer_alone) can read, lower case and in order.
+    #[must_use]
+    pub fn request_headers(&self) -> Vec<String> {
+        interest::request_headers(&self.policy)
     }
 
     pub(crate) fn router(&self) -> &Router {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 
 use crate::reason::Reason;
 use crate::target::EncodedSlashes;
+use crate::transaction::Omitted;
 
 /// Bounds on requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,19 +67,26 @@ impl Exceeded {
 }
 
 impl Limits {
-    /// Checks a request head.
+    /// Checks a request head; `omitted` is what [`Omitted`] says of the fields that are not in it.
     ///
     /// # Errors
     /// The first limit that the request exceeds, in the order of [`Exceeded`].
-    pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Exceeded> {
+    pub fn check(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        omitted: Omitted,
+    ) -> Result<(), Exceeded> {
         if !self.methods.iter().any(|known| known == method.as_str()) {
             return Err(Exceeded::Method);
         }
         if exceeds(uri_len(uri), self.max_url_bytes) {
             return Err(Exceeded::Url);
         }
-        let header_bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if exceeds(header_bytes, self.max_header_bytes) {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        let header_bytes = headers.iter().map(field).sum::<usize>();
+        if exceeds(header_bytes.saturating_add(omitted.bytes), self.max_header_bytes) {
             return Err(Exceeded::Headers);
         }
         match declared_length(headers) {
@@ -112,7 +120,8 @@ mod tests {
         let limits =
             Limits { max_url_bytes: 10, max_header_bytes: 20, max_body_bytes: 5, ..Limits::default() };
         let pairs = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        limits.check(&method.parse().unwrap(), &uri.parse().unwrap(), &pairs.collect::<HeaderMap>())
+        let headers = pairs.collect::<HeaderMap>();
+        limits.check(&method.parse().unwrap(), &uri.parse().unwrap(), &headers, Omitted::default())
     }
 
     #[test]
@@ -135,10 +144,23 @@ mod tests {
     }
 
     #[test]
+    fn fields_that_were_left_out_count_too() {
+        let limits = Limits { max_header_bytes: 20, ..Limits::default() };
+        let headers = [(header::HOST, "a".parse().unwrap())].into_iter().collect();
+        for (bytes, expected) in
+            [(15, Ok(())), (16, Err(Exceeded::Headers)), (usize::MAX, Err(Exceeded::Headers))]
+        {
+            let outcome = limits.check(&Method::GET, &Uri::from_static("/"), &headers, Omitted { bytes });
+            assert_eq!(outcome, expected, "{bytes}");
+        }
+    }
+
+    #[test]
     fn a_length_beyond_any_number_is_too_large() {
         let headers =
             [(header::CONTENT_LENGTH, "99999999999999999999".parse().unwrap())].into_iter().collect();
-        let outcome = Limits::default().check(&Method::POST, &Uri::from_static("/"), &headers);
+        let outcome =
+            Limits::default().check(&Method::POST, &Uri::from_static("/"), &headers, Omitted::default());
         assert_eq!(outcome, Err(Exceeded::Body));
     }
 }

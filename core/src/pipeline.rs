@@ -10,7 +10,7 @@ use crate::cache::status::{CacheStatus, Forward};
 use crate::cache::stored::StoredResponse;
 use crate::cache::vary;
 use crate::effect::{CacheEntry, CachePut, Effect, EffectResult, EffectSpan, FetchError, Record};
-use crate::engine::Engine;
+use crate::engine::{Answer, Engine};
 use crate::exchange::Effects;
 use crate::fallback::StaleAnswers;
 use crate::handler::{self, HandlerContext};
@@ -19,6 +19,7 @@ use crate::phase::{
 };
 use crate::reason::{Reason, Rule, Summary};
 use crate::route::Action;
+use crate::time::Timestamp;
 use crate::transaction::Transaction;
 
 /// Runs a request from the client to the client.
@@ -31,9 +32,22 @@ pub(crate) async fn run(engine: Arc<Engine>, mut tx: Transaction, fx: Effects) -
             ViewerRequestOutcome::Continue => forward(&engine, &mut tx, &fx).await,
         },
     };
-    record_exposures(&engine, &tx, &fx);
+    exposures(&engine, &tx).for_each(|record| fx.detach(Effect::Record(record)));
     engine.on_viewer_response(&mut tx, &mut response, fx.now());
     (response, tx.summary())
+}
+
+/// Answers a request when the first and the last phase alone can.
+pub(crate) fn answer(engine: &Engine, mut tx: Transaction, now: Timestamp) -> Option<Answer> {
+    let ViewerRequestOutcome::Respond(mut response) = engine.on_viewer_request(&mut tx, now) else {
+        return None;
+    };
+    if engine.rate_limit(&tx).is_some() {
+        return None;
+    }
+    let records = exposures(engine, &tx).collect();
+    engine.on_viewer_response(&mut tx, &mut response, now);
+    Some(Answer { response, summary: tx.summary(), records })
 }
 
 /// Counts the request of a client whose category is limited.
@@ -47,12 +61,13 @@ async fn limit(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> ViewerReq
     engine.on_counted(tx, count, fx.now())
 }
 
-fn record_exposures(engine: &Engine, tx: &Transaction, fx: &Effects) {
-    for assigned in &tx.assigned {
+/// What the response tells about experiments to whoever analyses them.
+fn exposures(engine: &Engine, tx: &Transaction) -> impl Iterator<Item = Record> {
+    tx.assigned.iter().map(|assigned| {
         let (experiment, variation) =
             engine.experiment_names(usize::from(assigned.experiment.0), assigned.variation);
-        fx.detach(Effect::Record(Record::Exposure { experiment, variation, reason: assigned.reason }));
-    }
+        Record::Exposure { experiment, variation, reason: assigned.reason }
+    })
 }
 
 async fn forward(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Response<Body> {

@@ -27,6 +27,7 @@ pub struct Transaction {
     pub(crate) request: Request<Body>,
     pub(crate) facts: Facts,
     seed: Seed,
+    pub(crate) omitted: Omitted,
     pub(crate) target: Option<Target>,
     pub(crate) device: DeviceClass,
     pub(crate) verdict: Verdict,
@@ -40,6 +41,13 @@ pub struct Transaction {
     pub(crate) cache: Option<Reason>,
     reason: Reason,
     notes: Vec<Note>,
+}
+
+/// What a host left out of a request that it hands over in part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Omitted {
+    /// Bytes of the names and values of the header fields that are not there.
+    pub bytes: usize,
 }
 
 /// A variation that the visitor is in.
@@ -69,6 +77,7 @@ impl Transaction {
             request,
             facts,
             seed,
+            omitted: Omitted::default(),
             target: None,
             device: DeviceClass::Unknown,
             verdict: Verdict::default(),
@@ -83,6 +92,11 @@ impl Transaction {
             reason: Reason::RouteNotFound,
             notes: Vec::with_capacity(8),
         }
+    }
+
+    /// The same, of a request from which header fields were left out.
+    pub(crate) fn partial(request: Request<Body>, facts: Facts, seed: Seed, omitted: Omitted) -> Self {
+        Self { omitted, ..Self::new(request, facts, seed) }
     }
 
     /// Returns the request as the phases left it.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use selvedge_core::engine::Engine;
-use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::{PolicyErrors, read};
+use selvedge_core::policy::{Policy, blob};
 use selvedge_core::route::{Action, BackendChoice, Route};
 
 use crate::cli::{BOLD, CYAN, DIM, RED};
@@ -88,12 +88,9 @@ pub(crate) fn compile_with(text: &str, change: impl FnOnce(&mut Policy)) -> Resu
     builder.compile().map_err(|error| Refused::Compile(error.to_string()))
 }
 
-/// A short name for a text, to tell two policies apart: 64 bits of FNV-1a.
+/// A short name for a text, to tell two policies apart.
 pub(crate) fn fingerprint(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    format!("{:016x}", blob::fingerprint(text.as_bytes()))
 }
 
 /// Writes every error with its line and a caret under its place.

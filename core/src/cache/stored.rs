@@ -30,16 +30,20 @@ static NEVER_STORED: [HeaderName; 10] = [
 ///
 /// It never changes; share it in an `Arc`. The body is kept beside it by the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredResponse {
-    status: StatusCode,
-    headers: HeaderMap,
-    vary: Vec<SelectingHeader>,
-    lifetimes: Lifetimes,
-    tags: Vec<String>,
-    date: Timestamp,
-    request_time: Timestamp,
-    response_time: Timestamp,
-    initial_age: Duration,
+pub struct StoredResponse(StoredParts);
+
+/// Everything that a [`StoredResponse`] holds, for the form in which it crosses a boundary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredParts {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) vary: Vec<SelectingHeader>,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) tags: Vec<String>,
+    pub(crate) date: Timestamp,
+    pub(crate) request_time: Timestamp,
+    pub(crate) response_time: Timestamp,
+    pub(crate) initial_age: Duration,
 }
 
 /// A response on its way into the store, which
@@ -74,55 +78,73 @@ impl StoredResponse {
         let initial_age = initial_age(&headers, request_time, response_time);
         let date = date_value(&headers).unwrap_or_else(|| stamp(&mut headers, response_time));
         remove_unstored(&mut headers);
-        Self { status, headers, vary, lifetimes, tags, date, request_time, response_time, initial_age }
+        Self(StoredParts {
+            status,
+            headers,
+            vary,
+            lifetimes,
+            tags,
+            date,
+            request_time,
+            response_time,
+            initial_age,
+        })
+    }
+
+    pub(crate) fn to_parts(&self) -> StoredParts {
+        self.0.clone()
+    }
+
+    pub(crate) fn from_parts(parts: StoredParts) -> Self {
+        Self(parts)
     }
 
     /// Returns the status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// Returns the headers that are kept; `Age` is not among them.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.0.headers
     }
 
     /// Returns the request headers that selected this response.
     #[must_use]
     pub fn vary(&self) -> &[SelectingHeader] {
-        &self.vary
+        &self.0.vary
     }
 
     /// Returns the lifetimes.
     #[must_use]
     pub fn lifetimes(&self) -> Lifetimes {
-        self.lifetimes
+        self.0.lifetimes
     }
 
     /// Returns the surrogate tags.
     #[must_use]
     pub fn tags(&self) -> &[String] {
-        &self.tags
+        &self.0.tags
     }
 
     /// Returns when the origin made the response, by its own clock.
     #[must_use]
     pub fn date(&self) -> Timestamp {
-        self.date
+        self.0.date
     }
 
     /// Returns when the request for it left the edge.
     #[must_use]
     pub fn request_time(&self) -> Timestamp {
-        self.request_time
+        self.0.request_time
     }
 
     /// Returns when it arrived at the edge.
     #[must_use]
     pub fn response_time(&self) -> Timestamp {
-        self.response_time
+        self.0.response_time
     }
 
     /// Returns the current age,
@@ -131,22 +153,22 @@ impl StoredResponse {
     /// It never falls while `now` rises. A `now` before the arrival counts as the arrival.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Duration {
-        self.initial_age.saturating_add(now.saturating_since(self.response_time))
+        self.0.initial_age.saturating_add(now.saturating_since(self.0.response_time))
     }
 
     /// Returns how long after its arrival the response may be of use; zero when it arrived too old.
     #[must_use]
     pub fn keep(&self) -> Duration {
-        self.lifetimes.useful().saturating_sub(self.initial_age)
+        self.0.lifetimes.useful().saturating_sub(self.0.initial_age)
     }
 
     /// Returns about how many bytes the head takes in memory, for a store's accounts.
     #[must_use]
     pub fn approximate_bytes(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-        let vary = self.vary.iter().map(|header| header.value.as_deref().map_or(0, <[u8]>::len));
-        let tags = self.tags.iter().map(String::len);
-        let entries = self.headers.len() + self.vary.len() + self.tags.len();
+        let headers = self.0.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+        let vary = self.0.vary.iter().map(|header| header.value.as_deref().map_or(0, <[u8]>::len));
+        let tags = self.0.tags.iter().map(String::len);
+        let entries = self.0.headers.len() + self.0.vary.len() + self.0.tags.len();
         headers.chain(vary).chain(tags).sum::<usize>() + entries * ENTRY_BYTES + size_of::<Self>()
     }
 }

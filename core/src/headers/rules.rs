@@ -44,6 +44,11 @@ impl HeaderChanges {
             }
         }
     }
+
+    /// The templates of every value.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.set.iter().chain(&self.append).map(|(_, template)| template)
+    }
 }
 
 /// Sets one header; a value from the client never survives a template that gives nothing.

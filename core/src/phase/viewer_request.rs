@@ -93,7 +93,8 @@ impl Engine {
 
     fn check_limits(&self, tx: &mut Transaction) -> Gate {
         let request = &tx.request;
-        let checked = self.policy().limits.check(request.method(), request.uri(), request.headers());
+        let limits = &self.policy().limits;
+        let checked = limits.check(request.method(), request.uri(), request.headers(), tx.omitted);
         let Err(exceeded) = checked else { return CONTINUE };
         tx.decide(exceeded.reason(), Rule::BuiltIn);
         ControlFlow::Break(match exceeded {

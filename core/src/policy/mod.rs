@@ -5,6 +5,7 @@
 //! reaches an engine, and a checked policy can be serialised: platforms deploy
 //! it as a blob beside one and the same module.
 
+pub mod blob;
 #[cfg(feature = "policy-file")]
 mod check;
 #[cfg(feature = "policy-file")]

@@ -11,6 +11,7 @@ use selvedge_core::effect::{CacheEntry, Effect, EffectResult, Fetch, FetchError,
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::{Exchange, Input, Rest, Step as CoreStep};
 use selvedge_core::time::Timestamp;
+use selvedge_core::transaction::Omitted;
 
 use crate::case::{Answer, AnswerError, Case, Step};
 use crate::engine::{compile, label};
@@ -55,9 +56,17 @@ impl Session for CoreSession {
         self.host.begin(step);
         let request = self.host.request(step)?;
         let is_head = request.method() == http::Method::HEAD;
-        let mut exchange =
-            Exchange::new(Arc::clone(&self.engine), request, step.facts.clone(), self.host.seed());
+        let seed = self.host.seed();
+        let alone = self.answer_alone(&request, step, seed);
+        let mut exchange = Exchange::new(Arc::clone(&self.engine), request, step.facts.clone(), seed);
         let response = self.host.run(&mut exchange)?;
+        if let Some(alone) = alone {
+            ensure!(
+                (alone.status(), alone.headers(), alone.body())
+                    == (response.status(), response.headers(), response.body()),
+                "the answer from the headers that the policy reads is another: {alone:?} instead of {response:?}"
+            );
+        }
         let body = if is_head { Bytes::new() } else { self.host.content(response.body().clone())? };
         Ok(Observed {
             status: response.status().as_u16(),
@@ -65,6 +74,25 @@ impl Session for CoreSession {
             body: body.to_vec(),
             fetches: std::mem::take(&mut self.host.fetches),
         })
+    }
+}
+
+impl CoreSession {
+    /// The answer that hosts get who send only the headers that the policy can read.
+    fn answer_alone(&self, request: &Request<Body>, step: &Step, seed: [u8; 16]) -> Option<Response<Body>> {
+        let names = self.engine.request_headers();
+        let mut part = request.clone();
+        let mut omitted = Omitted::default();
+        part.headers_mut().clear();
+        for (name, value) in request.headers() {
+            if names.iter().any(|known| known == name.as_str()) {
+                part.headers_mut().append(name.clone(), value.clone());
+            } else {
+                omitted.bytes += name.as_str().len() + value.len();
+            }
+        }
+        let answer = self.engine.answer_alone(part, step.facts.clone(), seed, omitted, step.now);
+        answer.map(|answer| answer.response)
     }
 }
 

@@ -1,0 +1,166 @@
+//! What a host tells, from its bytes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri};
+
+use super::lines::Reader;
+use super::{Begin, Incoming, REQUEST_BODY, Whole, WireError, head};
+use crate::body::{Body, BodyHandle};
+use crate::effect::{CacheEntry, EffectId, EffectResult, FetchError, ReadBodyError, StoreError};
+use crate::facts::{Continent, Coordinates, CountryCode, Facts};
+use crate::time::Timestamp;
+use crate::transaction::{Omitted, Seed};
+
+type Result<T> = std::result::Result<T, WireError>;
+
+/// Reads a message: its text, and the bytes beside it.
+///
+/// # Errors
+/// [`WireError`] says what was expected where the message went wrong.
+pub fn decode(text: &str, bytes: &[u8]) -> Result<Incoming> {
+    let mut lines = Reader::new(text, '\n');
+    let incoming = match lines.text("kind of message")? {
+        "B" => begin(&mut lines, bytes)?,
+        "C" => completed(&mut lines, bytes)?,
+        _ => return Err(WireError { expected: "kind of message" }),
+    };
+    lines.end()?;
+    Ok(incoming)
+}
+
+fn begin(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
+    let seed: Seed = bytes.try_into().map_err(|_| WireError { expected: "seed" })?;
+    let now = time(lines)?;
+    let whole = match lines.text("bytes of omitted fields")? {
+        "-" => Whole::Yes,
+        bytes => {
+            let bytes = bytes.parse().map_err(|_| WireError { expected: "bytes of omitted fields" })?;
+            Whole::Without(Omitted { bytes })
+        }
+    };
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = lines.parse::<Method>("method")?;
+    *request.uri_mut() = lines.parse::<Uri>("URL")?;
+    let facts = facts(lines)?;
+    if flag(lines, "sign of a body")? == Some(true) {
+        *request.body_mut() = Body::Host(REQUEST_BODY);
+    }
+    *request.headers_mut() = lines.headers()?;
+    Ok(Incoming::Begin(Box::new(Begin { request, whole, facts, seed, now })))
+}
+
+fn facts(lines: &mut Reader<'_>) -> Result<Facts> {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    Ok(Facts {
+        client_ip: lines.optional("address")?.and_then(|text| text.parse::<IpAddr>().ok()),
+        country: lines.optional("country")?.and_then(CountryCode::new),
+        continent: lines.optional("continent")?.and_then(Continent::new),
+        region: owned(lines.optional("region")?),
+        city: owned(lines.optional("city")?),
+        coordinates: coordinates(lines)?,
+        time_zone: owned(lines.optional("time zone")?),
+        asn: lines.optional("autonomous system")?.and_then(|text| text.parse().ok()),
+        protocol: owned(lines.optional("protocol")?),
+        tls_version: owned(lines.optional("TLS version")?),
+        is_https: flag(lines, "sign of TLS")?,
+        bot_score: lines.optional("bot score")?.and_then(|text| text.parse().ok()),
+        is_verified_bot: flag(lines, "sign of a verified bot")?,
+    })
+}
+
+fn coordinates(lines: &mut Reader<'_>) -> Result<Option<Coordinates>> {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<f64>().ok());
+    let (latitude, longitude) = (number(lines.optional("latitude")?), number(lines.optional("longitude")?));
+    Ok(latitude.zip(longitude).and_then(|(latitude, longitude)| Coordinates::new(latitude, longitude)))
+}
+
+fn flag(lines: &mut Reader<'_>, expected: &'static str) -> Result<Option<bool>> {
+    match lines.text(expected)? {
+        "" => Ok(None),
+        "0" => Ok(Some(false)),
+        "1" => Ok(Some(true)),
+        _ => Err(WireError { expected }),
+    }
+}
+
+fn time(lines: &mut Reader<'_>) -> Result<Timestamp> {
+    Ok(Timestamp::from_millis(lines.parse("time")?))
+}
+
+fn completed(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
+    let now = time(lines)?;
+    let exchange = lines.parse("exchange")?;
+    let id = EffectId(lines.parse("effect")?);
+    let content = || Bytes::copy_from_slice(bytes);
+    let result = match lines.text("kind of result")? {
+        "fetch" => EffectResult::Fetch(fetched(lines)?),
+        "cache" => EffectResult::CacheGet(cached(lines, bytes)?),
+        "put" => EffectResult::CachePut,
+        "kv" => EffectResult::KvGet(match lines.text("value")? {
+            "-" => Ok(None),
+            "=" => Ok(Some(content())),
+            _ => Err(StoreError),
+        }),
+        "kvput" => EffectResult::KvPut(if lines.text("outcome")? == "=" { Ok(()) } else { Err(StoreError) }),
+        "count" => EffectResult::Count(lines.text("count")?.parse().map_err(|_| StoreError)),
+        "body" => EffectResult::ReadBody(match lines.text("body")? {
+            "=" => Ok(content()),
+            "too-large" => Err(ReadBodyError::TooLarge),
+            _ => Err(ReadBodyError::Broken),
+        }),
+        "record" => EffectResult::Record,
+        _ => return Err(WireError { expected: "kind of result" }),
+    };
+    Ok(Incoming::Completed { exchange, id, result: Box::new(result), now })
+}
+
+fn fetched(lines: &mut Reader<'_>) -> Result<std::result::Result<Response<Body>, FetchError>> {
+    let status = match lines.text("status")? {
+        "connect" => return Ok(Err(FetchError::Connect)),
+        "timeout" => return Ok(Err(FetchError::Timeout)),
+        "protocol" => return Ok(Err(FetchError::Protocol)),
+        "body-too-large" => return Ok(Err(FetchError::BodyTooLarge)),
+        "client-body" => return Ok(Err(FetchError::ClientBody)),
+        status => StatusCode::from_bytes(status.as_bytes()).map_err(|_| WireError { expected: "status" })?,
+    };
+    let mut response = Response::new(host_body(lines)?);
+    *response.status_mut() = status;
+    *response.headers_mut() = lines.headers()?;
+    Ok(Ok(response))
+}
+
+/// A body that the host keeps, or none.
+fn host_body(lines: &mut Reader<'_>) -> Result<Body> {
+    match lines.text("body")? {
+        "-" => Ok(Body::Empty),
+        handle => {
+            let handle = handle.parse().map_err(|_| WireError { expected: "body" })?;
+            Ok(Body::Host(BodyHandle(handle)))
+        }
+    }
+}
+
+fn cached(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Option<CacheEntry>> {
+    match lines.text("entry")? {
+        "-" => Ok(None),
+        "V" => {
+            let count = lines.count("number of names")?;
+            let names = (0..count).map(|_| lines.name()).collect::<Result<Vec<_>>>()?;
+            Ok(Some(CacheEntry::Variants(names.into())))
+        }
+        "R" => {
+            // What cannot be read was stored by another version, or tampered with: it counts as not there.
+            let stored = head::read(lines.text("stored head")?);
+            let body = match lines.text("body")? {
+                "=" => Body::from(Bytes::copy_from_slice(bytes)),
+                "-" => Body::Empty,
+                handle => Body::Host(BodyHandle(handle.parse().map_err(|_| WireError { expected: "body" })?)),
+            };
+            Ok(stored.map(|stored| CacheEntry::Response(Arc::new(stored), body)))
+        }
+        _ => Err(WireError { expected: "entry" }),
+    }
+}

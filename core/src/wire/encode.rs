@@ -1,0 +1,204 @@
+//! What an exchange tells, as bytes for its host.
+
+use std::time::Duration;
+
+use http::Response;
+
+use crate::body::Body;
+use crate::effect::{CacheEntry, CachePut, Effect, Fetch, Issued, Record};
+use crate::engine::Answer;
+use crate::exchange::{Rest, Step};
+use crate::reason::{Reason, Summary};
+
+use super::head;
+use super::lines::Writer;
+
+/// Enough for most messages.
+const USUAL_TEXT_BYTES: usize = 1024;
+
+/// A message to a host: its text, and the bytes beside it.
+#[derive(Debug, Default)]
+pub struct Message {
+    lines: Writer,
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    fn new() -> Self {
+        Self { lines: Writer::with_capacity(USUAL_TEXT_BYTES), bytes: Vec::new() }
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.lines.text
+    }
+
+    /// Returns the bytes that the text refers to, in order.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn body(&mut self, body: &Body) {
+        match body {
+            Body::Empty => self.lines.text("-"),
+            Body::Host(handle) => self.lines.number(handle.0),
+            Body::Bytes(bytes) => {
+                self.lines.number(format_args!("={}", bytes.len()));
+                self.bytes.extend_from_slice(bytes);
+            }
+        }
+    }
+
+    fn effects(&mut self, effects: &[Issued]) {
+        self.lines.number(effects.len());
+        for issued in effects {
+            self.effect(issued);
+        }
+    }
+
+    fn effect(&mut self, Issued { id, effect, .. }: &Issued) {
+        let mut begin = |kind: &str| {
+            self.lines.text(kind);
+            self.lines.number(id.0);
+        };
+        match effect {
+            Effect::Fetch(fetch) => {
+                begin("F");
+                self.fetch(fetch);
+            }
+            Effect::CacheGet { key } => {
+                begin("G");
+                self.lines.text(&escape(key));
+            }
+            Effect::CachePut(put) => {
+                begin("P");
+                self.put(put);
+            }
+            Effect::KvGet { key } => {
+                begin("K");
+                self.lines.text(&escape(key));
+            }
+            Effect::KvPut { key, value } => {
+                begin("W");
+                self.lines.text(&escape(key));
+                self.body(&Body::Bytes(value.clone()));
+            }
+            Effect::Count { key, window } => {
+                begin("N");
+                self.lines.text(&escape(key));
+                self.lines.number(millis(*window));
+            }
+            Effect::ReadBody { body, limit } => {
+                begin("B");
+                self.lines.number(body.0);
+                self.lines.number(limit);
+            }
+            Effect::Record(record) => {
+                begin("X");
+                self.record(record);
+            }
+        }
+    }
+
+    fn fetch(&mut self, fetch: &Fetch) {
+        self.lines.text(&fetch.backend);
+        self.lines.number(millis(fetch.timeout));
+        self.lines.number(fetch.max_body_bytes);
+        self.lines.text(fetch.request.method().as_str());
+        self.lines.number(fetch.request.uri());
+        self.body(fetch.request.body());
+        self.lines.headers(fetch.request.headers());
+    }
+
+    fn put(&mut self, put: &CachePut) {
+        self.lines.text(&escape(&put.key));
+        self.lines.number(millis(put.keep));
+        match &put.entry {
+            CacheEntry::Variants(names) => {
+                self.lines.text("V");
+                self.lines.number(names.len());
+                names.iter().for_each(|name| self.lines.text(name.as_str()));
+            }
+            CacheEntry::Response(stored, body) => {
+                self.lines.text("R");
+                self.lines.text(&head::write(stored));
+                self.body(body);
+            }
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        match record {
+            Record::Exposure { experiment, variation, reason } => {
+                let lines = ["exposure", experiment, variation, reason.code()];
+                lines.into_iter().for_each(|line| self.lines.text(line));
+            }
+            Record::HandlerFailure { handler, message } => {
+                ["handler-failure", handler, message, ""].into_iter().for_each(|line| self.lines.text(line));
+            }
+            Record::Event { name, value } => {
+                self.lines.text("event");
+                self.lines.text(name);
+                self.lines.number(value);
+                self.lines.text("");
+            }
+        }
+    }
+
+    fn respond(&mut self, rest: Rest, summary: &Summary, response: &Response<Body>) {
+        self.lines.text(if rest == Rest::Pending { "1" } else { "0" });
+        self.lines.text(summary.reason.code());
+        self.lines.text(summary.cache.map_or("", Reason::code));
+        self.lines.text(response.status().as_str());
+        self.body(response.body());
+        self.lines.headers(response.headers());
+    }
+}
+
+/// Writes a step of the exchange that the module knows by this number.
+#[must_use]
+pub fn encode_step(exchange: u32, step: &Step) -> Message {
+    let mut message = Message::new();
+    message.lines.text(match step {
+        Step::Effects(_) => "E",
+        Step::Respond(_) => "R",
+        Step::Done => "D",
+    });
+    message.lines.number(exchange);
+    match step {
+        Step::Effects(effects) => message.effects(effects),
+        Step::Respond(respond) => {
+            message.respond(respond.rest, &respond.summary, &respond.response);
+            message.effects(&respond.effects);
+        }
+        Step::Done => {}
+    }
+    message
+}
+
+/// Writes an answer that needed no exchange: a response of the exchange 0, with its records as effects.
+#[must_use]
+pub fn encode_answer(answer: &Answer) -> Message {
+    let mut message = Message::new();
+    message.lines.text("R");
+    message.lines.number(0);
+    message.respond(Rest::Nothing, &answer.summary, &answer.response);
+    message.lines.number(answer.records.len());
+    for (id, record) in answer.records.iter().enumerate() {
+        message.lines.text("X");
+        message.lines.number(id);
+        message.record(record);
+    }
+    message
+}
+
+/// Keys have lines of their own.
+fn escape(key: &str) -> String {
+    key.replace('\n', "\u{1f}")
+}
+
+fn millis(duration: Duration) -> u128 {
+    duration.as_millis()
+}

@@ -1,0 +1,272 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use proptest::prelude::*;
+
+use super::*;
+use crate::cache::lifetime::{LifetimeSource, Lifetimes};
+use crate::cache::stored::{StoredParts, StoredResponse};
+use crate::cache::vary::SelectingHeader;
+use crate::effect::{CacheEntry, FetchError, ReadBodyError, StoreError};
+use crate::facts::{Continent, Coordinates, CountryCode};
+
+const SEED: Seed = *b"0123456789abcdef";
+
+/// A request with every fact.
+const BEGIN: &str = "B\n1000\n-\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\nDE\nEU\nBE\nKöln\n50.9\n6.9\n\
+                     Europe/Berlin\n3320\nHTTP/2\nTLSv1.3\n1\n30\n0\n1\n2\naccept\n*/*\nx-latin\ncaf\u{e9}";
+
+/// A backend's response with the head of two fields.
+const FETCHED: &str = "C\n1000\n7\n3\nfetch\n200\n4\n2\nset-cookie\na=1\nset-cookie\nb=2";
+
+fn begin(text: &str) -> Begin {
+    match decode(text, &SEED) {
+        Ok(Incoming::Begin(begin)) => *begin,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn completed(text: &str, bytes: &[u8]) -> EffectResult {
+    match decode(text, bytes) {
+        Ok(Incoming::Completed { exchange: 7, id: EffectId(3), result, now }) => {
+            assert_eq!(now, Timestamp::from_millis(1000));
+            *result
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_request_is_read_with_every_fact() {
+    let Begin { request, whole, facts, seed, now } = begin(BEGIN);
+    assert_eq!((whole, seed, now), (Whole::Yes, SEED, Timestamp::from_millis(1000)));
+    assert_eq!(request.method(), http::Method::POST);
+    assert_eq!(request.uri(), "https://shop.example.com/a?b=c");
+    assert_eq!(request.body(), &Body::Host(REQUEST_BODY));
+    assert_eq!(request.headers()["x-latin"].as_bytes(), b"caf\xe9", "one character a byte");
+    let expected = Facts {
+        client_ip: "203.0.113.9".parse().ok(),
+        country: CountryCode::new("DE"),
+        continent: Continent::new("EU"),
+        region: Some("BE".to_owned()),
+        city: Some("Köln".to_owned()),
+        coordinates: Coordinates::new(50.9, 6.9),
+        time_zone: Some("Europe/Berlin".to_owned()),
+        asn: Some(3320),
+        protocol: Some("HTTP/2".to_owned()),
+        tls_version: Some("TLSv1.3".to_owned()),
+        is_https: Some(true),
+        bot_score: Some(30),
+        is_verified_bot: Some(false),
+    };
+    assert_eq!(facts, expected);
+}
+
+#[test]
+fn facts_that_are_missing_or_senseless_are_none() {
+    let blank = "B\n0\n120\nGET\nhttp://a.test/\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n0\n0";
+    let Begin { request, whole, facts, .. } = begin(blank);
+    assert_eq!((request.body(), facts), (&Body::Empty, Facts::default()));
+    assert_eq!(whole, Whole::Without(Omitted { bytes: 120 }));
+    let senseless = "B\n0\n-\nGET\nhttp://a.test/\nnowhere\nZZ\nXX\n\n\n91\n0\n\n-1\n\n\n\n300\n\n0\n0";
+    assert_eq!(begin(senseless).facts, Facts::default());
+}
+
+#[test]
+fn results_of_every_kind_are_read() {
+    let EffectResult::Fetch(Ok(response)) = completed(FETCHED, b"") else { panic!("a response") };
+    let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+    assert_eq!(response.body(), &Body::Host(BodyHandle(4)));
+    let read = |rest: &str, bytes: &[u8]| completed(&format!("C\n1000\n7\n3\n{rest}"), bytes);
+    for (word, error) in [
+        ("connect", FetchError::Connect),
+        ("timeout", FetchError::Timeout),
+        ("protocol", FetchError::Protocol),
+        ("body-too-large", FetchError::BodyTooLarge),
+        ("client-body", FetchError::ClientBody),
+    ] {
+        assert_eq!(error.as_str(), word);
+        assert!(matches!(read(&format!("fetch\n{word}"), b""), EffectResult::Fetch(Err(e)) if e == error));
+    }
+    assert!(matches!(read("cache\n-", b""), EffectResult::CacheGet(None)));
+    let EffectResult::CacheGet(Some(CacheEntry::Variants(names))) = read("cache\nV\n1\naccept", b"") else {
+        panic!("variants")
+    };
+    assert_eq!(&names[..], ["accept"]);
+    assert!(matches!(read("put", b""), EffectResult::CachePut));
+    assert!(matches!(read("kv\n-", b""), EffectResult::KvGet(Ok(None))));
+    assert!(matches!(read("kv\n=", b"x"), EffectResult::KvGet(Ok(Some(value))) if value == "x"));
+    assert!(matches!(read("kv\n!", b""), EffectResult::KvGet(Err(StoreError))));
+    assert!(matches!(read("kvput\n=", b""), EffectResult::KvPut(Ok(()))));
+    assert!(matches!(read("kvput\n!", b""), EffectResult::KvPut(Err(StoreError))));
+    assert!(matches!(read("count\n12", b""), EffectResult::Count(Ok(12))));
+    assert!(matches!(read("count\n!", b""), EffectResult::Count(Err(StoreError))));
+    assert!(matches!(read("body\n=", b"abc"), EffectResult::ReadBody(Ok(body)) if body == "abc"));
+    assert!(matches!(read("body\ntoo-large", b""), EffectResult::ReadBody(Err(ReadBodyError::TooLarge))));
+    assert!(matches!(read("body\nbroken", b""), EffectResult::ReadBody(Err(ReadBodyError::Broken))));
+    assert!(matches!(read("record", b""), EffectResult::Record));
+}
+
+#[test]
+fn a_message_that_is_cut_short_or_too_long_is_an_error() {
+    for text in [BEGIN, FETCHED] {
+        let bytes: &[u8] = if text == BEGIN { &SEED } else { b"" };
+        let lines: Vec<_> = text.split('\n').collect();
+        for end in 0..lines.len() {
+            assert!(decode(&lines[..end].join("\n"), bytes).is_err(), "cut after {end} lines");
+        }
+        assert_eq!(decode(&format!("{text}\n"), bytes).unwrap_err().expected, "end");
+    }
+    assert_eq!(decode(BEGIN, &SEED[..15]).unwrap_err().expected, "seed");
+}
+
+#[test]
+fn what_is_not_http_is_an_error() {
+    let rows = [
+        (BEGIN.replace("POST", "P OST"), "method"),
+        (BEGIN.replace("https://shop.example.com/a?b=c", "https://a b/"), "URL"),
+        (BEGIN.replace("x-latin", "x latin"), "header name"),
+        (BEGIN.replace("*/*", "\u{7f}"), "header value"),
+        (BEGIN.replace("*/*", "\u{100}"), "header value"),
+        (BEGIN.replace("\n2\naccept", "\n5000\naccept"), "number of header fields"),
+        (BEGIN.replace("\n-\n", "\n-1\n"), "bytes of omitted fields"),
+        (FETCHED.replace("\n200\n", "\n20\n"), "status"),
+        (FETCHED.replace("fetch", "Fetch"), "kind of result"),
+        (FETCHED.replace('C', "Z"), "kind of message"),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(decode(&text, &SEED).unwrap_err().expected, expected, "{text}");
+    }
+}
+
+fn stored() -> StoredResponse {
+    let mut headers = HeaderMap::new();
+    headers.append("link", HeaderValue::from_static("</a>; rel=preload"));
+    headers.append("link", HeaderValue::from_bytes(b"</caf\xe9>\t; rel=preload").unwrap());
+    StoredResponse::from_parts(StoredParts {
+        status: StatusCode::NOT_FOUND,
+        headers,
+        vary: vec![
+            SelectingHeader { name: HeaderName::from_static("accept"), value: Some((*b"*/*\xff").into()) },
+            SelectingHeader { name: HeaderName::from_static("cookie"), value: None },
+        ],
+        lifetimes: Lifetimes {
+            fresh: Duration::from_secs(60),
+            stale_while_revalidate: Duration::from_millis(1),
+            stale_if_error: Duration::ZERO,
+            source: LifetimeSource::Rule,
+        },
+        tags: vec!["a".to_owned(), "b c".to_owned()],
+        date: Timestamp::from_millis(1),
+        request_time: Timestamp::from_millis(2),
+        response_time: Timestamp::from_millis(3),
+        initial_age: Duration::from_secs(4),
+    })
+}
+
+#[test]
+fn a_stored_head_comes_back_as_it_was_and_a_damaged_one_counts_as_not_there() {
+    let line = head::write(&stored());
+    assert!(!line.contains('\n'), "it is one line: {line:?}");
+    assert_eq!(head::read(&line), Some(stored()));
+    let values: Vec<_> = line.split('\u{1f}').collect();
+    for end in 0..values.len() {
+        assert_eq!(head::read(&values[..end].join("\u{1f}")), None, "cut after {end} values");
+    }
+    assert_eq!(head::read(&line.replacen('1', "2", 1)), None, "another version");
+    let EffectResult::CacheGet(Some(CacheEntry::Response(head, body))) =
+        completed(&format!("C\n1000\n7\n3\ncache\nR\n{line}\n5"), b"")
+    else {
+        panic!("a stored response")
+    };
+    assert_eq!((&*head, body), (&stored(), Body::Host(BodyHandle(5))));
+    let damaged = completed("C\n1000\n7\n3\ncache\nR\n1\u{1f}9\n5", b"");
+    assert!(matches!(damaged, EffectResult::CacheGet(None)), "{damaged:?}");
+}
+
+#[test]
+fn every_effect_is_written_line_by_line() {
+    use crate::effect::{CachePut, Effect, EffectSpan, Fetch, Issued, Record};
+    use crate::exchange::Step;
+
+    let mut request =
+        Request::post("https://a.test/x").header("host", "a.test").body(Body::Host(REQUEST_BODY)).unwrap();
+    request.headers_mut().append("x-bytes", HeaderValue::from_bytes(b"\xe9").unwrap());
+    let fetch = Fetch { backend: "a".into(), request, timeout: Duration::from_secs(3), max_body_bytes: 9 };
+    let variants = CacheEntry::Variants(Arc::from([HeaderName::from_static("accept")]));
+    let response = CacheEntry::Response(Arc::new(stored()), Body::Bytes(Bytes::from_static(b"body")));
+    let put = |entry| {
+        Effect::CachePut(Box::new(CachePut { key: "k\nv".into(), entry, keep: Duration::from_secs(1) }))
+    };
+    let rows = [
+        (
+            Effect::Fetch(Box::new(fetch)),
+            "F\n0\na\n3000\n9\nPOST\nhttps://a.test/x\n0\n2\nhost\na.test\nx-bytes\n\u{e9}".to_owned(),
+        ),
+        (Effect::CacheGet { key: "k\nv".into() }, "G\n0\nk\u{1f}v".to_owned()),
+        (put(variants), "P\n0\nk\u{1f}v\n1000\nV\n1\naccept".to_owned()),
+        (put(response), format!("P\n0\nk\u{1f}v\n1000\nR\n{}\n=4", head::write(&stored()))),
+        (Effect::KvGet { key: "k".into() }, "K\n0\nk".to_owned()),
+        (Effect::KvPut { key: "k".into(), value: Bytes::from_static(b"12") }, "W\n0\nk\n=2".to_owned()),
+        (Effect::Count { key: "k".into(), window: Duration::from_secs(10) }, "N\n0\nk\n10000".to_owned()),
+        (Effect::ReadBody { body: REQUEST_BODY, limit: 16 }, "B\n0\n0\n16".to_owned()),
+        (
+            Effect::Record(Record::HandlerFailure { handler: "h".into(), message: "a\r\nb".into() }),
+            "X\n0\nhandler-failure\nh\na  b\n".to_owned(),
+        ),
+        (Effect::Record(Record::Event { name: "e".into(), value: 1.5 }), "X\n0\nevent\ne\n1.5\n".to_owned()),
+    ];
+    for (effect, expected) in rows {
+        let issued = Issued { id: EffectId(0), span: EffectSpan::BeforeResponse, effect };
+        let message = encode_step(8, &Step::Effects(vec![issued]));
+        assert_eq!(message.text(), format!("E\n8\n1\n{expected}"));
+    }
+    assert_eq!(encode_step(8, &Step::Done).text(), "D\n8");
+}
+
+#[test]
+fn a_response_is_written_with_its_bytes_beside_it() {
+    use crate::exchange::{Respond, Rest, Step};
+    use crate::reason::{Reason, Summary};
+
+    let summary = Summary { reason: Reason::BotBlocked, cache: None, route: None, backend: None, bot: None };
+    let mut response = Response::new(Body::Bytes(Bytes::from_static(b"no")));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response.headers_mut().append("vary", HeaderValue::from_static("origin"));
+    let respond = Respond { response, summary, effects: Vec::new(), rest: Rest::Pending };
+    let message = encode_step(1, &Step::Respond(Box::new(respond)));
+    assert_eq!(message.text(), "R\n1\n1\nbot.blocked\n\n403\n=2\n1\nvary\norigin\n0");
+    assert_eq!(message.bytes(), b"no");
+}
+
+proptest! {
+    /// Hostile or damaged bytes are an error at worst.
+    #[test]
+    fn no_message_panics(lines in proptest::collection::vec("[A-Z]|[a-z]{0,9}|[0-9]{0,20}|.{0,20}", 0..40), bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
+        let text = lines.join("\n");
+        for head in ["", "B\n", "C\n1\n1\n1\nfetch\n", "C\n1\n1\n1\ncache\nR\n", "C\n1\n1\n1\ncache\nV\n"] {
+            let _ = decode(&format!("{head}{text}"), &bytes);
+        }
+    }
+
+    #[test]
+    fn no_stored_head_panics(line in "(1\u{1f})?[0-9a-z=\u{1f}-]{0,80}") {
+        if let Some(stored) = head::read(&line) {
+            prop_assert_eq!(head::read(&head::write(&stored)), Some(stored));
+        }
+    }
+
+    /// One line changed within a whole message is read or refused, and the rest of it stays where it was.
+    #[test]
+    fn a_changed_line_is_read_or_refused(at in 0_usize..26, line in ".{0,12}") {
+        let mut lines: Vec<_> = BEGIN.split('\n').collect();
+        let at = at.min(lines.len() - 1);
+        lines[at] = &line;
+        if !line.contains('\n') && let Ok(Incoming::Begin(begin)) = decode(&lines.join("\n"), &SEED) {
+            prop_assert!(begin.request.headers().len() <= 2);
+        }
+    }
+}
