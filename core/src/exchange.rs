@@ -88,9 +88,28 @@ impl Exchange {
     /// a new visitor's identity are made from it.
     #[must_use]
     pub fn new(engine: Arc<Engine>, request: Request<Body>, facts: Facts, seed: Seed) -> Self {
+        Self::of(engine, Transaction::new(request, facts, seed))
+    }
+
+    /// Prepares the exchange of a request whose handler crashed the module that ran it.
+    ///
+    /// Where a panic cannot be caught, the host starts the module anew and the request with it: the route's handler counts
+    /// as having panicked with `message`, and the policy's fallback answers. The other arguments are
+    /// those of the exchange that crashed.
+    #[must_use]
+    pub fn after_crash(
+        engine: Arc<Engine>,
+        request: Request<Body>,
+        facts: Facts,
+        seed: Seed,
+        message: String,
+    ) -> Self {
+        Self::of(engine, Transaction::after_crash(request, facts, seed, message))
+    }
+
+    fn of(engine: Arc<Engine>, transaction: Transaction) -> Self {
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
         let effects = Effects { mailbox: Arc::clone(&mailbox) };
-        let transaction = Transaction::new(request, facts, seed);
         let pipeline = Box::pin(pipeline::run(engine, transaction, effects));
         Self { pipeline: Some(pipeline), background: Vec::new(), mailbox }
     }

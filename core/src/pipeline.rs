@@ -52,7 +52,10 @@ pub(crate) fn answer(engine: &Engine, mut tx: Transaction, now: Timestamp) -> Op
 
 /// Counts the request of a client whose category is limited.
 async fn limit(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> ViewerRequestOutcome {
-    let Some((key, window)) = engine.rate_limit(tx) else { return ViewerRequestOutcome::Continue };
+    // A request that crashed the module was counted before it did.
+    let Some((key, window)) = engine.rate_limit(tx).filter(|_| tx.crash.is_none()) else {
+        return ViewerRequestOutcome::Continue;
+    };
     let result = fx.perform(Effect::Count { key, window }, EffectSpan::BeforeResponse).await;
     let EffectResult::Count(Ok(count)) = result else {
         // A counter that does not answer limits nobody: an outage of the store must not become one of the site.
@@ -86,18 +89,39 @@ async fn forward(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Re
 async fn handle(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, name: &str) -> Response<Body> {
     let handler = engine.handler(name).expect("compiling made sure that every handler is there");
     let rule = tx.route.map_or(Rule::BuiltIn, Rule::Route);
-    let context = HandlerContext::new(Arc::clone(engine), tx.clone(), fx.clone());
-    let (reason, message) = match handler::run(handler, context).await {
-        Ok(Ok(response)) => {
-            tx.decide(Reason::HandlerResponded, rule);
-            return response;
+    let (reason, message) = match tx.crash.take() {
+        Some(message) => (Reason::HandlerPanicked, message),
+        None => {
+            let context = HandlerContext::new(Arc::clone(engine), tx.clone(), fx.clone());
+            match handler::run(handler, context).await {
+                Ok(Ok(response)) => {
+                    tx.decide(Reason::HandlerResponded, rule);
+                    return response;
+                }
+                Ok(Err(error)) => (Reason::HandlerFailed, error.to_string()),
+                Err(panic) => (Reason::HandlerPanicked, handler::panic_message(&*panic)),
+            }
         }
-        Ok(Err(error)) => (Reason::HandlerFailed, error.to_string()),
-        Err(panic) => (Reason::HandlerPanicked, handler::panic_message(&*panic)),
     };
     tx.decide(reason, rule);
     fx.detach(Effect::Record(Record::HandlerFailure { handler: name.to_owned(), message }));
-    engine.on_failure(tx, Failure::Handler)
+    fall_back(engine, tx, fx, Failure::Handler).await
+}
+
+/// The policy's answer to a failure: its last backend, then its page.
+async fn fall_back(
+    engine: &Arc<Engine>,
+    tx: &mut Transaction,
+    fx: &Effects,
+    mut failure: Failure,
+) -> Response<Body> {
+    if engine.plan_fallback(tx, &failure).is_some() {
+        failure = match attempt(engine, tx, fx, None).await {
+            Ok(response) => return response,
+            Err(failure) => failure,
+        };
+    }
+    engine.on_failure(tx, failure)
 }
 
 /// What the cache knows about a request.
@@ -188,7 +212,7 @@ async fn on_miss(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, looku
 
 /// Asks the backends in turn and falls back when all of them fail.
 async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup: &Lookup) -> Response<Body> {
-    let mut failure = match attempt(engine, tx, fx, lookup.key.as_deref()).await {
+    let failure = match attempt(engine, tx, fx, lookup.key.as_deref()).await {
         Ok(response) => return response,
         Err(failure) => failure,
     };
@@ -199,13 +223,7 @@ async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup:
         tx.cache = Some(Reason::FallbackStale);
         return serve(tx, stored, body.clone(), fx);
     }
-    if engine.plan_fallback(tx, &failure).is_some() {
-        failure = match attempt(engine, tx, fx, None).await {
-            Ok(response) => return response,
-            Err(failure) => failure,
-        };
-    }
-    engine.on_failure(tx, failure)
+    fall_back(engine, tx, fx, failure).await
 }
 
 fn may_answer_stale(engine: &Engine, stored: &StoredResponse, fx: &Effects) -> bool {

@@ -28,6 +28,8 @@ pub struct Transaction {
     pub(crate) facts: Facts,
     seed: Seed,
     pub(crate) omitted: Omitted,
+    /// What the handler said when it took the module down on an earlier try at this request.
+    pub(crate) crash: Option<String>,
     pub(crate) target: Option<Target>,
     pub(crate) device: DeviceClass,
     pub(crate) verdict: Verdict,
@@ -78,6 +80,7 @@ impl Transaction {
             facts,
             seed,
             omitted: Omitted::default(),
+            crash: None,
             target: None,
             device: DeviceClass::Unknown,
             verdict: Verdict::default(),
@@ -97,6 +100,11 @@ impl Transaction {
     /// The same, of a request from which header fields were left out.
     pub(crate) fn partial(request: Request<Body>, facts: Facts, seed: Seed, omitted: Omitted) -> Self {
         Self { omitted, ..Self::new(request, facts, seed) }
+    }
+
+    /// The same, of a request whose handler crashed.
+    pub(crate) fn after_crash(request: Request<Body>, facts: Facts, seed: Seed, message: String) -> Self {
+        Self { crash: Some(message), ..Self::new(request, facts, seed) }
     }
 
     /// Returns the request as the phases left it.

@@ -34,12 +34,11 @@ pub fn decode(text: &str, bytes: &[u8]) -> Result<Incoming> {
 fn begin(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
     let seed: Seed = bytes.try_into().map_err(|_| WireError { expected: "seed" })?;
     let now = time(lines)?;
-    let whole = match lines.text("bytes of omitted fields")? {
-        "-" => Whole::Yes,
-        bytes => {
-            let bytes = bytes.parse().map_err(|_| WireError { expected: "bytes of omitted fields" })?;
-            Whole::Without(Omitted { bytes })
-        }
+    let whole = match lines.text("completeness")? {
+        "whole" => Whole::Yes,
+        "part" => Whole::Without(Omitted { bytes: lines.parse("bytes of omitted fields")? }),
+        "crashed" => Whole::AfterCrash(lines.text("message of a crash")?.to_owned()),
+        _ => return Err(WireError { expected: "completeness" }),
     };
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = lines.parse::<Method>("method")?;

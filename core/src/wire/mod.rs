@@ -63,12 +63,14 @@ pub struct Begin {
 }
 
 /// Whether a request has all of its header fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whole {
     /// It has.
     Yes,
     /// It has those that the policy can read at first; the others weigh this much.
     Without(Omitted),
+    /// It has, and its handler crashed the module that ran it, with this message.
+    AfterCrash(String),
 }
 
 /// A message is not one.

@@ -15,7 +15,7 @@ use crate::facts::{Continent, Coordinates, CountryCode};
 const SEED: Seed = *b"0123456789abcdef";
 
 /// A request with every fact.
-const BEGIN: &str = "B\n1000\n-\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\nDE\nEU\nBE\nKöln\n50.9\n6.9\n\
+const BEGIN: &str = "B\n1000\nwhole\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\nDE\nEU\nBE\nKöln\n50.9\n6.9\n\
                      Europe/Berlin\n3320\nHTTP/2\nTLSv1.3\n1\n30\n0\n1\n2\naccept\n*/*\nx-latin\ncaf\u{e9}";
 
 /// A backend's response with the head of two fields.
@@ -66,12 +66,14 @@ fn a_request_is_read_with_every_fact() {
 
 #[test]
 fn facts_that_are_missing_or_senseless_are_none() {
-    let blank = "B\n0\n120\nGET\nhttp://a.test/\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n0\n0";
+    let blank = "B\n0\npart\n120\nGET\nhttp://a.test/\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n0\n0";
     let Begin { request, whole, facts, .. } = begin(blank);
     assert_eq!((request.body(), facts), (&Body::Empty, Facts::default()));
     assert_eq!(whole, Whole::Without(Omitted { bytes: 120 }));
-    let senseless = "B\n0\n-\nGET\nhttp://a.test/\nnowhere\nZZ\nXX\n\n\n91\n0\n\n-1\n\n\n\n300\n\n0\n0";
+    let senseless = "B\n0\nwhole\nGET\nhttp://a.test/\nnowhere\nZZ\nXX\n\n\n91\n0\n\n-1\n\n\n\n300\n\n0\n0";
     assert_eq!(begin(senseless).facts, Facts::default());
+    let crashed = BEGIN.replace("whole", "crashed\nit panicked");
+    assert_eq!(begin(&crashed).whole, Whole::AfterCrash("it panicked".to_owned()));
 }
 
 #[test]
@@ -132,7 +134,8 @@ fn what_is_not_http_is_an_error() {
         (BEGIN.replace("*/*", "\u{7f}"), "header value"),
         (BEGIN.replace("*/*", "\u{100}"), "header value"),
         (BEGIN.replace("\n2\naccept", "\n5000\naccept"), "number of header fields"),
-        (BEGIN.replace("\n-\n", "\n-1\n"), "bytes of omitted fields"),
+        (BEGIN.replace("whole", "part\n-1"), "bytes of omitted fields"),
+        (BEGIN.replace("whole", "half"), "completeness"),
         (FETCHED.replace("\n200\n", "\n20\n"), "status"),
         (FETCHED.replace("fetch", "Fetch"), "kind of result"),
         (FETCHED.replace('C', "Z"), "kind of message"),
