@@ -18,7 +18,8 @@ use crate::headers::name::FieldName;
 use crate::interest;
 use crate::pipeline;
 use crate::policy::Policy;
-use crate::reason::Summary;
+use crate::phase::Failure;
+use crate::reason::{Reason, Rule, Summary};
 use crate::route::router::Router;
 use crate::route::{Action, Route};
 use crate::time::Timestamp;
@@ -141,6 +142,16 @@ impl Engine {
         now: Timestamp,
     ) -> Option<Answer> {
         pipeline::answer(self, Transaction::partial(request, facts, seed, omitted), now)
+    }
+
+    /// Returns what a host answers when nothing else works, such as after a crash that repeats itself.
+    #[must_use]
+    pub fn last_resort(&self) -> Answer {
+        let mut tx = Transaction::new(Request::new(Body::Empty), Facts::default(), Seed::default());
+        tx.decide(Reason::HandlerPanicked, Rule::BuiltIn);
+        let mut response = self.on_failure(&mut tx, Failure::Handler);
+        self.on_viewer_response(&mut tx, &mut response, Timestamp::default());
+        Answer { response, summary: tx.summary(), records: Vec::new() }
     }
 
     /// Returns the request headers that [`answer_alone`](Self::answer_alone) can read, lower case and in order.

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Show what the edge would do with a request, and why, without any server
     Explain(Explain),
+    /// Build what a platform deploys
+    Build(Build),
     /// Make a new project that runs at once
     New(New),
     /// Print the JSON Schema of edge.toml, for editors
@@ -128,6 +130,43 @@ pub(crate) struct Explain {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A platform that policies are built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Target {
+    /// Cloudflare Workers
+    Cloudflare,
+}
+
+impl Target {
+    /// The name as the command line has it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Cloudflare => "cloudflare",
+        }
+    }
+}
+
+/// Options of `selvedge build`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  selvedge build --target cloudflare
+  selvedge build --target cloudflare --policy examples/storefront/edge.toml --out /tmp/storefront
+
+It needs cargo with the target wasm32-unknown-unknown (rustup target add wasm32-unknown-unknown).
+Routes with handlers need a Cargo.toml beside the policy, of a library with
+`pub fn handlers(builder: EngineBuilder) -> EngineBuilder`.")]
+pub(crate) struct Build {
+    /// Platform to build for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Target,
+    /// Policy to build
+    #[arg(long, value_name = "FILE", default_value = "edge.toml")]
+    pub(crate) policy: PathBuf,
+    /// Folder to write to [default: dist/TARGET beside the policy]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Options of `selvedge new`.

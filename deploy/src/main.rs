@@ -1,5 +1,6 @@
 //! The `selvedge` command: try an edge policy, check it, and see why it decides as it does.
 
+mod build;
 mod check;
 mod cli;
 mod dev;
@@ -29,6 +30,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dev(options) => dev::run(options),
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
+        Command::Build(options) => build::run(&options),
         Command::New(options) => new::run(&options),
         Command::Schema => {
             anstream::print!("{}", selvedge_core::policy::schema::json_schema_text());

@@ -42,7 +42,8 @@ fn begin(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
     };
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = lines.parse::<Method>("method")?;
-    *request.uri_mut() = lines.parse::<Uri>("URL")?;
+    // A URL that is none is the client's fault and not the host's; the core refuses this one as it would that one.
+    *request.uri_mut() = lines.text("URL")?.parse().unwrap_or(Uri::from_static("*"));
     let facts = facts(lines)?;
     if flag(lines, "sign of a body")? == Some(true) {
         *request.body_mut() = Body::Host(REQUEST_BODY);

@@ -40,6 +40,12 @@ impl Message {
         &self.bytes
     }
 
+    /// Returns the text and the bytes.
+    #[must_use]
+    pub fn into_parts(self) -> (String, Vec<u8>) {
+        (self.lines.text, self.bytes)
+    }
+
     fn body(&mut self, body: &Body) {
         match body {
             Body::Empty => self.lines.text("-"),

@@ -77,6 +77,14 @@ fn facts_that_are_missing_or_senseless_are_none() {
 }
 
 #[test]
+fn a_url_that_is_none_becomes_one_that_the_core_refuses() {
+    use crate::target::{EncodedSlashes, Target};
+
+    let request = begin(&BEGIN.replace("https://shop.example.com/a?b=c", "https://a b/")).request;
+    assert!(Target::parse(request.uri(), request.headers(), EncodedSlashes::Reject).is_err(), "{request:?}");
+}
+
+#[test]
 fn results_of_every_kind_are_read() {
     let EffectResult::Fetch(Ok(response)) = completed(FETCHED, b"") else { panic!("a response") };
     let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
@@ -129,7 +137,6 @@ fn a_message_that_is_cut_short_or_too_long_is_an_error() {
 fn what_is_not_http_is_an_error() {
     let rows = [
         (BEGIN.replace("POST", "P OST"), "method"),
-        (BEGIN.replace("https://shop.example.com/a?b=c", "https://a b/"), "URL"),
         (BEGIN.replace("x-latin", "x latin"), "header name"),
         (BEGIN.replace("*/*", "\u{7f}"), "header value"),
         (BEGIN.replace("*/*", "\u{100}"), "header value"),

@@ -1,0 +1,148 @@
+// What Cloudflare Workers give to the driver: facts, stores, counters, records and time.
+
+const CACHE_ORIGIN = "https://cache.selvedge.invalid/";
+
+/** Cache API keys are URLs of at most 16 KB; a longer key is stored under its digest. */
+const MAX_KEY_CHARACTERS = 4096;
+
+const HEAD_FIELD = "selvedge-head";
+const NAMES_FIELD = "selvedge-variants";
+
+/**
+ * Statuses that Cloudflare makes up when it has no answer from a backend, and what they mean
+ * (https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/).
+ */
+const FETCH_ERRORS = {
+  520: "protocol",
+  521: "connect",
+  522: "connect",
+  523: "connect",
+  524: "timeout",
+  525: "connect",
+  526: "connect",
+  527: "connect",
+  530: "connect",
+};
+
+/** One request's platform. */
+export class Platform {
+  constructor(request, env, context) {
+    this.env = env;
+    this.context = context;
+    this.facts = facts(request);
+  }
+
+  now() {
+    return Date.now();
+  }
+
+  /** The policy decides about caching, so Cloudflare's own cache between Worker and backend is turned off. */
+  async fetch(url, init) {
+    init.cf = { cacheTtlByStatus: { "100-599": -1 } };
+    const response = await fetch(url, init);
+    const fetchError = FETCH_ERRORS[response.status];
+    if (fetchError === undefined) return response;
+    await response.body?.cancel();
+    throw Object.assign(new Error(`Cloudflare answered ${response.status} for the backend`), { fetchError });
+  }
+
+  async cacheGet(key) {
+    const response = await caches.default.match(await cacheUrl(key));
+    if (response === undefined) return null;
+    const names = response.headers.get(NAMES_FIELD);
+    if (names !== null) return { names: names.split(",") };
+    const head = response.headers.get(HEAD_FIELD);
+    return head === null ? null : { head: decodeURIComponent(head), body: response.body };
+  }
+
+  async cachePut(key, keep, { names, head, body, encoding }) {
+    const headers = { "cache-control": `public, max-age=${Math.max(1, Math.ceil(keep / 1000))}` };
+    if (names !== undefined) {
+      headers[NAMES_FIELD] = names.join(",");
+    } else {
+      headers[HEAD_FIELD] = encodeURIComponent(head);
+      // A body that the backend compressed is stored as it came.
+      if (encoding !== null) headers["content-encoding"] = encoding;
+    }
+    await caches.default.put(await cacheUrl(key), new Response(body ?? null, { headers }));
+  }
+
+  async kvGet(key) {
+    const value = await this.env.SELVEDGE_KV.get(key, "arrayBuffer");
+    return value === null ? null : new Uint8Array(value);
+  }
+
+  async kvPut(key, value) {
+    await this.env.SELVEDGE_KV.put(key, value);
+  }
+
+  /** A Durable Object for each counter: the only exact one that Cloudflare has. */
+  async count(key, window) {
+    const { SELVEDGE_COUNTERS: counters } = this.env;
+    const counter = counters.get(counters.idFromName(key));
+    const response = await counter.fetch(`https://counter.selvedge.invalid/?window=${window}&now=${this.now()}`, { method: "POST" });
+    if (!response.ok) throw new Error(`the counter answered ${response.status}`);
+    return Number(await response.text());
+  }
+
+  /** Analytics Engine takes an index of at most 96 bytes, texts and numbers. */
+  record(kind, name, value, detail) {
+    if (kind === "handler-failure") this.failed(`${name}: ${value}`);
+    const number = kind === "event" ? Number(value) : 1;
+    const blobs = [kind, name, value, detail];
+    this.env.SELVEDGE_RECORDS?.writeDataPoint({ indexes: [name.slice(0, 32)], blobs, doubles: [number] });
+  }
+
+  failed(message) {
+    console.error(JSON.stringify({ level: "error", message }));
+  }
+
+  after(promise) {
+    this.context.waitUntil(promise);
+  }
+}
+
+/**
+ * What Cloudflare knows about the client, as lines for the module, from `request.cf` alone
+ * (https://developers.cloudflare.com/workers/runtime-apis/request/#incomingrequestcfproperties).
+ *
+ * Without it the request did not come through Cloudflare's network, and `CF-Connecting-IP` is anybody's word.
+ */
+export function facts(request) {
+  const https = request.url.startsWith("https:") ? 1 : 0;
+  const { cf } = request;
+  if (!cf) return `\n\n\n\n\n\n\n\n\n\n\n${https}\n\n`;
+  const ip = request.headers.get("cf-connecting-ip") ?? "";
+  const bot = cf.botManagement;
+  const verified = bot?.verifiedBot === undefined ? "" : Number(Boolean(bot.verifiedBot));
+  return [
+    ip,
+    cf.country,
+    cf.continent,
+    cf.regionCode,
+    cf.city,
+    cf.latitude,
+    cf.longitude,
+    cf.timezone,
+    cf.asn,
+    cf.httpProtocol,
+    cf.tlsVersion,
+    https,
+    bot?.score,
+    verified,
+  ].map(line).join("\n");
+}
+
+function line(value) {
+  return value === undefined || value === null ? "" : String(value).replace(/[\r\n]/g, " ");
+}
+
+async function cacheUrl(key) {
+  const name = encodeURIComponent(key);
+  return CACHE_ORIGIN + (name.length <= MAX_KEY_CHARACTERS ? name : `sha256-${await digest(key)}`);
+}
+
+async function digest(text) {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,629 @@
+// Runs the policy's module in a JavaScript host: hands requests to it and performs what it asks for.
+//
+// The module decides and this file obeys. A host adapter gives a `platform` with each request:
+//
+//   facts         string: thirteen lines about the client, in the order of selvedge_core::wire, without the last line break
+//   now()         number: milliseconds since the Unix epoch
+//   fetch(url, init) -> Promise<Response>; may reject with an Error whose `fetchError` is one of the core's words
+//   cacheGet(key) -> Promise<null | { names: string[] } | { head: string, body: ReadableStream | null }>
+//   cachePut(key, keepMilliseconds, { names } | { head, body, encoding }) -> Promise<void>
+//   kvGet(key) -> Promise<Uint8Array | null>, kvPut(key, bytes) -> Promise<void>
+//   count(key, windowMilliseconds) -> Promise<number>
+//   record(kind, ...values), failed(message): for whatever collects records and errors
+//   after(promise): keeps the host alive until the promise settles
+//
+// A call that the platform does not have may throw: the core counts that as a store that does not answer.
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+const SEED_BYTES = 16;
+const SEEDS = 256;
+const ASCII = /^[\x00-\x7f]*$/;
+
+/** The crash of a module: what took it down, in words. */
+class Crash extends Error {}
+
+/** Reads the lines of a message and never beyond them. */
+class Lines {
+  constructor(lines, at) {
+    this.lines = lines;
+    this.at = at;
+  }
+
+  text() {
+    if (this.at >= this.lines.length) throw new Error("the module's message is cut short");
+    return this.lines[this.at++];
+  }
+
+  number() {
+    const number = Number(this.text());
+    if (!Number.isSafeInteger(number) || number < 0) throw new Error("the module's message lacks a number");
+    return number;
+  }
+}
+
+/** One instance of the module, with one policy loaded. */
+class Instance {
+  constructor(module, policy, environment) {
+    const { exports } = new WebAssembly.Instance(module, {});
+    this.exports = exports;
+    this.stack = exports.__stack_pointer?.value;
+    this.memory = exports.memory;
+    this.renew();
+    this.address = 0;
+    this.capacity = 0;
+    const variables = Object.entries(environment).filter(([, value]) => isVariable(value));
+    const lines = encoder.encode(variables.map(([name, value]) => `${name}=${value}`).join("\n"));
+    this.reserve(policy.byteLength + lines.length);
+    this.bytes.set(new Uint8Array(policy), this.address);
+    this.bytes.set(lines, this.address + policy.byteLength);
+    this.greeting = this.read(exports.selvedge_load(policy.byteLength, lines.length));
+  }
+
+  /** Makes the views of the memory anew, which growing takes away. */
+  renew() {
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.words = new Uint32Array(this.memory.buffer);
+  }
+
+  reserve(bytes) {
+    if (bytes <= this.capacity) return;
+    this.address = this.exports.selvedge_input(bytes);
+    this.capacity = bytes;
+    if (this.bytes.length === 0) this.renew();
+  }
+
+  /** Sends a message and returns the lines of the answer; a crash of the module is thrown as one. */
+  send(text, bytes) {
+    this.reserve(text.length * 3 + bytes.length);
+    const { written } = encoder.encodeInto(text, this.bytes.subarray(this.address, this.address + text.length * 3));
+    this.bytes.set(bytes, this.address + written);
+    let place;
+    try {
+      place = this.exports.selvedge_receive(written, bytes.length);
+    } catch (error) {
+      throw this.crash(error);
+    }
+    return this.read(place);
+  }
+
+  read(place) {
+    if (this.bytes.length === 0) this.renew();
+    const at = place >>> 2;
+    const [text, length] = [this.words[at], this.words[at + 1]];
+    this.attached = this.words[at + 2];
+    this.attachedEnd = this.attached + this.words[at + 3];
+    const lines = decoder.decode(this.bytes.subarray(text, text + length)).split("\n");
+    if (lines[0] === "!") throw new Error(lines.slice(1).join("\n"));
+    return lines;
+  }
+
+  /** Takes the next bytes beside a message, as a copy: the memory is the module's. */
+  take(length) {
+    const end = this.attached + length;
+    if (end > this.attachedEnd) throw new Error("the module's message is cut short");
+    const bytes = this.bytes.slice(this.attached, end);
+    this.attached = end;
+    return bytes;
+  }
+
+  /** Says why the module crashed, and makes it fit for the requests that still wait in it. */
+  crash(error) {
+    if (this.bytes.length === 0) this.renew();
+    this.capacity = 0;
+    if (this.stack !== undefined) this.exports.__stack_pointer.value = this.stack;
+    const at = this.exports.selvedge_crash();
+    const length = this.words[at >>> 2];
+    const message = decoder.decode(this.bytes.subarray(at + 4, at + 4 + length));
+    return new Crash((message || String(error)).replaceAll("\n", " "));
+  }
+}
+
+/** A policy, ready to answer requests. */
+export class Runtime {
+  #module;
+  #policy;
+  #environment;
+  #current = null;
+  #wanted = new Set();
+  #lastResort = null;
+  #seeds = null;
+  #seed = SEEDS;
+
+  /**
+   * @param {WebAssembly.Module} module the module that `selvedge build` made
+   * @param {ArrayBuffer} policy the compiled policy
+   * @param {Record<string, unknown>} environment what backends' secret headers are read from
+   */
+  constructor(module, policy, environment = {}) {
+    this.#module = module;
+    this.#policy = policy;
+    this.#environment = environment;
+    this.#instance();
+  }
+
+  /** Answers a request; a promise only where something has to be awaited. */
+  handle(request, platform) {
+    const seed = this.#nextSeed();
+    let part = "";
+    let count = 0;
+    let omitted = 0;
+    for (const [name, value] of request.headers) {
+      if (this.#wanted.has(name)) {
+        part += `\n${name}\n${wireValue(value)}`;
+        count++;
+      } else {
+        omitted += name.length + value.length;
+      }
+    }
+    let instance;
+    let lines;
+    try {
+      instance = this.#instance();
+      lines = instance.send(begin(request, platform, `part\n${omitted}`, `${count}${part}`), seed);
+    } catch (error) {
+      return this.#answerAtLast(platform, error);
+    }
+    if (lines[0] === "R") return answer(instance, lines, platform);
+    return new Exchange(this, request, platform, seed).run();
+  }
+
+  /** The instance for new requests. */
+  #instance() {
+    if (this.#current === null) {
+      const instance = new Instance(this.#module, this.#policy, this.#environment);
+      const lines = new Lines(instance.greeting, 1);
+      this.#wanted = new Set();
+      for (let count = lines.number(); count > 0; count--) this.#wanted.add(lines.text());
+      this.#lastResort = parseResponse(instance, new Lines(lines.lines, lines.at + 2));
+      this.#current = instance;
+    }
+    return this.#current;
+  }
+
+  /** Randomness is drawn for many requests at once. */
+  #nextSeed() {
+    if (this.#seed === SEEDS) {
+      this.#seeds ??= new Uint8Array(SEEDS * SEED_BYTES);
+      crypto.getRandomValues(this.#seeds);
+      this.#seed = 0;
+    }
+    const at = this.#seed++ * SEED_BYTES;
+    return this.#seeds.slice(at, at + SEED_BYTES);
+  }
+
+  instance() {
+    return this.#instance();
+  }
+
+  /** New requests go to a fresh instance; those under way stay in the one that crashed. */
+  retire(instance) {
+    if (this.#current === instance) this.#current = null;
+  }
+
+  #answerAtLast(platform, error) {
+    if (error instanceof Crash) this.#current = null;
+    return this.answerAtLast(platform, error);
+  }
+
+  /** The policy's page for when nothing works, with what went wrong for the logs. */
+  answerAtLast(platform, error) {
+    platform.failed(error.message);
+    return this.#lastResort.response();
+  }
+}
+
+/** One request that needs effects. */
+class Exchange {
+  #runtime;
+  #request;
+  #platform;
+  #seed;
+  #instance;
+  #number = 0;
+  #isRequestUsed = false;
+  #bodies = new Map();
+  #nextBody = 1;
+  #running = 0;
+  #wantsResults = true;
+  #isAnswered = false;
+  #hasCrashed = false;
+  #respond;
+  #finish;
+  #finished = new Promise((resolve) => { this.#finish = resolve; });
+
+  constructor(runtime, request, platform, seed) {
+    this.#runtime = runtime;
+    this.#request = request;
+    this.#platform = platform;
+    this.#seed = seed;
+  }
+
+  run() {
+    const response = new Promise((resolve) => { this.#respond = resolve; });
+    this.#begin("whole");
+    return response;
+  }
+
+  #begin(whole) {
+    let fields = "";
+    let count = 0;
+    for (const [name, value] of this.#request.headers) {
+      fields += `\n${name}\n${wireValue(value)}`;
+      count++;
+    }
+    this.#advance(() => {
+      this.#instance = this.#runtime.instance();
+      return this.#instance.send(begin(this.#request, this.#platform, whole, `${count}${fields}`), this.#seed);
+    });
+  }
+
+  /** Sends a message and does what the answer says. */
+  #advance(send) {
+    try {
+      this.#step(send());
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #step(message) {
+    const lines = new Lines(message, 1);
+    this.#number = lines.number();
+    switch (message[0]) {
+      case "E":
+        this.#start(effects(this.#instance, lines));
+        if (this.#running === 0) this.#restart("the handler waits for nothing that could come");
+        break;
+      case "R":
+        this.#answer(lines);
+        break;
+      case "D":
+        this.#wantsResults = false;
+        break;
+      default:
+        throw new Error(`the module's message is of the unknown kind ${message[0]}`);
+    }
+    if (this.#isAnswered && this.#running === 0) this.#end();
+  }
+
+  #answer(lines) {
+    const parsed = parseResponse(this.#instance, lines);
+    const started = effects(this.#instance, lines);
+    this.#wantsResults = parsed.isPending;
+    this.#share(parsed.handle, started);
+    const stream = parsed.handle === null ? undefined : this.#take(parsed.handle);
+    const response = parsed.response(stream);
+    this.#isAnswered = true;
+    this.#start(started);
+    if (this.#running > 0) this.#platform.after(this.#finished);
+    this.#respond(response);
+  }
+
+  /** Splits a body that goes to the client and to the store at once. */
+  #share(handle, started) {
+    const put = started.find((effect) => effect.kind === "P" && effect.entry.handle === handle);
+    const body = this.#bodies.get(handle);
+    if (handle === null || put === undefined || !body?.stream) return;
+    const [client, store] = body.stream.tee();
+    body.stream = client;
+    put.entry.stream = store;
+  }
+
+  #end() {
+    for (const { stream } of this.#bodies.values()) stream?.cancel().catch(() => {});
+    this.#bodies.clear();
+    this.#finish();
+  }
+
+  /** A crash or a broken message: the policy's fallback answers, and after the response there is nothing to answer. */
+  #fail(error) {
+    if (error instanceof Crash) this.#runtime.retire(this.#instance);
+    this.#instance?.exports.selvedge_forget(this.#number);
+    this.#wantsResults = false;
+    if (this.#isAnswered) {
+      this.#platform.failed(error.message);
+      this.#end();
+    } else if (error instanceof Crash && !this.#hasCrashed) {
+      this.#restart(error.message);
+    } else {
+      this.#isAnswered = true;
+      this.#respond(this.#runtime.answerAtLast(this.#platform, error));
+      this.#end();
+    }
+  }
+
+  /** Begins again; the route's handler counts as failed with this message. */
+  #restart(message) {
+    this.#hasCrashed = true;
+    this.#wantsResults = true;
+    this.#begin(`crashed\n${message}`);
+  }
+
+  #start(started) {
+    const instance = this.#instance;
+    const number = this.#number;
+    for (const effect of started) {
+      this.#running++;
+      this.#perform(effect).then(([result, bytes]) => {
+        this.#running--;
+        // What a crashed module asked for is of no use to the one that took over.
+        if (this.#wantsResults && this.#instance === instance && this.#number === number) {
+          const text = `C\n${this.#platform.now()}\n${number}\n${effect.id}\n${result}`;
+          this.#advance(() => instance.send(text, bytes ?? new Uint8Array()));
+        } else if (this.#isAnswered && this.#running === 0) {
+          this.#end();
+        }
+      });
+    }
+  }
+
+  /** Performs one effect; never rejects. Returns the lines of its result, and bytes beside them. */
+  async #perform(effect) {
+    const platform = this.#platform;
+    try {
+      switch (effect.kind) {
+        case "F":
+          return [`fetch\n${await this.#fetch(effect)}`];
+        case "G":
+          return [`cache\n${this.#cached(await platform.cacheGet(effect.key))}`];
+        case "P":
+          await this.#put(effect);
+          return ["put"];
+        case "K": {
+          const value = await platform.kvGet(effect.key);
+          return value === null ? ["kv\n-"] : ["kv\n=", value];
+        }
+        case "W":
+          await platform.kvPut(effect.key, effect.value);
+          return ["kvput\n="];
+        case "N":
+          return [`count\n${await platform.count(effect.key, effect.window)}`];
+        case "B":
+          return await this.#readBody(effect);
+        default:
+          platform.record(...effect.values);
+          return ["record"];
+      }
+    } catch (error) {
+      return [failure(effect.kind, error)];
+    }
+  }
+
+  async #fetch(effect) {
+    const upload = { isTooLarge: false };
+    const body = this.#upload(effect, upload);
+    if (body instanceof Lost) return body.word;
+    const headers = new Headers();
+    for (const [name, value] of effect.fields) headers.append(name, hostValue(value));
+    const abort = new AbortController();
+    let isLate = false;
+    const timer = setTimeout(() => { isLate = true; abort.abort(); }, effect.timeout);
+    try {
+      const { method } = effect;
+      const init = { method, headers, body, redirect: "manual", signal: abort.signal };
+      if (body instanceof ReadableStream) init.duplex = "half";
+      return this.#fetched(await this.#platform.fetch(effect.url, init));
+    } catch (error) {
+      if (upload.isTooLarge) return "body-too-large";
+      return isLate ? "timeout" : (error.fetchError ?? "protocol");
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #fetched(response) {
+    let fields = "";
+    let count = 0;
+    for (const [name, value] of response.headers) {
+      fields += `\n${name}\n${wireValue(value)}`;
+      count++;
+    }
+    const body = response.body === null ? "-" : this.#keep(response.body, response.headers.get("content-encoding"));
+    return `${response.status}\n${body}\n${count}${fields}`;
+  }
+
+  /** The body of a request to a backend, bounded where its length is not announced. */
+  #upload(effect, upload) {
+    const { bytes, handle } = effect.body;
+    if (bytes) return bytes.length > effect.maxBytes ? new Lost("body-too-large") : bytes;
+    if (handle === null) return null;
+    if (handle !== 0) return this.#take(handle) ?? new Lost("client-body");
+    const { body, headers } = this.#request;
+    if (this.#isRequestUsed || body === null) return new Lost("client-body");
+    this.#isRequestUsed = true;
+    if (headers.has("content-length")) return body;
+    let left = effect.maxBytes;
+    return body.pipeThrough(new TransformStream({
+      transform(chunk, controller) {
+        left -= chunk.byteLength;
+        if (left >= 0) return controller.enqueue(chunk);
+        upload.isTooLarge = true;
+        controller.error(new Error("the request body is longer than the policy allows"));
+      },
+    }));
+  }
+
+  #cached(entry) {
+    if (entry === null) return "-";
+    if (entry.names) return ["V", entry.names.length, ...entry.names].join("\n");
+    return `R\n${entry.head}\n${entry.body === null ? "-" : this.#keep(entry.body, null)}`;
+  }
+
+  async #put({ key, keep, entry }) {
+    const { names, head, bytes, handle } = entry;
+    if (names) return this.#platform.cachePut(key, keep, { names });
+    const body = entry.stream ?? bytes ?? (handle === null ? null : this.#take(handle));
+    if (body === undefined) return;
+    const encoding = this.#bodies.get(handle)?.encoding ?? null;
+    await this.#platform.cachePut(key, keep, { head, body, encoding });
+  }
+
+  async #readBody({ handle, limit }) {
+    const isRequest = handle === 0;
+    const stream = isRequest ? this.#request.body : this.#take(handle);
+    if (!stream || (isRequest && this.#isRequestUsed)) return ["body\nbroken"];
+    this.#isRequestUsed ||= isRequest;
+    const chunks = [];
+    let length = 0;
+    for await (const chunk of stream) {
+      length += chunk.byteLength;
+      if (length > limit) return ["body\ntoo-large"];
+      chunks.push(chunk);
+    }
+    const whole = new Uint8Array(length);
+    let at = 0;
+    for (const chunk of chunks) {
+      whole.set(chunk, at);
+      at += chunk.byteLength;
+    }
+    return ["body\n=", whole];
+  }
+
+  #keep(stream, encoding) {
+    const handle = this.#nextBody++;
+    this.#bodies.set(handle, { stream, encoding });
+    return handle;
+  }
+
+  /** Takes a body for good; a body is used once. */
+  #take(handle) {
+    const body = this.#bodies.get(handle);
+    const stream = body?.stream;
+    if (body) body.stream = null;
+    return stream ?? undefined;
+  }
+}
+
+/** A body that cannot be sent, with the core's word for why. */
+class Lost {
+  constructor(word) {
+    this.word = word;
+  }
+}
+
+/** A request's first message. */
+function begin(request, platform, whole, fields) {
+  const hasBody = request.body === null ? 0 : 1;
+  return `B\n${platform.now()}\n${whole}\n${request.method}\n${request.url}\n${platform.facts}\n${hasBody}\n${fields}`;
+}
+
+/** An answer that needed no effect. */
+function answer(instance, message, platform) {
+  const lines = new Lines(message, 2);
+  const response = parseResponse(instance, lines).response();
+  for (const effect of effects(instance, lines)) platform.record(...effect.values);
+  return response;
+}
+
+/** Reads a response, up to its last header. */
+function parseResponse(instance, lines) {
+  const isPending = lines.text() === "1";
+  lines.at += 2;
+  const status = lines.number();
+  const { bytes, handle } = parseBody(instance, lines);
+  const headers = { __proto__: null };
+  let repeated = null;
+  for (let count = lines.number(); count > 0; count--) {
+    const name = lines.text();
+    const value = hostValue(lines.text());
+    if (name in headers) (repeated ??= []).push([name, value]);
+    else headers[name] = value;
+  }
+  const response = (stream) => {
+    const made = new Response(stream ?? bytes, { status, headers });
+    if (repeated !== null) for (const [name, value] of repeated) made.headers.append(name, value);
+    return made;
+  };
+  return { isPending, handle, response };
+}
+
+function parseBody(instance, lines) {
+  const text = lines.text();
+  if (text === "-") return { bytes: null, handle: null };
+  if (text.startsWith("=")) return { bytes: instance.take(Number(text.slice(1))), handle: null };
+  return { bytes: null, handle: Number(text) };
+}
+
+function parseFields(lines) {
+  const fields = [];
+  for (let count = lines.number(); count > 0; count--) fields.push([lines.text(), lines.text()]);
+  return fields;
+}
+
+/** Reads the effects that end a message. */
+function effects(instance, lines) {
+  const list = [];
+  for (let count = lines.number(); count > 0; count--) list.push(parseEffect(instance, lines));
+  return list;
+}
+
+function parseEffect(instance, lines) {
+  const kind = lines.text();
+  const id = lines.number();
+  switch (kind) {
+    case "F": {
+      lines.text();
+      const [timeout, maxBytes, method, url] = [lines.number(), lines.number(), lines.text(), lines.text()];
+      return { kind, id, timeout, maxBytes, method, url, body: parseBody(instance, lines), fields: parseFields(lines) };
+    }
+    case "P": {
+      const [key, keep] = [lines.text(), lines.number()];
+      if (lines.text() === "V") {
+        const names = Array.from({ length: lines.number() }, () => lines.text());
+        return { kind, id, key, keep, entry: { names } };
+      }
+      const head = lines.text();
+      return { kind, id, key, keep, entry: { head, ...parseBody(instance, lines) } };
+    }
+    case "G":
+    case "K":
+      return { kind, id, key: lines.text() };
+    case "W":
+      return { kind, id, key: lines.text(), value: parseBody(instance, lines).bytes };
+    case "N":
+      return { kind, id, key: lines.text(), window: lines.number() };
+    case "B":
+      return { kind, id, handle: lines.number(), limit: lines.number() };
+    case "X":
+      return { kind, id, values: [lines.text(), lines.text(), lines.text(), lines.text()] };
+    default:
+      throw new Error(`the module asks for the unknown effect ${kind}`);
+  }
+}
+
+/** The result of an effect that the platform could not perform. */
+function failure(kind, error) {
+  switch (kind) {
+    case "F":
+      return `fetch\n${error.fetchError ?? "protocol"}`;
+    case "G":
+      return "cache\n-";
+    case "P":
+      return "put";
+    case "K":
+      return "kv\n!";
+    case "W":
+      return "kvput\n!";
+    case "N":
+      return "count\n!";
+    case "B":
+      return "body\nbroken";
+    default:
+      return "record";
+  }
+}
+
+/** Hosts read and write header values as UTF-8; on the wire a character is a byte. */
+function wireValue(value) {
+  return ASCII.test(value) ? value : String.fromCharCode(...encoder.encode(value));
+}
+
+function hostValue(value) {
+  return ASCII.test(value) ? value : decoder.decode(Uint8Array.from(value, (c) => c.charCodeAt(0)));
+}
+
+function isVariable(value) {
+  return typeof value === "string" && !/[\r\n]/.test(value);
+}

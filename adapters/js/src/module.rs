@@ -1,0 +1,265 @@
+//! One policy and the exchanges under way.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use selvedge_core::engine::{Engine, EngineBuilder};
+use selvedge_core::exchange::{Exchange, Input, Rest, Step};
+use selvedge_core::policy::blob;
+use selvedge_core::time::Timestamp;
+use selvedge_core::wire::{self, Begin, Incoming, Whole};
+
+/// A message to the driver: its text and the bytes beside it.
+type Outgoing = (String, Vec<u8>);
+
+/// A compiled policy with the exchanges that wait for effects; clones share both.
+#[derive(Clone)]
+pub struct Module {
+    engine: Arc<Engine>,
+    waiting: Rc<RefCell<Waiting>>,
+}
+
+/// Exchanges by number. 0 is no exchange's: answers that need none carry it.
+#[derive(Default)]
+struct Waiting {
+    last: u32,
+    exchanges: BTreeMap<u32, Exchange>,
+}
+
+impl Module {
+    /// Compiles a policy, and says what the driver has to know of it.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the policy or missing from the environment.
+    pub fn load(
+        policy: &[u8],
+        environment: &[u8],
+        handlers: fn(EngineBuilder) -> EngineBuilder,
+    ) -> Result<(Self, Outgoing), String> {
+        let policy = blob::decode(policy).map_err(|error| error.to_string())?;
+        let environment = variables(environment)?;
+        let builder = Engine::builder(policy).environment(move |name| environment.get(name).cloned());
+        let engine = handlers(builder).compile().map_err(|error| error.to_string())?;
+        let names = engine.request_headers();
+        let last_resort = wire::encode_answer(&engine.last_resort());
+        let greeting = format!("L\n{}\n{}\n{}", names.len(), names.join("\n"), last_resort.text());
+        let module = Self { engine: Arc::new(engine), waiting: Rc::default() };
+        Ok((module, (greeting, last_resort.into_parts().1)))
+    }
+
+    /// Reads a message from the driver.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn read(text: &[u8], bytes: &[u8]) -> Result<Incoming, String> {
+        let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+        wire::decode(text, bytes).map_err(|error| error.to_string())
+    }
+
+    /// Takes one message and answers it.
+    ///
+    /// # Errors
+    /// A sentence, when the message is about an exchange that is not there.
+    pub fn receive(&self, incoming: Incoming) -> Result<Outgoing, String> {
+        match incoming {
+            Incoming::Begin(begin) => Ok(self.begin(*begin)),
+            Incoming::Completed { exchange: number, id, result, now } => {
+                // The exchange is out of the table while it runs: a handler that panics takes no other one with it.
+                let taken = self.waiting.borrow_mut().exchanges.remove(&number);
+                let exchange = taken.ok_or_else(|| format!("there is no exchange {number}"))?;
+                Ok(self.step(number, exchange, Input::Completed { id, result: *result }, now))
+            }
+        }
+    }
+
+    /// Drops an exchange.
+    pub fn forget(&self, exchange: u32) {
+        let forgotten = self.waiting.borrow_mut().exchanges.remove(&exchange);
+        drop(forgotten);
+    }
+
+    /// Returns how many exchanges wait for effects.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.borrow().exchanges.len()
+    }
+
+    fn begin(&self, begin: Begin) -> Outgoing {
+        let Begin { request, whole, facts, seed, now } = begin;
+        let engine = Arc::clone(&self.engine);
+        let exchange = match whole {
+            Whole::Yes => Exchange::new(engine, request, facts, seed),
+            Whole::AfterCrash(message) => Exchange::after_crash(engine, request, facts, seed, message),
+            Whole::Without(omitted) => {
+                return match self.engine.answer_alone(request, facts, seed, omitted, now) {
+                    Some(answer) => wire::encode_answer(&answer).into_parts(),
+                    None => ("H".to_owned(), Vec::new()),
+                };
+            }
+        };
+        let number = self.waiting.borrow_mut().next();
+        self.step(number, exchange, Input::Begin, now)
+    }
+
+    fn step(
+        &self,
+        number: u32,
+        mut exchange: Exchange,
+        input: Input,
+        now: Timestamp,
+    ) -> Outgoing {
+        let step = exchange.poll(input, now);
+        let goes_on = match &step {
+            Step::Effects(_) => true,
+            Step::Respond(respond) => respond.rest == Rest::Pending,
+            Step::Done => false,
+        };
+        if goes_on {
+            self.waiting.borrow_mut().exchanges.insert(number, exchange);
+        }
+        wire::encode_step(number, &step).into_parts()
+    }
+}
+
+impl Waiting {
+    /// A number that no exchange has.
+    fn next(&mut self) -> u32 {
+        loop {
+            self.last = self.last.wrapping_add(1).max(1);
+            if !self.exchanges.contains_key(&self.last) {
+                return self.last;
+            }
+        }
+    }
+}
+
+/// Reads lines `NAME=value`.
+fn variables(lines: &[u8]) -> Result<BTreeMap<String, String>, String> {
+    let text = std::str::from_utf8(lines).map_err(|error| error.to_string())?;
+    let variable = |line: &str| {
+        let (name, value) = line.split_once('=').ok_or("a line of the environment has no `=`")?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    text.lines().map(variable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_core::handler::HandlerContext;
+    use selvedge_core::policy::read::read;
+
+    use super::*;
+
+    const POLICY: &str = r#"
+        [backends.a]
+        url = "http://a.test"
+        request-headers = { x-key = { env = "KEY" } }
+
+        [[routes]]
+        path = "/fixed"
+        respond = { body = "fixed {header.x-name}" }
+
+        [[routes]]
+        path = "/from-a"
+        backend = "a"
+        cache = { store = false }
+
+        [[routes]]
+        path = "/wait"
+        handler = "wait"
+
+        [fallback]
+        page = { status = 503, body = "sorry" }
+    "#;
+
+    fn handlers(builder: EngineBuilder) -> EngineBuilder {
+        builder.handler("wait", |context: HandlerContext| async move {
+            let _ = context.kv_get("key").await;
+            panic!("it panics after its effect")
+        })
+    }
+
+    fn load(environment: &str) -> Result<(Module, Outgoing), String> {
+        let policy = read(POLICY).expect("the policy has no errors");
+        Module::load(&blob::encode(&policy), environment.as_bytes(), handlers)
+    }
+
+    fn module() -> Module {
+        load("KEY=s=cret").expect("the policy compiles").0
+    }
+
+    fn begin(path: &str, whole: &str, headers: &str) -> String {
+        format!("B\n1000\n{whole}\nGET\nhttp://shop.test{path}{}\n0\n{headers}", "\n".repeat(14))
+    }
+
+    fn send(module: &Module, text: &str) -> Result<String, String> {
+        let bytes: &[u8] = if text.starts_with('B') { &[7; 16] } else { b"" };
+        Module::read(text.as_bytes(), bytes).and_then(|incoming| module.receive(incoming)).map(|(text, _)| text)
+    }
+
+    #[test]
+    fn the_greeting_tells_which_headers_the_policy_reads_and_what_to_answer_at_last() {
+        let (_, (text, bytes)) = load("KEY=1").expect("the policy compiles");
+        let lines: Vec<_> = text.split('\n').collect();
+        let count: usize = lines[1].parse().expect("a number");
+        assert!(lines[2..2 + count].contains(&"x-name"), "{lines:?}");
+        assert_eq!((lines[0], lines[2 + count], lines[2 + count + 5]), ("L", "R", "503"), "{lines:?}");
+        assert_eq!(bytes, b"sorry");
+    }
+
+    #[test]
+    fn what_the_policy_lacks_is_said() {
+        assert!(load("").err().is_some_and(|error| error.contains("`KEY`")));
+        assert!(load("KEY").err().is_some_and(|error| error.contains("has no `=`")));
+        let error = Module::load(b"nonsense", b"", handlers).err();
+        assert_eq!(error.as_deref(), Some("this is not a compiled policy"));
+    }
+
+    #[test]
+    fn an_answer_that_needs_no_effect_leaves_nothing_behind() {
+        let module = module();
+        let text = send(&module, &begin("/fixed", "part\n10", "1\nx-name\nAda")).expect("an answer");
+        assert!(text.starts_with("R\n0\n0\nroute.responded\n\n200\n=9\n"), "{text}");
+        assert_eq!(module.waiting(), 0);
+    }
+
+    #[test]
+    fn a_request_that_needs_more_asks_for_all_of_its_headers() {
+        let module = module();
+        assert_eq!(send(&module, &begin("/from-a", "part\n10", "0")).as_deref(), Ok("H"));
+        let text = send(&module, &begin("/from-a", "whole", "1\nx-other\n1")).expect("an effect");
+        assert!(text.starts_with("E\n1\n1\nF\n0\na\n"), "{text}");
+        assert!(text.contains("\nx-other\n1") && text.contains("\nx-key\ns=cret"), "{text}");
+        assert_eq!(module.waiting(), 1);
+        let text = send(&module, "C\n1001\n1\n0\nfetch\n200\n-\n0").expect("a response");
+        assert!(text.starts_with("R\n1\n0\nbackend.responded\ncache.bypass\n200\n-\n"), "{text}");
+        assert_eq!(module.waiting(), 0);
+        let error = send(&module, "C\n1001\n1\n0\nfetch\n200\n-\n0");
+        assert_eq!(error, Err("there is no exchange 1".to_owned()));
+    }
+
+    #[test]
+    fn a_request_whose_handler_crashed_gets_the_fallback() {
+        let module = module();
+        let text = send(&module, &begin("/wait", "crashed\nit panicked", "0")).expect("an answer");
+        assert!(text.starts_with("R\n1\n0\nfallback.page\n\n503\n=5\n"), "{text}");
+        assert!(text.ends_with("X\n0\nhandler-failure\nwait\nit panicked\n"), "{text}");
+    }
+
+    #[test]
+    fn an_exchange_whose_client_has_gone_is_dropped() {
+        let module = module();
+        send(&module, &begin("/wait", "whole", "0")).expect("an effect");
+        assert_eq!(module.waiting(), 1);
+        module.forget(1);
+        assert_eq!(module.waiting(), 0);
+    }
+
+    #[test]
+    fn numbers_are_never_given_twice_at_a_time() {
+        let mut waiting = Waiting { last: u32::MAX - 1, ..Waiting::default() };
+        assert_eq!((waiting.next(), waiting.next()), (u32::MAX, 1), "0 is no exchange's");
+    }
+}

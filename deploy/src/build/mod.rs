@@ -1,0 +1,130 @@
+//! `selvedge build`: what a platform deploys.
+
+pub(crate) mod cloudflare;
+mod module;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use selvedge_core::policy::Policy;
+use selvedge_core::policy::read::read;
+use selvedge_core::route::Action;
+
+use crate::cli::{BOLD, Build, DIM, GREEN, Target};
+use crate::policy;
+
+/// A policy that is built, and the project around it.
+pub(crate) struct Project {
+    /// The checked policy.
+    pub(crate) policy: Policy,
+    /// The folder of the policy file.
+    pub(crate) folder: PathBuf,
+}
+
+/// A file that a build wrote.
+pub(crate) struct Written {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: usize,
+    /// Its size once compressed, for files that are uploaded.
+    pub(crate) compressed: Option<usize>,
+}
+
+/// Builds and tells what was written.
+pub(crate) fn run(options: &Build) -> anyhow::Result<ExitCode> {
+    let Some(project) = Project::open(&options.policy)? else { return Ok(ExitCode::from(1)) };
+    let out = options.out.clone().unwrap_or_else(|| project.folder.join("dist").join(options.target.name()));
+    let written = match options.target {
+        Target::Cloudflare => cloudflare::build(&project, &out)?,
+    };
+    tell(&out, &written);
+    match options.target {
+        Target::Cloudflare => anstream::println!(
+            "\nNext: {BOLD}selvedge deploy --target cloudflare --dry-run{BOLD:#}, or `wrangler dev` in {}",
+            out.display()
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Project {
+    /// Reads a policy; its errors are printed and give `None`.
+    pub(crate) fn open(file: &Path) -> anyhow::Result<Option<Self>> {
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!("cannot read {}; name a policy with --policy, or make one with `selvedge new NAME`", file.display())
+        })?;
+        let policy = match read(&text) {
+            Ok(policy) => policy,
+            Err(errors) => {
+                anstream::eprint!("{}", policy::render(&file.display().to_string(), &text, &errors));
+                anstream::eprintln!("{}: {}", file.display(), policy::count(errors.iter().count()));
+                return Ok(None);
+            }
+        };
+        let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
+        let folder = file.parent().context("a file is in a folder")?.to_owned();
+        Ok(Some(Self { policy, folder }))
+    }
+
+    /// The handlers that routes name.
+    pub(crate) fn handlers(&self) -> Vec<&str> {
+        let names = self.policy.routes.iter().filter_map(|route| match &route.action {
+            Action::Handle(name) => Some(name.as_str()),
+            Action::Proxy { .. } | Action::Redirect(_) | Action::Respond(_) => None,
+        });
+        names.collect()
+    }
+}
+
+/// Writes a file into a folder that is there.
+pub(crate) fn write(folder: &Path, name: &str, content: &[u8]) -> anyhow::Result<Written> {
+    let path = folder.join(name);
+    std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Written { path, bytes: content.len(), compressed: Some(compressed(content)) })
+}
+
+/// Makes an empty folder for a build; one that holds other things than a build is left alone.
+pub(crate) fn empty_folder(folder: &Path, mark: &str) -> anyhow::Result<()> {
+    if folder.exists() {
+        let is_ours = folder.join(mark).is_file();
+        let mut entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        if !is_ours && entries.next().is_some() {
+            bail!("{} holds other files; choose another folder with --out", folder.display());
+        }
+        std::fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// The size under gzip at its best level.
+fn compressed(content: &[u8]) -> usize {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let whole = encoder.write_all(content).and_then(|()| encoder.finish());
+    whole.expect("writing to memory cannot fail").len()
+}
+
+fn tell(out: &Path, written: &[Written]) {
+    anstream::println!("{GREEN}Built{GREEN:#} {}", out.display());
+    anstream::println!("{}", sizes(written));
+}
+
+/// The files with their sizes, as a table.
+pub(crate) fn sizes(written: &[Written]) -> crate::table::Table {
+    let mut table = crate::table::Table::new(&["FILE", "KIB", "KIB GZIPPED"]);
+    for file in written {
+        let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        table.row([name, kib(file.bytes), file.compressed.map_or_else(|| "-".to_owned(), kib)]);
+    }
+    let sum = |size: fn(&Written) -> usize| written.iter().map(size).sum::<usize>();
+    let total = [kib(sum(|file| file.bytes)), kib(sum(|file| file.compressed.unwrap_or(file.bytes)))];
+    let [bytes, compressed] = total;
+    table.row([format!("{DIM}total{DIM:#}"), bytes, compressed]);
+    table
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size in KiB is shown with one digit")]
+fn kib(bytes: usize) -> String {
+    format!("{:.1}", bytes as f64 / 1024.0)
+}

@@ -1,0 +1,124 @@
+//! The wasm module: a crate of a few lines around `selvedge-js` and the project's handlers, built by cargo.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+use super::source::{Sources, quote};
+use crate::cli::DIM;
+
+/// The target of modules for JavaScript hosts.
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// What Rust's compiler makes use of, which `wasm-opt` has to be told: the module says nothing about itself.
+const WASM_FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Builds the module and returns its bytes.
+pub(crate) fn build(sources: &Sources) -> anyhow::Result<Vec<u8>> {
+    let folder = sources.target.join("crate");
+    write_crate(sources, &folder)?;
+    let wasm = compile(&folder, &sources.target)?;
+    optimise(&wasm)
+}
+
+fn write_crate(sources: &Sources, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        // A file that stays as it is keeps its time, so that cargo has nothing to do.
+        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    let (dependency, call) = match &sources.handlers {
+        Some(handlers) => (
+            format!(
+                "{} = {{ package = {}, path = {} }}\n",
+                handlers.library,
+                quote(&handlers.package),
+                quote(&handlers.folder.to_string_lossy())
+            ),
+            format!("{}::handlers", handlers.library),
+        ),
+        None => (String::new(), String::new()),
+    };
+    let manifest = include_str!("../../templates/module/Cargo.toml");
+    write("Cargo.toml", manifest.replace("{{js}}", &sources.js).replace("{{handlers}}\n", &dependency))?;
+    write("lib.rs", include_str!("../../templates/module/lib.rs").replace("{{handlers}}", &call))?;
+    let lock = folder.join("Cargo.lock");
+    if sources.lock.is_file() && is_older(&lock, &sources.lock) {
+        std::fs::copy(&sources.lock, &lock).with_context(|| format!("cannot write {}", lock.display()))?;
+    }
+    Ok(())
+}
+
+fn is_older(file: &Path, than: &Path) -> bool {
+    let time = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    time(file) < time(than)
+}
+
+fn compile(folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
+    let status = Command::new(cargo())
+        .args(["rustc", "--release", "--target", WASM, "--manifest-path"])
+        .arg(folder.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        // The driver sets the stack back after a trap, so that requests under way can go on.
+        .args(["--", "-Clink-arg=--export=__stack_pointer"])
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run cargo; install Rust with rustup, from https://rustup.rs")?;
+    if !status.success() {
+        bail!("the module does not compile; if its target is missing: rustup target add {WASM}");
+    }
+    Ok(target.join(WASM).join("release/selvedge_module.wasm"))
+}
+
+fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let Some(program) = wasm_opt() else {
+        anstream::eprintln!(
+            "{DIM}wasm-opt is not on PATH: the module is as the compiler made it (npm install -g binaryen brings it){DIM:#}"
+        );
+        return read(wasm);
+    };
+    let optimised = wasm.with_extension("opt.wasm");
+    let status = Command::new(&program)
+        .arg("-O3")
+        .args(WASM_FEATURES)
+        .arg(wasm)
+        .arg("-o")
+        .arg(&optimised)
+        .status()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    if !status.success() {
+        bail!("{} failed on {}", program.display(), wasm.display());
+    }
+    read(&optimised)
+}
+
+/// `$WASM_OPT_BIN`, the one on PATH, or the one that this program's own tools brought.
+fn wasm_opt() -> Option<PathBuf> {
+    let named = std::env::var_os("WASM_OPT_BIN").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("wasm-opt"));
+    let own = super::source::source().ok().map(|source| source.join("deploy/node_modules/.bin/wasm-opt"));
+    named.or_else(|| on_path.chain(own).find(|program| program.is_file()))
+}
+
+/// The cargo that runs this program, or the one on PATH.
+pub(crate) fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
