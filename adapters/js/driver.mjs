@@ -1,9 +1,11 @@
 // Runs the policy's module in a JavaScript host: hands requests to it and performs what it asks for.
 //
-// The module decides and this file obeys. A host adapter gives a `platform` with each request:
+// The module decides and this file obeys. A host adapter gives a host with each request:
 //
-//   facts         string: thirteen lines about the client, in the order of selvedge_core::wire, without the last line break
 //   now()         number: milliseconds since the Unix epoch
+//   facts(request, url)   string: fourteen lines about the client, in the order of selvedge_core::wire
+//   platform(request)     what the rest below is called on; made only for a request that needs an effect
+//
 //   fetch(url, init) -> Promise<Response>; may reject with an Error whose `fetchError` is one of the core's words
 //   cacheGet(key) -> Promise<null | { names: string[] } | { head: string, body: ReadableStream | null }>
 //   cachePut(key, keepMilliseconds, { names } | { head, body, encoding }) -> Promise<void>
@@ -19,7 +21,8 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 const SEED_BYTES = 16;
 const SEEDS = 256;
-const ASCII = /^[\x00-\x7f]*$/;
+const MIN_INPUT_BYTES = 16 * 1024;
+const NO_BYTES = new Uint8Array();
 
 /** The crash of a module: what took it down, in words. */
 class Crash extends Error {}
@@ -50,53 +53,85 @@ class Instance {
     this.exports = exports;
     this.stack = exports.__stack_pointer?.value;
     this.memory = exports.memory;
-    this.renew();
     this.address = 0;
     this.capacity = 0;
+    this.kept = [];
+    this.renew();
     const variables = Object.entries(environment).filter(([, value]) => isVariable(value));
     const lines = encoder.encode(variables.map(([name, value]) => `${name}=${value}`).join("\n"));
     this.reserve(policy.byteLength + lines.length);
-    this.bytes.set(new Uint8Array(policy), this.address);
-    this.bytes.set(lines, this.address + policy.byteLength);
+    this.input.set(new Uint8Array(policy));
+    this.input.set(lines, policy.byteLength);
     this.greeting = this.read(exports.selvedge_load(policy.byteLength, lines.length));
   }
 
   /** Makes the views of the memory anew, which growing takes away. */
   renew() {
-    this.bytes = new Uint8Array(this.memory.buffer);
-    this.words = new Uint32Array(this.memory.buffer);
+    const { buffer } = this.memory;
+    this.bytes = new Uint8Array(buffer);
+    this.words = new Uint32Array(buffer);
+    this.input = new Uint8Array(buffer, this.address, this.capacity);
   }
 
+  /** Makes the input at least this long; what was written stays. */
   reserve(bytes) {
     if (bytes <= this.capacity) return;
-    this.address = this.exports.selvedge_input(bytes);
-    this.capacity = bytes;
-    if (this.bytes.length === 0) this.renew();
+    this.capacity = Math.max(bytes, 2 * this.capacity, MIN_INPUT_BYTES);
+    this.address = this.exports.selvedge_input(this.capacity);
+    this.renew();
+  }
+
+  /** Writes a text into the input from a place on, and returns where it ends. */
+  write(text, at) {
+    const { length } = text;
+    if (at + 3 * length > this.capacity) this.reserve(at + 3 * length);
+    const { input } = this;
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) return at + encoder.encodeInto(text, input.subarray(at)).written;
+      input[at + i] = code;
+    }
+    return at + length;
+  }
+
+  /** Sends the message that ends at a place of the input, with bytes of `source` behind it, and returns where the answer lies. */
+  receive(end, source, from, to) {
+    this.reserve(end + to - from);
+    const { input } = this;
+    for (let at = from; at < to; at++) input[end + at - from] = source[at];
+    try {
+      return this.exports.selvedge_receive(end, to - from);
+    } catch (error) {
+      throw this.crash(error);
+    }
   }
 
   /** Sends a message and returns the lines of the answer; a crash of the module is thrown as one. */
   send(text, bytes) {
-    this.reserve(text.length * 3 + bytes.length);
-    const { written } = encoder.encodeInto(text, this.bytes.subarray(this.address, this.address + text.length * 3));
-    this.bytes.set(bytes, this.address + written);
-    let place;
-    try {
-      place = this.exports.selvedge_receive(written, bytes.length);
-    } catch (error) {
-      throw this.crash(error);
-    }
-    return this.read(place);
+    return this.read(this.receive(this.write(text, 0), bytes, 0, bytes.length));
+  }
+
+  /** What the module says about keeping the answer at a place. */
+  keep(place) {
+    if (this.bytes.length === 0) this.renew();
+    return this.words[(place >>> 2) + 4];
   }
 
   read(place) {
     if (this.bytes.length === 0) this.renew();
     const at = place >>> 2;
-    const [text, length] = [this.words[at], this.words[at + 1]];
+    const start = this.words[at];
     this.attached = this.words[at + 2];
     this.attachedEnd = this.attached + this.words[at + 3];
-    const lines = decoder.decode(this.bytes.subarray(text, text + length)).split("\n");
+    this.text = decoder.decode(this.bytes.subarray(start, start + this.words[at + 1]));
+    const lines = this.text.split("\n");
     if (lines[0] === "!") throw new Error(lines.slice(1).join("\n"));
     return lines;
+  }
+
+  /** The body that is text behind the last line. */
+  tail(length) {
+    return this.text.slice(this.text.length - length);
   }
 
   /** Takes the next bytes beside a message, as a copy: the memory is the module's. */
@@ -110,8 +145,8 @@ class Instance {
 
   /** Says why the module crashed, and makes it fit for the requests that still wait in it. */
   crash(error) {
-    if (this.bytes.length === 0) this.renew();
     this.capacity = 0;
+    this.renew();
     if (this.stack !== undefined) this.exports.__stack_pointer.value = this.stack;
     const at = this.exports.selvedge_crash();
     const length = this.words[at >>> 2];
@@ -126,10 +161,10 @@ export class Runtime {
   #policy;
   #environment;
   #current = null;
-  #wanted = new Set();
+  #names = new Map();
   #lastResort = null;
-  #seeds = null;
-  #seed = SEEDS;
+  #seeds = new Uint8Array(SEEDS * SEED_BYTES);
+  #nextSeedAt = SEEDS * SEED_BYTES;
 
   /**
    * @param {WebAssembly.Module} module the module that `selvedge build` made
@@ -144,29 +179,20 @@ export class Runtime {
   }
 
   /** Answers a request; a promise only where something has to be awaited. */
-  handle(request, platform) {
+  handle(request, host) {
     const seed = this.#nextSeed();
-    let part = "";
-    let count = 0;
-    let omitted = 0;
-    for (const [name, value] of request.headers) {
-      if (this.#wanted.has(name)) {
-        part += `\n${name}\n${wireValue(value)}`;
-        count++;
-      } else {
-        omitted += name.length + value.length;
-      }
-    }
-    let instance;
-    let lines;
     try {
-      instance = this.#instance();
-      lines = instance.send(begin(request, platform, `part\n${omitted}`, `${count}${part}`), seed);
+      const instance = this.#instance();
+      const end = writePart(instance, this.#names, request, host);
+      const place = instance.receive(end, this.#seeds, seed, seed + SEED_BYTES);
+      const keep = instance.keep(place);
+      if (keep !== 0 && keep % 2 === 0) return instance.kept[keep - 1].response();
+      const lines = instance.read(place);
+      if (lines[0] === "R") return answer(instance, lines, request, host, keep);
     } catch (error) {
-      return this.#answerAtLast(platform, error);
+      return this.#answerAtLast(host.platform(request), error);
     }
-    if (lines[0] === "R") return answer(instance, lines, platform);
-    return new Exchange(this, request, platform, seed).run();
+    return new Exchange(this, request, host, this.#seeds.slice(seed, seed + SEED_BYTES)).run();
   }
 
   /** The instance for new requests. */
@@ -174,23 +200,23 @@ export class Runtime {
     if (this.#current === null) {
       const instance = new Instance(this.#module, this.#policy, this.#environment);
       const lines = new Lines(instance.greeting, 1);
-      this.#wanted = new Set();
-      for (let count = lines.number(); count > 0; count--) this.#wanted.add(lines.text());
+      const count = lines.number();
+      this.#names = new Map(Array.from({ length: count }, (_, place) => [lines.text(), `\n:${place}\n`]));
       this.#lastResort = parseResponse(instance, new Lines(lines.lines, lines.at + 2));
       this.#current = instance;
     }
     return this.#current;
   }
 
-  /** Randomness is drawn for many requests at once. */
+  /** Where the next seed lies; randomness is drawn for many requests at once. */
   #nextSeed() {
-    if (this.#seed === SEEDS) {
-      this.#seeds ??= new Uint8Array(SEEDS * SEED_BYTES);
+    if (this.#nextSeedAt === this.#seeds.length) {
       crypto.getRandomValues(this.#seeds);
-      this.#seed = 0;
+      this.#nextSeedAt = 0;
     }
-    const at = this.#seed++ * SEED_BYTES;
-    return this.#seeds.slice(at, at + SEED_BYTES);
+    const at = this.#nextSeedAt;
+    this.#nextSeedAt += SEED_BYTES;
+    return at;
   }
 
   instance() {
@@ -218,6 +244,7 @@ export class Runtime {
 class Exchange {
   #runtime;
   #request;
+  #host;
   #platform;
   #seed;
   #instance;
@@ -233,10 +260,11 @@ class Exchange {
   #finish;
   #finished = new Promise((resolve) => { this.#finish = resolve; });
 
-  constructor(runtime, request, platform, seed) {
+  constructor(runtime, request, host, seed) {
     this.#runtime = runtime;
     this.#request = request;
-    this.#platform = platform;
+    this.#host = host;
+    this.#platform = host.platform(request);
     this.#seed = seed;
   }
 
@@ -247,15 +275,9 @@ class Exchange {
   }
 
   #begin(whole) {
-    let fields = "";
-    let count = 0;
-    for (const [name, value] of this.#request.headers) {
-      fields += `\n${name}\n${wireValue(value)}`;
-      count++;
-    }
     this.#advance(() => {
       this.#instance = this.#runtime.instance();
-      return this.#instance.send(begin(this.#request, this.#platform, whole, `${count}${fields}`), this.#seed);
+      return this.#instance.send(wholeRequest(this.#request, this.#host, whole), this.#seed);
     });
   }
 
@@ -346,12 +368,12 @@ class Exchange {
     const number = this.#number;
     for (const effect of started) {
       this.#running++;
-      this.#perform(effect).then(([result, bytes]) => {
+      this.#perform(effect).then(([result, bytes = NO_BYTES]) => {
         this.#running--;
         // What a crashed module asked for is of no use to the one that took over.
         if (this.#wantsResults && this.#instance === instance && this.#number === number) {
-          const text = `C\n${this.#platform.now()}\n${number}\n${effect.id}\n${result}`;
-          this.#advance(() => instance.send(text, bytes ?? new Uint8Array()));
+          const text = `C\n${this.#host.now()}\n${number}\n${effect.id}\n${result}`;
+          this.#advance(() => instance.send(text, bytes));
         } else if (this.#isAnswered && this.#running === 0) {
           this.#end();
         }
@@ -396,7 +418,7 @@ class Exchange {
     const body = this.#upload(effect, upload);
     if (body instanceof Lost) return body.word;
     const headers = new Headers();
-    for (const [name, value] of effect.fields) headers.append(name, hostValue(value));
+    for (const [name, value] of effect.fields) headers.append(name, value);
     const abort = new AbortController();
     let isLate = false;
     const timer = setTimeout(() => { isLate = true; abort.abort(); }, effect.timeout);
@@ -417,7 +439,7 @@ class Exchange {
     let fields = "";
     let count = 0;
     for (const [name, value] of response.headers) {
-      fields += `\n${name}\n${wireValue(value)}`;
+      fields += `\n${name}\n${value}`;
       count++;
     }
     const body = response.body === null ? "-" : this.#keep(response.body, response.headers.get("content-encoding"));
@@ -503,18 +525,57 @@ class Lost {
   }
 }
 
-/** A request's first message. */
-function begin(request, platform, whole, fields) {
-  const hasBody = request.body === null ? 0 : 1;
-  return `B\n${platform.now()}\n${whole}\n${request.method}\n${request.url}\n${platform.facts}\n${hasBody}\n${fields}`;
+/** Writes a request with the headers that the policy can read, and returns where it ends. */
+function writePart(instance, names, request, host) {
+  const { url } = request;
+  let at = instance.write("B\n" + host.now() + "\npart\n" + request.method + "\n" + url + "\n" + host.facts(request, url) + "\n0", 0);
+  let omitted = 0;
+  for (const [name, value] of request.headers) {
+    const place = names.get(name);
+    if (place === undefined) omitted += name.length + value.length;
+    else at = instance.write(value, instance.write(place, at));
+  }
+  return instance.write("\n\n" + omitted, at);
 }
 
-/** An answer that needed no effect. */
-function answer(instance, message, platform) {
+/** A request with all of its headers. */
+function wholeRequest(request, host, whole) {
+  const { method, url } = request;
+  const hasBody = request.body === null ? 0 : 1;
+  let fields = "";
+  for (const [name, value] of request.headers) fields += `\n${name}\n${value}`;
+  return `B\n${host.now()}\n${whole}\n${method}\n${url}\n${host.facts(request, url)}\n${hasBody}${fields}\n`;
+}
+
+/** An answer that needed no effect; a common one is kept as the module says. */
+function answer(instance, message, request, host, keep) {
   const lines = new Lines(message, 2);
-  const response = parseResponse(instance, lines).response();
-  for (const effect of effects(instance, lines)) platform.record(...effect.values);
-  return response;
+  const parsed = parseResponse(instance, lines);
+  const records = effects(instance, lines);
+  if (records.length > 0) {
+    const platform = host.platform(request);
+    for (const { values } of records) platform.record(...values);
+  }
+  if (keep !== 0) instance.kept[keep] = parsed;
+  return parsed.response();
+}
+
+/** A response as the module gave it. */
+class Parsed {
+  constructor(isPending, handle, body, init, repeated) {
+    this.isPending = isPending;
+    this.handle = handle;
+    this.body = body;
+    this.init = init;
+    this.repeated = repeated;
+  }
+
+  /** Makes the response; `stream` is the body where the module named one of the host's. */
+  response(stream) {
+    const made = new Response(stream ?? this.body, this.init);
+    if (this.repeated !== null) for (const [name, value] of this.repeated) made.headers.append(name, value);
+    return made;
+  }
 }
 
 /** Reads a response, up to its last header. */
@@ -527,22 +588,18 @@ function parseResponse(instance, lines) {
   let repeated = null;
   for (let count = lines.number(); count > 0; count--) {
     const name = lines.text();
-    const value = hostValue(lines.text());
+    const value = lines.text();
     if (name in headers) (repeated ??= []).push([name, value]);
     else headers[name] = value;
   }
-  const response = (stream) => {
-    const made = new Response(stream ?? bytes, { status, headers });
-    if (repeated !== null) for (const [name, value] of repeated) made.headers.append(name, value);
-    return made;
-  };
-  return { isPending, handle, response };
+  return new Parsed(isPending, handle, bytes, { status, headers }, repeated);
 }
 
 function parseBody(instance, lines) {
   const text = lines.text();
   if (text === "-") return { bytes: null, handle: null };
-  if (text.startsWith("=")) return { bytes: instance.take(Number(text.slice(1))), handle: null };
+  if (text[0] === "'") return { bytes: instance.tail(Number(text.slice(1))), handle: null };
+  if (text[0] === "=") return { bytes: instance.take(Number(text.slice(1))), handle: null };
   return { bytes: null, handle: Number(text) };
 }
 
@@ -613,15 +670,6 @@ function failure(kind, error) {
     default:
       return "record";
   }
-}
-
-/** Hosts read and write header values as UTF-8; on the wire a character is a byte. */
-function wireValue(value) {
-  return ASCII.test(value) ? value : String.fromCharCode(...encoder.encode(value));
-}
-
-function hostValue(value) {
-  return ASCII.test(value) ? value : decoder.decode(Uint8Array.from(value, (c) => c.charCodeAt(0)));
 }
 
 function isVariable(value) {

@@ -24,16 +24,13 @@ const FETCH_ERRORS = {
   530: "connect",
 };
 
+const NO_FACTS = "\n".repeat(11);
+
 /** One request's platform. */
 export class Platform {
-  constructor(request, env, context) {
+  constructor(env, context) {
     this.env = env;
     this.context = context;
-    this.facts = facts(request);
-  }
-
-  now() {
-    return Date.now();
   }
 
   /** The policy decides about caching, so Cloudflare's own cache between Worker and backend is turned off. */
@@ -80,7 +77,7 @@ export class Platform {
   async count(key, window) {
     const { SELVEDGE_COUNTERS: counters } = this.env;
     const counter = counters.get(counters.idFromName(key));
-    const response = await counter.fetch(`https://counter.selvedge.invalid/?window=${window}&now=${this.now()}`, { method: "POST" });
+    const response = await counter.fetch(`https://counter.selvedge.invalid/?window=${window}&now=${Date.now()}`, { method: "POST" });
     if (!response.ok) throw new Error(`the counter answered ${response.status}`);
     return Number(await response.text());
   }
@@ -108,10 +105,10 @@ export class Platform {
  *
  * Without it the request did not come through Cloudflare's network, and `CF-Connecting-IP` is anybody's word.
  */
-export function facts(request) {
-  const https = request.url.startsWith("https:") ? 1 : 0;
+export function facts(request, url) {
+  const https = url.startsWith("https:") ? "1" : "0";
   const { cf } = request;
-  if (!cf) return `\n\n\n\n\n\n\n\n\n\n\n${https}\n\n`;
+  if (!cf) return NO_FACTS + https + "\n\n";
   const ip = request.headers.get("cf-connecting-ip") ?? "";
   const bot = cf.botManagement;
   const verified = bot?.verifiedBot === undefined ? "" : Number(Boolean(bot.verifiedBot));

@@ -13,12 +13,15 @@
 //! new requests go to a fresh instance. So nothing here holds a borrow while a handler's code runs.
 
 mod module;
+mod output;
 
 use std::cell::{Cell, RefCell};
 
 use selvedge_core::engine::EngineBuilder;
 
-pub use module::Module;
+pub use module::{Module, Outgoing};
+
+use output::{Output, address};
 
 thread_local! {
     static MODULE: RefCell<Option<Module>> = const { RefCell::new(None) };
@@ -76,26 +79,6 @@ macro_rules! module {
     };
 }
 
-/// Where a message to the driver lies.
-struct Output {
-    text: Vec<u8>,
-    bytes: Vec<u8>,
-    /// Address and length of the text, address and length of the bytes.
-    places: [usize; 4],
-}
-
-impl Output {
-    const fn new() -> Self {
-        Self { text: Vec::new(), bytes: Vec::new(), places: [0; 4] }
-    }
-
-    fn put(&mut self, text: Vec<u8>, bytes: Vec<u8>) -> usize {
-        (self.text, self.bytes) = (text, bytes);
-        self.places = [address(&self.text), self.text.len(), address(&self.bytes), self.bytes.len()];
-        self.places.as_ptr().addr()
-    }
-}
-
 /// The message of the last panic: its length, then its bytes.
 struct Crash {
     length: Cell<u32>,
@@ -129,8 +112,9 @@ pub fn input(bytes: usize) -> usize {
 /// Compiles the policy that lies in the input.
 ///
 /// `policy` bytes are the policy of [`selvedge_core::policy::blob`], and `environment` bytes after them are lines `NAME=value`.
-/// Returns the address of four numbers: address and length of a text, address and length of bytes beside it. The text is
-/// `L`, the request headers that the policy can read (their number and the names), and an answer for when
+/// Returns the address of five numbers: address and length of a text, address and length of bytes beside it, and what to do
+/// with the text: 0 to read it, an odd number to read it and to keep what it says under that number, and an even number to take
+/// what was kept under the number before it. The text is `L`, the request headers that the policy can read (their number and the names), and an answer for when
 /// everything fails; or `!` and an error.
 pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> EngineBuilder) -> usize {
     std::panic::set_hook(Box::new(|info| {
@@ -138,9 +122,8 @@ pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> En
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
         CRASH.with(|crash| crash.keep(&format!("{message}{}", place.unwrap_or_default())));
     }));
-    let loaded = with_input(policy, environment, |policy, environment| {
-        Module::load(policy, environment, handlers)
-    });
+    let loaded =
+        with_input(policy, environment, |policy, environment| Module::load(policy, environment, handlers));
     match loaded {
         Ok((module, greeting)) => {
             MODULE.set(Some(module));
@@ -157,7 +140,9 @@ pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> En
 pub fn receive(text: usize, bytes: usize) -> usize {
     // A clone shares the exchanges, so that a handler that panics leaves no borrow behind.
     let Some(module) = MODULE.with_borrow(Clone::clone) else { return fail("no policy is loaded") };
-    match with_input(text, bytes, Module::read).and_then(|incoming| module.receive(incoming)) {
+    match with_input(text, bytes, |text, bytes| module.read(text, bytes))
+        .and_then(|incoming| module.receive(incoming))
+    {
         Ok(message) => answer(message),
         Err(error) => fail(&error),
     }
@@ -185,14 +170,10 @@ fn with_input<T>(first: usize, second: usize, read: impl FnOnce(&[u8], &[u8]) ->
     result
 }
 
-fn answer((text, bytes): (String, Vec<u8>)) -> usize {
-    OUTPUT.with_borrow_mut(|output| output.put(text.into_bytes(), bytes))
+fn answer(message: Outgoing) -> usize {
+    OUTPUT.with_borrow_mut(|output| output.put(message))
 }
 
 fn fail(error: &str) -> usize {
-    answer((format!("!\n{error}"), Vec::new()))
-}
-
-fn address(bytes: &[u8]) -> usize {
-    bytes.as_ptr().addr()
+    answer(Outgoing { text: format!("!\n{error}").into_bytes(), bytes: Vec::new(), is_common: false })
 }

@@ -5,19 +5,30 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::HeaderName;
+use http::header::SET_COOKIE;
 use selvedge_core::engine::{Engine, EngineBuilder};
 use selvedge_core::exchange::{Exchange, Input, Rest, Step};
 use selvedge_core::policy::blob;
 use selvedge_core::time::Timestamp;
-use selvedge_core::wire::{self, Begin, Incoming, Whole};
+use selvedge_core::wire::{self, Begin, Incoming, Message, Whole};
 
-/// A message to the driver: its text and the bytes beside it.
-type Outgoing = (String, Vec<u8>);
+/// A message to the driver.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its lines.
+    pub text: Vec<u8>,
+    /// The bytes beside them.
+    pub bytes: Vec<u8>,
+    /// Whether it is a response that other requests may well get too, and nothing else.
+    pub is_common: bool,
+}
 
 /// A compiled policy with the exchanges that wait for effects; clones share both.
 #[derive(Clone)]
 pub struct Module {
     engine: Arc<Engine>,
+    names: Rc<[HeaderName]>,
     waiting: Rc<RefCell<Waiting>>,
 }
 
@@ -44,18 +55,20 @@ impl Module {
         let engine = handlers(builder).compile().map_err(|error| error.to_string())?;
         let names = engine.request_headers();
         let last_resort = wire::encode_answer(&engine.last_resort());
-        let greeting = format!("L\n{}\n{}\n{}", names.len(), names.join("\n"), last_resort.text());
-        let module = Self { engine: Arc::new(engine), waiting: Rc::default() };
-        Ok((module, (greeting, last_resort.into_parts().1)))
+        let Outgoing { text, bytes, .. } = Outgoing::of(last_resort);
+        let greeting = format!("L\n{}\n{}\n", names.len(), names.join("\n")).into_bytes();
+        let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
+        let names = parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let module = Self { engine: Arc::new(engine), names, waiting: Rc::default() };
+        Ok((module, Outgoing { text: [greeting, text].concat(), bytes, is_common: false }))
     }
 
     /// Reads a message from the driver.
     ///
     /// # Errors
     /// A sentence that says what is wrong with it.
-    pub fn read(text: &[u8], bytes: &[u8]) -> Result<Incoming, String> {
-        let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
-        wire::decode(text, bytes).map_err(|error| error.to_string())
+    pub fn read(&self, text: &[u8], bytes: &[u8]) -> Result<Incoming, String> {
+        wire::decode(text, bytes, &self.names).map_err(|error| error.to_string())
     }
 
     /// Takes one message and answers it.
@@ -94,8 +107,12 @@ impl Module {
             Whole::AfterCrash(message) => Exchange::after_crash(engine, request, facts, seed, message),
             Whole::Without(omitted) => {
                 return match self.engine.answer_alone(request, facts, seed, omitted, now) {
-                    Some(answer) => wire::encode_answer(&answer).into_parts(),
-                    None => ("H".to_owned(), Vec::new()),
+                    Some(answer) => {
+                        let is_common =
+                            answer.records.is_empty() && !answer.response.headers().contains_key(SET_COOKIE);
+                        Outgoing { is_common, ..Outgoing::of(wire::encode_answer(&answer)) }
+                    }
+                    None => Outgoing { text: b"H".to_vec(), bytes: Vec::new(), is_common: false },
                 };
             }
         };
@@ -103,13 +120,7 @@ impl Module {
         self.step(number, exchange, Input::Begin, now)
     }
 
-    fn step(
-        &self,
-        number: u32,
-        mut exchange: Exchange,
-        input: Input,
-        now: Timestamp,
-    ) -> Outgoing {
+    fn step(&self, number: u32, mut exchange: Exchange, input: Input, now: Timestamp) -> Outgoing {
         let step = exchange.poll(input, now);
         let goes_on = match &step {
             Step::Effects(_) => true,
@@ -119,7 +130,14 @@ impl Module {
         if goes_on {
             self.waiting.borrow_mut().exchanges.insert(number, exchange);
         }
-        wire::encode_step(number, &step).into_parts()
+        Outgoing::of(wire::encode_step(number, &step))
+    }
+}
+
+impl Outgoing {
+    fn of(message: Message) -> Self {
+        let (text, bytes) = message.into_parts();
+        Self { text, bytes, is_common: false }
     }
 }
 
@@ -190,23 +208,26 @@ mod tests {
         load("KEY=s=cret").expect("the policy compiles").0
     }
 
-    fn begin(path: &str, whole: &str, headers: &str) -> String {
-        format!("B\n1000\n{whole}\nGET\nhttp://shop.test{path}{}\n0\n{headers}", "\n".repeat(14))
+    fn begin(path: &str, whole: &str, fields: &str) -> String {
+        let omitted = if whole == "part" { "\n10" } else { "" };
+        format!("B\n1000\n{whole}\nGET\nhttp://shop.test{path}{}\n0\n{fields}{omitted}", "\n".repeat(14))
     }
 
     fn send(module: &Module, text: &str) -> Result<String, String> {
         let bytes: &[u8] = if text.starts_with('B') { &[7; 16] } else { b"" };
-        Module::read(text.as_bytes(), bytes).and_then(|incoming| module.receive(incoming)).map(|(text, _)| text)
+        let outgoing = module.read(text.as_bytes(), bytes).and_then(|incoming| module.receive(incoming))?;
+        Ok(String::from_utf8(outgoing.text).expect("the answer is UTF-8"))
     }
 
     #[test]
     fn the_greeting_tells_which_headers_the_policy_reads_and_what_to_answer_at_last() {
-        let (_, (text, bytes)) = load("KEY=1").expect("the policy compiles");
+        let (_, Outgoing { text, bytes, .. }) = load("KEY=1").expect("the policy compiles");
+        let text = String::from_utf8(text).expect("the greeting is UTF-8");
         let lines: Vec<_> = text.split('\n').collect();
         let count: usize = lines[1].parse().expect("a number");
         assert!(lines[2..2 + count].contains(&"x-name"), "{lines:?}");
         assert_eq!((lines[0], lines[2 + count], lines[2 + count + 5]), ("L", "R", "503"), "{lines:?}");
-        assert_eq!(bytes, b"sorry");
+        assert_eq!((lines.last().copied(), bytes), (Some("sorry"), Vec::new()));
     }
 
     #[test]
@@ -220,16 +241,16 @@ mod tests {
     #[test]
     fn an_answer_that_needs_no_effect_leaves_nothing_behind() {
         let module = module();
-        let text = send(&module, &begin("/fixed", "part\n10", "1\nx-name\nAda")).expect("an answer");
-        assert!(text.starts_with("R\n0\n0\nroute.responded\n\n200\n=9\n"), "{text}");
+        let text = send(&module, &begin("/fixed", "part", "x-name\nAda\n")).expect("an answer");
+        assert!(text.starts_with("R\n0\n0\nroute.responded\n\n200\n'9\n"), "{text}");
         assert_eq!(module.waiting(), 0);
     }
 
     #[test]
     fn a_request_that_needs_more_asks_for_all_of_its_headers() {
         let module = module();
-        assert_eq!(send(&module, &begin("/from-a", "part\n10", "0")).as_deref(), Ok("H"));
-        let text = send(&module, &begin("/from-a", "whole", "1\nx-other\n1")).expect("an effect");
+        assert_eq!(send(&module, &begin("/from-a", "part", "")).as_deref(), Ok("H"));
+        let text = send(&module, &begin("/from-a", "whole", "x-other\n1\n")).expect("an effect");
         assert!(text.starts_with("E\n1\n1\nF\n0\na\n"), "{text}");
         assert!(text.contains("\nx-other\n1") && text.contains("\nx-key\ns=cret"), "{text}");
         assert_eq!(module.waiting(), 1);
@@ -243,15 +264,15 @@ mod tests {
     #[test]
     fn a_request_whose_handler_crashed_gets_the_fallback() {
         let module = module();
-        let text = send(&module, &begin("/wait", "crashed\nit panicked", "0")).expect("an answer");
-        assert!(text.starts_with("R\n1\n0\nfallback.page\n\n503\n=5\n"), "{text}");
-        assert!(text.ends_with("X\n0\nhandler-failure\nwait\nit panicked\n"), "{text}");
+        let text = send(&module, &begin("/wait", "crashed\nit panicked", "")).expect("an answer");
+        assert!(text.starts_with("R\n1\n0\nfallback.page\n\n503\n'5\n"), "{text}");
+        assert!(text.ends_with("X\n0\nhandler-failure\nwait\nit panicked\n\nsorry"), "{text}");
     }
 
     #[test]
     fn an_exchange_whose_client_has_gone_is_dropped() {
         let module = module();
-        send(&module, &begin("/wait", "whole", "0")).expect("an effect");
+        send(&module, &begin("/wait", "whole", "")).expect("an effect");
         assert_eq!(module.waiting(), 1);
         module.forget(1);
         assert_eq!(module.waiting(), 0);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 
 use super::lines::Reader;
 use super::{Begin, Incoming, REQUEST_BODY, Whole, WireError, head};
@@ -16,14 +16,17 @@ use crate::transaction::{Omitted, Seed};
 
 type Result<T> = std::result::Result<T, WireError>;
 
-/// Reads a message: its text, and the bytes beside it.
+/// Room for the header fields of most requests.
+const USUAL_FIELDS: usize = 16;
+
+/// Reads a message: its text, and the bytes beside it. `names` are the header names that it may give by their place.
 ///
 /// # Errors
 /// [`WireError`] says what was expected where the message went wrong.
-pub fn decode(text: &str, bytes: &[u8]) -> Result<Incoming> {
-    let mut lines = Reader::new(text, '\n');
+pub fn decode(text: &[u8], bytes: &[u8], names: &[HeaderName]) -> Result<Incoming> {
+    let mut lines = Reader::new(text, b'\n');
     let incoming = match lines.text("kind of message")? {
-        "B" => begin(&mut lines, bytes)?,
+        "B" => begin(&mut lines, bytes, names)?,
         "C" => completed(&mut lines, bytes)?,
         _ => return Err(WireError { expected: "kind of message" }),
     };
@@ -31,25 +34,49 @@ pub fn decode(text: &str, bytes: &[u8]) -> Result<Incoming> {
     Ok(incoming)
 }
 
-fn begin(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
+fn begin(lines: &mut Reader<'_>, bytes: &[u8], names: &[HeaderName]) -> Result<Incoming> {
     let seed: Seed = bytes.try_into().map_err(|_| WireError { expected: "seed" })?;
     let now = time(lines)?;
-    let whole = match lines.text("completeness")? {
+    let completeness = lines.text("completeness")?;
+    let mut whole = match completeness {
         "whole" => Whole::Yes,
-        "part" => Whole::Without(Omitted { bytes: lines.parse("bytes of omitted fields")? }),
+        "part" => Whole::Without(Omitted::default()),
         "crashed" => Whole::AfterCrash(lines.text("message of a crash")?.to_owned()),
         _ => return Err(WireError { expected: "completeness" }),
     };
     let mut request = Request::new(Body::Empty);
-    *request.method_mut() = lines.parse::<Method>("method")?;
+    *request.method_mut() =
+        Method::from_bytes(lines.bytes("method")?).map_err(|_| WireError { expected: "method" })?;
     // A URL that is none is the client's fault and not the host's; the core refuses this one as it would that one.
-    *request.uri_mut() = lines.text("URL")?.parse().unwrap_or(Uri::from_static("*"));
+    *request.uri_mut() = Uri::try_from(lines.bytes("URL")?).unwrap_or(Uri::from_static("*"));
     let facts = facts(lines)?;
     if flag(lines, "sign of a body")? == Some(true) {
         *request.body_mut() = Body::Host(REQUEST_BODY);
     }
-    *request.headers_mut() = lines.headers()?;
+    *request.headers_mut() = fields(lines, names)?;
+    if let Whole::Without(omitted) = &mut whole {
+        omitted.bytes = lines.parse("bytes of omitted fields")?;
+    }
     Ok(Incoming::Begin(Box::new(Begin { request, whole, facts, seed, now })))
+}
+
+/// Reads fields up to the empty line; a name is written out, or is `:` and its place in `names`.
+fn fields(lines: &mut Reader<'_>, names: &[HeaderName]) -> Result<HeaderMap> {
+    const EXPECTED: &str = "header name";
+    let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
+    loop {
+        let name = match lines.bytes(EXPECTED)? {
+            [] => return Ok(headers),
+            [b':', place @ ..] => {
+                let place = std::str::from_utf8(place).ok().and_then(|place| place.parse::<usize>().ok());
+                place.and_then(|place| names.get(place)).cloned().ok_or(WireError { expected: EXPECTED })?
+            }
+            name => HeaderName::from_bytes(name).map_err(|_| WireError { expected: EXPECTED })?,
+        };
+        headers
+            .try_append(name, lines.value()?)
+            .map_err(|_| WireError { expected: "number of header fields" })?;
+    }
 }
 
 fn facts(lines: &mut Reader<'_>) -> Result<Facts> {
@@ -153,7 +180,7 @@ fn cached(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Option<CacheEntry>> {
         }
         "R" => {
             // What cannot be read was stored by another version, or tampered with: it counts as not there.
-            let stored = head::read(lines.text("stored head")?);
+            let stored = head::read(lines.bytes("stored head")?);
             let body = match lines.text("body")? {
                 "=" => Body::from(Bytes::copy_from_slice(bytes)),
                 "-" => Body::Empty,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Response;
+use http::header::CONTENT_TYPE;
 
 use crate::body::Body;
 use crate::effect::{CacheEntry, CachePut, Effect, Fetch, Issued, Record};
@@ -16,33 +18,30 @@ use super::lines::Writer;
 /// Enough for most messages.
 const USUAL_TEXT_BYTES: usize = 1024;
 
+/// Longest body that crosses as text.
+const MAX_TAIL_BYTES: usize = 4096;
+
 /// A message to a host: its text, and the bytes beside it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Message {
     lines: Writer,
     bytes: Vec<u8>,
+    /// A body that is text behind the last line.
+    tail: Option<Bytes>,
 }
 
 impl Message {
     fn new() -> Self {
-        Self { lines: Writer::with_capacity(USUAL_TEXT_BYTES), bytes: Vec::new() }
+        Self { lines: Writer::new(b'\n', USUAL_TEXT_BYTES), bytes: Vec::new(), tail: None }
     }
 
-    /// Returns the text.
+    /// Returns the text and the bytes that it refers to, in order.
     #[must_use]
-    pub fn text(&self) -> &str {
-        &self.lines.text
-    }
-
-    /// Returns the bytes that the text refers to, in order.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Returns the text and the bytes.
-    #[must_use]
-    pub fn into_parts(self) -> (String, Vec<u8>) {
+    pub fn into_parts(mut self) -> (Vec<u8>, Vec<u8>) {
+        if let Some(tail) = self.tail {
+            self.lines.text.push(b'\n');
+            self.lines.text.extend_from_slice(&tail);
+        }
         (self.lines.text, self.bytes)
     }
 
@@ -129,7 +128,7 @@ impl Message {
             }
             CacheEntry::Response(stored, body) => {
                 self.lines.text("R");
-                self.lines.text(&head::write(stored));
+                self.lines.bytes(&head::write(stored));
                 self.body(body);
             }
         }
@@ -158,7 +157,15 @@ impl Message {
         self.lines.text(summary.reason.code());
         self.lines.text(summary.cache.map_or("", Reason::code));
         self.lines.text(response.status().as_str());
-        self.body(response.body());
+        match response.body() {
+            // A host makes text of the message in any case; it need not make a copy of these bytes beside it. One that is
+            // given text adds a media type where there is none.
+            Body::Bytes(body) if is_short_text(body) && response.headers().contains_key(CONTENT_TYPE) => {
+                self.lines.number(format_args!("'{}", body.len()));
+                self.tail = Some(body.clone());
+            }
+            body => self.body(body),
+        }
         self.lines.headers(response.headers());
     }
 }
@@ -203,6 +210,10 @@ pub fn encode_answer(answer: &Answer) -> Message {
 /// Keys have lines of their own.
 fn escape(key: &str) -> String {
     key.replace('\n', "\u{1f}")
+}
+
+fn is_short_text(body: &[u8]) -> bool {
+    body.len() <= MAX_TAIL_BYTES && body.is_ascii()
 }
 
 fn millis(duration: Duration) -> u128 {

@@ -12,7 +12,7 @@ use crate::cache::vary::SelectingHeader;
 use crate::time::Timestamp;
 
 /// Values of one line are separated by it: no header value and no name holds a control character but the tab.
-const SEPARATOR: char = '\u{1f}';
+const SEPARATOR: u8 = 0x1f;
 
 /// The form's version; a head of another version counts as not there.
 const VERSION: &str = "1";
@@ -26,9 +26,9 @@ const SOURCES: [LifetimeSource; 5] = [
 ];
 
 /// Writes a head.
-pub(super) fn write(stored: &StoredResponse) -> String {
+pub(super) fn write(stored: &StoredResponse) -> Vec<u8> {
     let parts = stored.to_parts();
-    let mut lines = Writer::default();
+    let mut lines = Writer::new(SEPARATOR, 512);
     lines.text(VERSION);
     lines.text(parts.status.as_str());
     lines.headers(&parts.headers);
@@ -50,11 +50,11 @@ pub(super) fn write(stored: &StoredResponse) -> String {
     }
     lines.number(parts.tags.len());
     parts.tags.iter().for_each(|tag| lines.text(tag));
-    lines.text.replace('\n', "\u{1f}")
+    lines.text
 }
 
 /// Reads a head; `None` when it is not one of this version.
-pub(super) fn read(text: &str) -> Option<StoredResponse> {
+pub(super) fn read(text: &[u8]) -> Option<StoredResponse> {
     let mut lines = Reader::new(text, SEPARATOR);
     let stored = parts(&mut lines).ok()?;
     lines.end().ok()?;
@@ -88,5 +88,5 @@ fn selecting_header(lines: &mut lines::Reader<'_>) -> Result<SelectingHeader, Wi
     let name = lines.name()?;
     let is_there = lines.text("sign of a value")? == "=";
     let value = lines.bytes("selecting value")?;
-    Ok(SelectingHeader { name, value: is_there.then(|| value.into_boxed_slice()) })
+    Ok(SelectingHeader { name, value: is_there.then(|| value.into()) })
 }

@@ -1,33 +1,50 @@
 //! Lines, one value each.
 
-use std::fmt::{Display, Write as _};
-use std::str::{FromStr, Split};
+use std::fmt::Display;
+use std::io::Write as _;
+use std::str::FromStr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::WireError;
 
-/// Most header fields of one message.
-const MAX_FIELDS: usize = 4096;
+/// Most things of one kind in one message: header fields, names, tags.
+const MAX_COUNT: usize = 4096;
 
 /// Reads values in order.
 pub(crate) struct Reader<'a> {
-    lines: Split<'a, char>,
+    rest: Option<&'a [u8]>,
+    separator: u8,
 }
 
 /// Writes values in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) text: String,
+    pub(crate) text: Vec<u8>,
+    separator: u8,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(text: &'a str, separator: char) -> Self {
-        Self { lines: text.split(separator) }
+    pub(crate) fn new(text: &'a [u8], separator: u8) -> Self {
+        Self { rest: Some(text), separator }
+    }
+
+    pub(crate) fn bytes(&mut self, expected: &'static str) -> Result<&'a [u8], WireError> {
+        let rest = self.rest.ok_or(WireError { expected })?;
+        match rest.iter().position(|byte| *byte == self.separator) {
+            Some(end) => {
+                self.rest = Some(&rest[end + 1..]);
+                Ok(&rest[..end])
+            }
+            None => {
+                self.rest = None;
+                Ok(rest)
+            }
+        }
     }
 
     pub(crate) fn text(&mut self, expected: &'static str) -> Result<&'a str, WireError> {
-        self.lines.next().ok_or(WireError { expected })
+        std::str::from_utf8(self.bytes(expected)?).map_err(|_| WireError { expected })
     }
 
     /// Reads a text of which the empty one means that there is none.
@@ -39,38 +56,30 @@ impl<'a> Reader<'a> {
         self.text(expected)?.parse().map_err(|_| WireError { expected })
     }
 
-    /// Reads bytes that are written as one character each.
-    pub(crate) fn bytes(&mut self, expected: &'static str) -> Result<Vec<u8>, WireError> {
-        let byte = |c: char| u8::try_from(u32::from(c)).map_err(|_| WireError { expected });
-        self.text(expected)?.chars().map(byte).collect()
-    }
-
-    pub(crate) fn value(&mut self) -> Result<HeaderValue, WireError> {
-        const EXPECTED: &str = "header value";
-        let text = self.text(EXPECTED)?;
-        if text.is_ascii() {
-            return HeaderValue::from_str(text).map_err(|_| WireError { expected: EXPECTED });
-        }
-        let bytes = text.chars().map(|c| u8::try_from(u32::from(c)));
-        let bytes = bytes.collect::<Result<Vec<u8>, _>>().map_err(|_| WireError { expected: EXPECTED })?;
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes))
-            .map_err(|_| WireError { expected: EXPECTED })
+    /// Returns whether no value is left.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.rest.is_none()
     }
 
     pub(crate) fn name(&mut self) -> Result<HeaderName, WireError> {
         const EXPECTED: &str = "header name";
-        HeaderName::from_bytes(self.text(EXPECTED)?.as_bytes()).map_err(|_| WireError { expected: EXPECTED })
+        HeaderName::from_bytes(self.bytes(EXPECTED)?).map_err(|_| WireError { expected: EXPECTED })
     }
 
     /// Reads how many things follow.
     pub(crate) fn count(&mut self, expected: &'static str) -> Result<usize, WireError> {
         let count: usize = self.parse(expected)?;
-        if count > MAX_FIELDS { Err(WireError { expected }) } else { Ok(count) }
+        if count > MAX_COUNT { Err(WireError { expected }) } else { Ok(count) }
+    }
+
+    pub(crate) fn value(&mut self) -> Result<HeaderValue, WireError> {
+        const EXPECTED: &str = "header value";
+        HeaderValue::from_bytes(self.bytes(EXPECTED)?).map_err(|_| WireError { expected: EXPECTED })
     }
 
     pub(crate) fn headers(&mut self) -> Result<HeaderMap, WireError> {
         let count = self.count("number of header fields")?;
-        let mut headers = HeaderMap::with_capacity(count + 8);
+        let mut headers = HeaderMap::with_capacity(count);
         for _ in 0..count {
             let name = self.name()?;
             headers.append(name, self.value()?);
@@ -79,51 +88,51 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks that nothing follows.
-    pub(crate) fn end(mut self) -> Result<(), WireError> {
-        if self.lines.next().is_none() { Ok(()) } else { Err(WireError { expected: "end" }) }
+    pub(crate) fn end(self) -> Result<(), WireError> {
+        if self.is_at_end() { Ok(()) } else { Err(WireError { expected: "end" }) }
     }
 }
 
 impl Writer {
-    pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes) }
+    pub(crate) fn new(separator: u8, capacity: usize) -> Self {
+        Self { text: Vec::with_capacity(capacity), separator }
     }
 
-    /// Writes a text in which line breaks become spaces.
-    pub(crate) fn text(&mut self, text: &str) {
+    /// Writes a value; what would end its line becomes a space.
+    pub(crate) fn bytes(&mut self, value: &[u8]) {
         self.begin();
-        if text.contains(['\n', '\r']) {
-            self.text.push_str(&text.replace(['\n', '\r'], " "));
-        } else {
-            self.text.push_str(text);
+        let start = self.text.len();
+        self.text.extend_from_slice(value);
+        for byte in &mut self.text[start..] {
+            if matches!(*byte, b'\n' | b'\r') || *byte == self.separator {
+                *byte = b' ';
+            }
         }
+    }
+
+    pub(crate) fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
     }
 
     pub(crate) fn number(&mut self, value: impl Display) {
         self.begin();
-        let _ = write!(self.text, "{value}");
-    }
-
-    /// Writes bytes as one character each.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.begin();
-        match std::str::from_utf8(bytes) {
-            Ok(text) if bytes.is_ascii() => self.text.push_str(text),
-            Ok(_) | Err(_) => self.text.extend(bytes.iter().map(|byte| char::from(*byte))),
-        }
+        write!(self.text, "{value}").expect("writing to memory cannot fail");
     }
 
     pub(crate) fn headers(&mut self, headers: &HeaderMap) {
         self.number(headers.len());
         for (name, value) in headers {
-            self.text(name.as_str());
-            self.bytes(value.as_bytes());
+            // HTTP allows neither a line break nor a separator in either.
+            for part in [name.as_str().as_bytes(), value.as_bytes()] {
+                self.begin();
+                self.text.extend_from_slice(part);
+            }
         }
     }
 
     fn begin(&mut self) {
         if !self.text.is_empty() {
-            self.text.push('\n');
+            self.text.push(self.separator);
         }
     }
 }

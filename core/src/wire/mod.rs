@@ -1,9 +1,9 @@
 //! The compact form in which exchanges cross a boundary that only carries bytes: a wasm module's.
 //!
-//! A message is a text of lines and, beside it, bytes for bodies in the order in which the text names them. Each
-//! line is one value; no value holds a line break, since neither HTTP nor the policy allows one where values
-//! are written, and where it could come from elsewhere (a city's name, a handler's message) it is replaced. A
-//! value that is bytes is written as one character a byte, U+0000 to U+00FF, which JavaScript calls a byte string.
+//! A message is lines and, beside it, bytes for bodies in the order in which the lines name them. Each line is one
+//! value; no value holds a line break, since neither HTTP nor the policy allows one where values are written, and
+//! where it could come from elsewhere (a city's name, a handler's message) it is replaced. A header's value is its
+//! bytes as they are; all else is UTF-8.
 //!
 //! Whatever a message says is checked: one that is cut short, that counts wrongly or that names what does not
 //! exist is a [`WireError`].

@@ -32,9 +32,8 @@ pub(crate) struct Needs {
 
 impl Needs {
     pub(crate) fn of(policy: &Policy) -> Self {
-        let has_handlers = policy.routes.iter().any(|route| {
-            matches!(route.action, selvedge_core::route::Action::Handle(_))
-        });
+        let has_handlers =
+            policy.routes.iter().any(|route| matches!(route.action, selvedge_core::route::Action::Handle(_)));
         Self {
             counters: policy.bots.rules.values().any(|action| matches!(action, BotAction::Limit(_))),
             kv: has_handlers,

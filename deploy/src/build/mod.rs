@@ -52,7 +52,10 @@ impl Project {
     /// Reads a policy; its errors are printed and give `None`.
     pub(crate) fn open(file: &Path) -> anyhow::Result<Option<Self>> {
         let text = std::fs::read_to_string(file).with_context(|| {
-            format!("cannot read {}; name a policy with --policy, or make one with `selvedge new NAME`", file.display())
+            format!(
+                "cannot read {}; name a policy with --policy, or make one with `selvedge new NAME`",
+                file.display()
+            )
         })?;
         let policy = match read(&text) {
             Ok(policy) => policy,
@@ -88,7 +91,8 @@ pub(crate) fn write(folder: &Path, name: &str, content: &[u8]) -> anyhow::Result
 pub(crate) fn empty_folder(folder: &Path, mark: &str) -> anyhow::Result<()> {
     if folder.exists() {
         let is_ours = folder.join(mark).is_file();
-        let mut entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut entries =
+            std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
         if !is_ours && entries.next().is_some() {
             bail!("{} holds other files; choose another folder with --out", folder.display());
         }

@@ -41,7 +41,8 @@ pub(crate) fn find(project: &Project) -> anyhow::Result<Sources> {
     let handlers = project.handlers();
     if handlers.is_empty() {
         let source = source()?;
-        let target = cache().join(format!("module-{}", crate::policy::fingerprint(&source.to_string_lossy())));
+        let target =
+            cache().join(format!("module-{}", crate::policy::fingerprint(&source.to_string_lossy())));
         return Ok(Sources { js: by_path(&source), handlers: None, lock: source.join("Cargo.lock"), target });
     }
     if !manifest.is_file() {
@@ -123,7 +124,8 @@ pub(crate) fn quote(text: &str) -> String {
 
 /// The folder of Selvedge's source.
 pub(crate) fn source() -> anyhow::Result<PathBuf> {
-    let folder = std::env::var_os(SOURCE_VARIABLE).map_or_else(|| PathBuf::from(COMPILED_FROM), PathBuf::from);
+    let folder =
+        std::env::var_os(SOURCE_VARIABLE).map_or_else(|| PathBuf::from(COMPILED_FROM), PathBuf::from);
     let found = folder.canonicalize().ok().filter(|folder| folder.join("adapters/js/Cargo.toml").is_file());
     found.with_context(|| {
         format!(
@@ -135,7 +137,8 @@ pub(crate) fn source() -> anyhow::Result<PathBuf> {
 
 /// The folder for what can be made again.
 pub(crate) fn cache() -> PathBuf {
-    let from = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let from =
+        |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     from("XDG_CACHE_HOME")
         .or_else(|| from("HOME").map(|home| home.join(".cache")))
         .unwrap_or_else(std::env::temp_dir)
@@ -149,10 +152,7 @@ mod tests {
     #[test]
     fn the_rest_comes_from_where_the_core_comes_from() {
         let rows = [
-            (
-                serde_json::json!({ "manifest_path": "/s/core/Cargo.toml" }),
-                r#"{ path = "/s/adapters/js" }"#,
-            ),
+            (serde_json::json!({ "manifest_path": "/s/core/Cargo.toml" }), r#"{ path = "/s/adapters/js" }"#),
             (
                 serde_json::json!({ "source": "git+https://h.example/s?tag=v1#0a1b" }),
                 r#"{ git = "https://h.example/s", tag = "v1" }"#,
@@ -161,7 +161,10 @@ mod tests {
                 serde_json::json!({ "source": "git+https://h.example/s#0a1b" }),
                 r#"{ git = "https://h.example/s" }"#,
             ),
-            (serde_json::json!({ "source": "registry+https://h.example", "version": "1.2.3" }), r#""=1.2.3""#),
+            (
+                serde_json::json!({ "source": "registry+https://h.example", "version": "1.2.3" }),
+                r#""=1.2.3""#,
+            ),
         ];
         for (core, expected) in rows {
             assert_eq!(dependency(&core).unwrap(), expected, "{core}");
