@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use http::{Request, Response, StatusCode};
-use selvedge_core::body::Body;
 use selvedge_core::engine::Engine;
-use selvedge_core::handler::{HandlerContext, HandlerError, HandlerResult};
 use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::read;
 
@@ -30,14 +27,9 @@ pub fn compile(case: &Case, place: impl Fn(&str) -> String) -> anyhow::Result<Ar
             *url = place(url);
         }
     }
-    let engine = Engine::builder(policy)
-        .environment(|name| name.starts_with("CONFORMANCE_").then(|| SECRET.to_owned()))
-        .handler("echo", echo)
-        .handler("fetch", fetch)
-        .handler("count", count)
-        .handler("fail", |_| async { Err(HandlerError::new("it fails as it should")) })
-        .handler("panic", |_| async { panic!("it panics as it should") })
-        .compile();
+    let builder = Engine::builder(policy)
+        .environment(|name| name.starts_with("CONFORMANCE_").then(|| SECRET.to_owned()));
+    let engine = selvedge_conformance_handlers::handlers(builder).compile();
     engine.map(Arc::new).map_err(|error| anyhow!("{error}"))
 }
 
@@ -65,41 +57,4 @@ pub fn policy(case: &Case) -> anyhow::Result<Policy> {
 pub fn label(url: &str) -> anyhow::Result<&str> {
     let rest = url.strip_prefix("http://").with_context(|| format!("{url} is not http"))?;
     rest.split_once(".test").map(|(label, _)| label).with_context(|| format!("{url} is not at LABEL.test"))
-}
-
-/// Answers with what it got: the capture `name`, the request id's length, and the body.
-async fn echo(context: HandlerContext) -> HandlerResult {
-    let body = match context.read_body(16).await {
-        Ok(body) => String::from_utf8_lossy(&body).into_owned(),
-        Err(error) => format!("{error:?}"),
-    };
-    let name = context.capture("name").unwrap_or("nobody");
-    let text = format!("{} {name}: {body}", context.request().method());
-    respond(StatusCode::OK, text)
-}
-
-/// Answers with what the backend `a` says to `/from-handler`.
-async fn fetch(context: HandlerContext) -> HandlerResult {
-    let mut request = Request::new(Body::Empty);
-    *request.uri_mut() = http::Uri::from_static("/from-handler?x=1");
-    match context.fetch("a", request).await {
-        Ok(response) => Ok(response),
-        Err(error) => respond(StatusCode::BAD_GATEWAY, error.as_str().to_owned()),
-    }
-}
-
-/// Counts its calls in the key-value store.
-async fn count(context: HandlerContext) -> HandlerResult {
-    let before = context.kv_get("count").await.map_err(|_| HandlerError::new("no store"))?;
-    let mut text = before.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned());
-    text.push('|');
-    context.kv_put("count", text.clone().into()).await.map_err(|_| HandlerError::new("no store"))?;
-    context.record("counted", 1.0);
-    respond(StatusCode::OK, text)
-}
-
-fn respond(status: StatusCode, text: String) -> HandlerResult {
-    let mut response = Response::new(Body::from(bytes::Bytes::from(text)));
-    *response.status_mut() = status;
-    Ok(response)
 }

@@ -5,8 +5,8 @@ use crate::{Fetched, Fields, Observed, values};
 
 /// Every way in which an observation is not the expected one, in words; empty when it is.
 #[must_use]
-pub fn differences(expect: &Expect, seen: &Observed) -> Vec<String> {
-    let mut report = Report::default();
+pub fn differences(expect: &Expect, seen: &Observed, joining: Joining) -> Vec<String> {
+    let mut report = Report { joining, found: Vec::new() };
     report.same("status", &expect.status, &seen.status);
     report.cache_status(expect, seen);
     let body = String::from_utf8_lossy(&seen.body);
@@ -14,28 +14,39 @@ pub fn differences(expect: &Expect, seen: &Observed) -> Vec<String> {
         report.same("body", expected, &body.clone().into_owned());
     }
     if let Some(part) = expect.body_contains.as_deref().filter(|part| !body.contains(part)) {
-        report.0.push(format!("body: no {part:?} in {body:?}"));
+        report.found.push(format!("body: no {part:?} in {body:?}"));
     }
     report.fields("header", &expect.headers, &expect.absent, &seen.headers);
     for (name, part) in &expect.headers_contain {
         let all = texts(&seen.headers, name);
         if !all.iter().any(|value| value.contains(part)) {
-            report.0.push(format!("header {name}: no {part:?} in {all:?}"));
+            report.found.push(format!("header {name}: no {part:?} in {all:?}"));
         }
     }
     if let Some(fetches) = &expect.fetches {
         report.fetches(fetches, &seen.fetches);
     }
-    report.0
+    report.found
 }
 
-#[derive(Default)]
-struct Report(Vec<String>);
+/// Whether repeated fields count as the one that they may be joined into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// They are compared one by one.
+    AsSent,
+    /// They are compared once joined by commas, but for `Set-Cookie`.
+    Joined,
+}
+
+struct Report {
+    joining: Joining,
+    found: Vec<String>,
+}
 
 impl Report {
     fn same<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, expected: &T, seen: &T) {
         if expected != seen {
-            self.0.push(format!("{what}: expected {expected:?}, saw {seen:?}"));
+            self.found.push(format!("{what}: expected {expected:?}, saw {seen:?}"));
         }
     }
 
@@ -60,12 +71,17 @@ impl Report {
         seen: &Fields,
     ) {
         for (name, wanted) in expected {
-            self.same(&format!("{what} {name}"), &wanted.as_slice().to_vec(), &texts(seen, name));
+            let (wanted, seen) = (wanted.as_slice().to_vec(), texts(seen, name));
+            if self.joining == Joining::Joined && name != "set-cookie" {
+                self.same(&format!("{what} {name}"), &wanted.join(", "), &seen.join(", "));
+            } else {
+                self.same(&format!("{what} {name}"), &wanted, &seen);
+            }
         }
         for name in absent {
             let all = texts(seen, name);
             if !all.is_empty() {
-                self.0.push(format!("{what} {name}: must not be there, saw {all:?}"));
+                self.found.push(format!("{what} {name}: must not be there, saw {all:?}"));
             }
         }
     }
@@ -75,7 +91,7 @@ impl Report {
         let wanted: Vec<&str> = details.iter().map(|fetch| fetch.line.as_str()).collect();
         let lines: Vec<String> = seen.iter().map(line).collect();
         if wanted != lines {
-            self.0.push(format!("fetches: expected {wanted:?}, saw {lines:?}"));
+            self.found.push(format!("fetches: expected {wanted:?}, saw {lines:?}"));
             return;
         }
         for (wanted, fetch) in details.iter().zip(seen) {
@@ -173,7 +189,7 @@ mod tests {
             absent = ["set-cookie"]
             fetches = [{ line = "us GET /x", headers = { accept = "*/*" }, absent = ["cookie"], body = "in" }]
         "#;
-        assert_eq!(differences(&expect(text), &observed()), Vec::<String>::new());
+        assert_eq!(differences(&expect(text), &observed(), Joining::AsSent), Vec::<String>::new());
     }
 
     #[test]
@@ -201,7 +217,7 @@ mod tests {
             ("status = 200\nfetches = [{ line = \"us GET /x\", body = \"i\" }]", "fetch `us GET /x` body"),
         ];
         for (text, what) in rows {
-            let found = differences(&expect(text), &observed());
+            let found = differences(&expect(text), &observed(), Joining::AsSent);
             assert_eq!(found.len(), 1, "{text}: {found:?}");
             assert!(found[0].starts_with(what), "{text}: {found:?}");
         }

@@ -13,6 +13,7 @@ pub mod expect;
 pub mod http1;
 pub mod origin;
 pub mod trials;
+pub mod workerd;
 
 use case::{Case, Step};
 
@@ -20,6 +21,12 @@ use case::{Case, Step};
 pub trait Platform: Send + Sync {
     /// The name that a case's `skip` uses.
     fn name(&self) -> &'static str;
+
+    /// Whether the platform joins repeated fields into one, as
+    /// [RFC 9110 section 5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3) lets a recipient do with all but `Set-Cookie`.
+    fn joins_fields(&self) -> bool {
+        false
+    }
 
     /// Makes the platform ready for one case: its policy in force, its cache empty.
     ///

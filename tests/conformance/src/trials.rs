@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::case::{Case, load};
-use crate::expect::differences;
+use crate::expect::{Joining, differences};
 use crate::{Platform, Session};
 
 /// The folder of this crate's cases.
@@ -20,18 +20,33 @@ pub fn folder() -> PathBuf {
 /// is shown as ignored.
 #[must_use]
 pub fn run(platform: impl Platform + 'static) -> ExitCode {
+    run_started(|_| Ok(platform))
+}
+
+/// The same on a platform that is started with all of the cases.
+#[must_use]
+pub fn run_started<P: Platform + 'static>(start: impl FnOnce(&[Case]) -> anyhow::Result<P>) -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = match load(&folder()) {
-        Ok(cases) => cases,
+    let started = load(&folder()).and_then(|cases| {
+        let platform = if arguments.list { None } else { Some(start(&cases)?) };
+        Ok((cases, platform.map(Arc::new)))
+    });
+    let (cases, platform) = match started {
+        Ok(started) => started,
         Err(error) => return failed(&error),
     };
-    let platform = Arc::new(platform);
     let trials = cases.into_iter().map(|case| {
-        let is_skipped = case.skip.iter().any(|skip| skip.platform == platform.name());
-        let (name, platform) = (case.name.clone(), Arc::clone(&platform));
-        Trial::test(name, move || judge(&*platform, &case)).with_ignored_flag(is_skipped)
+        let name = case.name.clone();
+        let is_skipped =
+            platform.as_ref().is_some_and(|platform| case.skip.iter().any(|skip| skip.platform == platform.name()));
+        let platform = platform.clone();
+        let trial = move || platform.as_ref().map_or(Ok(()), |platform| judge(&**platform, &case));
+        Trial::test(name, trial).with_ignored_flag(is_skipped)
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    // What a platform started ends with it, and `exit` would not let it.
+    drop(platform);
+    conclusion.exit_code()
 }
 
 /// Runs one case.
@@ -41,7 +56,7 @@ pub fn run(platform: impl Platform + 'static) -> ExitCode {
 pub fn judge(platform: &dyn Platform, case: &Case) -> Result<(), Failed> {
     let mut session = platform.start(case).map_err(|error| format!("{error:#}"))?;
     for (at, step) in case.steps.iter().enumerate() {
-        let found = observe(&mut *session, step)?;
+        let found = observe(platform, &mut *session, step)?;
         if !found.is_empty() {
             let line = format!("step {} ({} {})", at + 1, step.method, step.target);
             return Err(format!("{line}:\n  {}\nwhy: {}", found.join("\n  "), case.why).into());
@@ -50,9 +65,10 @@ pub fn judge(platform: &dyn Platform, case: &Case) -> Result<(), Failed> {
     Ok(())
 }
 
-fn observe(session: &mut dyn Session, step: &crate::case::Step) -> Result<Vec<String>, Failed> {
+fn observe(platform: &dyn Platform, session: &mut dyn Session, step: &crate::case::Step) -> Result<Vec<String>, Failed> {
     let seen = session.send(step).map_err(|error| format!("{} {}: {error:#}", step.method, step.target))?;
-    Ok(differences(&step.expect, &seen))
+    let joining = if platform.joins_fields() { Joining::Joined } else { Joining::AsSent };
+    Ok(differences(&step.expect, &seen, joining))
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {

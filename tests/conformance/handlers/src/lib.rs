@@ -1,0 +1,63 @@
+//! The handlers that cases of the conformance suite may name, for every platform.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use selvedge_core::body::Body;
+use selvedge_core::engine::EngineBuilder;
+use selvedge_core::handler::{HandlerContext, HandlerError, HandlerResult};
+
+/// Adds the handlers `echo`, `fetch`, `count`, `fail`, `panic`, `late-panic` and `stuck`.
+#[must_use]
+pub fn handlers(builder: EngineBuilder) -> EngineBuilder {
+    builder
+        .handler("echo", echo)
+        .handler("fetch", fetch)
+        .handler("count", count)
+        .handler("fail", |_| async { Err(HandlerError::new("it fails as it should")) })
+        .handler("panic", |_| async { panic!("it panics as it should") })
+        .handler("late-panic", late_panic)
+        .handler("stuck", |_| std::future::pending())
+}
+
+/// Answers with what it got: the capture `name`, the request id's length, and the body.
+async fn echo(context: HandlerContext) -> HandlerResult {
+    let body = match context.read_body(16).await {
+        Ok(body) => String::from_utf8_lossy(&body).into_owned(),
+        Err(error) => format!("{error:?}"),
+    };
+    let name = context.capture("name").unwrap_or("nobody");
+    let text = format!("{} {name}: {body}", context.request().method());
+    respond(StatusCode::OK, text)
+}
+
+/// Answers with what the backend `a` says to `/from-handler`.
+async fn fetch(context: HandlerContext) -> HandlerResult {
+    let mut request = Request::new(Body::Empty);
+    *request.uri_mut() = http::Uri::from_static("/from-handler?x=1");
+    match context.fetch("a", request).await {
+        Ok(response) => Ok(response),
+        Err(error) => respond(StatusCode::BAD_GATEWAY, error.as_str().to_owned()),
+    }
+}
+
+/// Counts its calls in the key-value store.
+async fn count(context: HandlerContext) -> HandlerResult {
+    let before = context.kv_get("count").await.map_err(|_| HandlerError::new("no store"))?;
+    let mut text = before.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned());
+    text.push('|');
+    context.kv_put("count", text.clone().into()).await.map_err(|_| HandlerError::new("no store"))?;
+    context.record("counted", 1.0);
+    respond(StatusCode::OK, text)
+}
+
+fn respond(status: StatusCode, text: String) -> HandlerResult {
+    let mut response = Response::new(Body::from(Bytes::from(text)));
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+/// Panics once the backend `a` has answered.
+async fn late_panic(context: HandlerContext) -> HandlerResult {
+    let answer = fetch(context).await;
+    panic!("it panics after {:?}", answer.map(|response| response.status()))
+}

@@ -1,0 +1,38 @@
+using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "edge", worker = .edge),
+    (name = "stores", worker = .stores),
+    (name = "backends", external = (address = "{{backends}}", http = (style = proxy))),
+  ],
+  sockets = [
+    (
+      name = "edge",
+      address = "127.0.0.1:0",
+      http = (cfBlobHeader = "{{cf-header}}", forwardedProtoHeader = "{{scheme-header}}"),
+      service = "edge",
+    ),
+  ],
+);
+
+const edge :Workerd.Worker = (
+  compatibilityDate = "2026-11-01",
+  modules = [
+    (name = "worker.mjs", esModule = embed "worker.mjs"),
+    (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
+    (name = "platform.mjs", esModule = embed "dist/platform.mjs"),
+    (name = "policy.wasm", wasm = embed "dist/policy.wasm"),
+  ],
+  bindings = [
+    (name = "SELVEDGE_KV", kvNamespace = (name = "stores", entrypoint = "kv")),
+    {{bindings}}
+  ],
+  globalOutbound = "backends",
+  cacheApiOutbound = (name = "stores", entrypoint = "cache"),
+);
+
+const stores :Workerd.Worker = (
+  compatibilityDate = "2026-11-01",
+  modules = [(name = "stores.mjs", esModule = embed "stores.mjs")],
+);

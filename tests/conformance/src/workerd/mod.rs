@@ -1,0 +1,209 @@
+//! Cloudflare's own runtime: one workerd with the Worker that is deployed, and a server for all backends.
+
+mod backends;
+mod process;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, bail, ensure};
+use selvedge_core::facts::Facts;
+use selvedge_core::policy::blob;
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+
+use crate::case::{Case, Step};
+use crate::engine::{SECRET, policy};
+use crate::http1;
+use crate::{Observed, Platform, Session};
+use backends::Backends;
+use process::Process;
+
+/// The header in which workerd is told `request.cf`; the socket takes it away.
+const CF_HEADER: &str = "selvedge-cf";
+
+/// The header in which workerd is told the client's scheme.
+const SCHEME_HEADER: &str = "selvedge-scheme";
+
+const WORKER: &str = include_str!("worker.mjs");
+
+/// The platform `cloudflare`.
+pub struct Workerd {
+    runtime: Arc<Runtime>,
+    backends: Backends,
+    process: Process,
+    policies: BTreeMap<String, String>,
+    next_case: AtomicU32,
+}
+
+impl Workerd {
+    /// Builds the Worker and starts workerd with every policy of the cases.
+    ///
+    /// # Errors
+    /// When a part is missing; the message says which command brings it.
+    pub fn start(cases: &[Case]) -> anyhow::Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let folder = tempfile::tempdir()?;
+        build(&root, folder.path())?;
+        let policies = write_policies(cases, folder.path())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let backends = runtime.block_on(Backends::start())?;
+        std::fs::write(folder.path().join("worker.mjs"), WORKER)?;
+        let stores = root.join("adapters/cloudflare/local/stores.mjs");
+        std::fs::copy(stores, folder.path().join("stores.mjs"))?;
+        let config = config(&policies, backends.address());
+        let process = Process::start(&root.join("deploy/node_modules/.bin/workerd"), folder, &config)?;
+        Ok(Self { runtime: Arc::new(runtime), backends, process, policies, next_case: AtomicU32::new(1) })
+    }
+}
+
+/// Builds the conformance handlers' crate as anybody builds theirs.
+fn build(root: &Path, out: &Path) -> anyhow::Result<()> {
+    let out = out.join("dist");
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["run", "--quiet", "--package", "selvedge", "--", "build", "--target", "cloudflare"])
+        .arg("--policy")
+        .arg(root.join("tests/conformance/handlers/edge.toml"))
+        .arg("--out")
+        .arg(&out)
+        .current_dir(root)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "`selvedge build --target cloudflare` failed");
+    Ok(())
+}
+
+/// Writes each different policy once; returns the name of each by its text.
+fn write_policies(cases: &[Case], folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut names = BTreeMap::new();
+    for case in cases {
+        if names.contains_key(&case.policy) {
+            continue;
+        }
+        let name = format!("policy{}", names.len());
+        std::fs::write(folder.join(&name), blob::encode(&policy(case)?))?;
+        names.insert(case.policy.clone(), name);
+    }
+    Ok(names)
+}
+
+fn config(policies: &BTreeMap<String, String>, backends: SocketAddr) -> String {
+    let blobs = policies.values().map(|name| format!("(name = \"{name}\", data = embed \"{name}\")"));
+    let secrets = secrets(policies.keys());
+    let secrets = secrets.iter().map(|name| format!("(name = \"{name}\", text = \"{SECRET}\")"));
+    let bindings: Vec<_> = blobs.chain(secrets).collect();
+    include_str!("config.capnp")
+        .replace("{{cf-header}}", CF_HEADER)
+        .replace("{{scheme-header}}", SCHEME_HEADER)
+        .replace("{{backends}}", &backends.to_string())
+        .replace("{{bindings}}", &bindings.join(",\n    "))
+}
+
+/// The variables that policies name.
+fn secrets<'a>(policies: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut names: Vec<String> = policies
+        .flat_map(|text| text.split(move |c| !is_name(c)).filter(|word| word.starts_with("CONFORMANCE_")))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+impl Platform for Workerd {
+    fn name(&self) -> &'static str {
+        "cloudflare"
+    }
+
+    fn joins_fields(&self) -> bool {
+        true
+    }
+
+    fn start(&self, case: &Case) -> anyhow::Result<Box<dyn Session>> {
+        let number = self.next_case.fetch_add(1, Ordering::Relaxed).to_string();
+        let policy = self.policies.get(&case.policy).context("every policy was written")?.clone();
+        self.backends.begin(&number, &case.unreachable);
+        Ok(Box::new(WorkerdSession {
+            runtime: Arc::clone(&self.runtime),
+            backends: self.backends.clone(),
+            address: self.process.address(),
+            number,
+            policy,
+        }))
+    }
+}
+
+struct WorkerdSession {
+    runtime: Arc<Runtime>,
+    backends: Backends,
+    address: SocketAddr,
+    number: String,
+    policy: String,
+}
+
+impl Session for WorkerdSession {
+    fn send(&mut self, step: &Step) -> anyhow::Result<Observed> {
+        self.backends.set_answers(&self.number, &step.answers);
+        let mut cf = cf(&step.facts);
+        let test = json!({ "case": self.number, "policy": self.policy, "now": step.now.as_millis() });
+        cf.insert("selvedge".to_owned(), test);
+        let scheme = if step.facts.is_https == Some(true) { "https" } else { "http" };
+        let client = step.facts.client_ip.context("every client has an address")?.to_string();
+        let extra = [
+            (CF_HEADER, Value::Object(cf).to_string()),
+            (SCHEME_HEADER, scheme.to_owned()),
+            ("cf-connecting-ip", client),
+        ];
+        // Cloudflare's network takes the place of whatever a client says here.
+        let mut step = step.clone();
+        step.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("cf-connecting-ip"));
+        let mut observed = self.runtime.block_on(http1::exchange(self.address, &step, &extra))?;
+        observed.fetches = self.backends.take_fetches(&self.number);
+        Ok(observed)
+    }
+}
+
+/// `request.cf` as Cloudflare fills it in; what it does not know is not there.
+fn cf(facts: &Facts) -> Map<String, Value> {
+    let mut cf = Map::new();
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            cf.insert(name.to_owned(), value);
+        }
+    };
+    set("country", facts.country.map(|code| code.as_str().into()));
+    set("continent", facts.continent.map(|code| code.as_str().into()));
+    set("regionCode", facts.region.clone().map(Value::from));
+    set("city", facts.city.clone().map(Value::from));
+    set("latitude", facts.coordinates.map(|place| place.latitude.to_string().into()));
+    set("longitude", facts.coordinates.map(|place| place.longitude.to_string().into()));
+    set("timezone", facts.time_zone.clone().map(Value::from));
+    set("asn", facts.asn.map(Value::from));
+    set("httpProtocol", facts.protocol.clone().map(Value::from));
+    let bot = (facts.bot_score, facts.is_verified_bot);
+    if bot != (None, None) {
+        let mut management = Map::new();
+        if let Some(score) = bot.0 {
+            management.insert("score".to_owned(), score.into());
+        }
+        if let Some(verified) = bot.1 {
+            management.insert("verifiedBot".to_owned(), verified.into());
+        }
+        set("botManagement", Some(Value::Object(management)));
+    }
+    cf
+}
+
+/// The program, or how to get it.
+fn program(path: &Path) -> anyhow::Result<PathBuf> {
+    if path.is_file() {
+        return Ok(path.to_owned());
+    }
+    bail!("{} is not there; run `npm ci` in deploy/, or `cargo xtask test`, which does so", path.display())
+}
