@@ -24,6 +24,18 @@ const SEEDS = 256;
 const MIN_INPUT_BYTES = 16 * 1024;
 const NO_BYTES = new Uint8Array();
 
+/** Effects by the letter that stands for them, for logs. */
+const EFFECTS = {
+  F: "fetch",
+  G: "cache lookup",
+  P: "cache store",
+  K: "key-value read",
+  W: "key-value write",
+  N: "count",
+  B: "body read",
+  X: "record",
+};
+
 /** The crash of a module: what took it down, in words. */
 class Crash extends Error {}
 
@@ -409,24 +421,28 @@ class Exchange {
           return ["record"];
       }
     } catch (error) {
-      return [failure(effect.kind, error)];
+      platform.failed(`${EFFECTS[effect.kind]}: ${error.message}`);
+      return [failure(effect.kind)];
     }
   }
 
   async #fetch(effect) {
-    const upload = { isTooLarge: false };
+    const abort = new AbortController();
+    const upload = { isTooLarge: false, abort };
     const body = this.#upload(effect, upload);
     if (body instanceof Lost) return body.word;
     const headers = new Headers();
     for (const [name, value] of effect.fields) headers.append(name, value);
-    const abort = new AbortController();
     let isLate = false;
     const timer = setTimeout(() => { isLate = true; abort.abort(); }, effect.timeout);
     try {
       const { method } = effect;
       const init = { method, headers, body, redirect: "manual", signal: abort.signal };
       if (body instanceof ReadableStream) init.duplex = "half";
-      return this.#fetched(await this.#platform.fetch(effect.url, init));
+      const response = await this.#platform.fetch(effect.url, init);
+      if (!upload.isTooLarge) return this.#fetched(response);
+      response.body?.cancel().catch(() => {});
+      return "body-too-large";
     } catch (error) {
       if (upload.isTooLarge) return "body-too-large";
       return isLate ? "timeout" : (error.fetchError ?? "protocol");
@@ -462,6 +478,8 @@ class Exchange {
         left -= chunk.byteLength;
         if (left >= 0) return controller.enqueue(chunk);
         upload.isTooLarge = true;
+        // Some hosts end the request in good order when its body fails, and the backend would take the part for the whole.
+        upload.abort.abort();
         controller.error(new Error("the request body is longer than the policy allows"));
       },
     }));
@@ -651,10 +669,10 @@ function parseEffect(instance, lines) {
 }
 
 /** The result of an effect that the platform could not perform. */
-function failure(kind, error) {
+function failure(kind) {
   switch (kind) {
     case "F":
-      return `fetch\n${error.fetchError ?? "protocol"}`;
+      return "fetch\nprotocol";
     case "G":
       return "cache\n-";
     case "P":

@@ -79,7 +79,8 @@ macro_rules! module {
     };
 }
 
-/// The message of the last panic: its length, then its bytes.
+/// The message of the last panic: its length, then its bytes, in this order.
+#[repr(C)]
 struct Crash {
     length: Cell<u32>,
     message: [Cell<u8>; MAX_CRASH_BYTES],

@@ -221,17 +221,24 @@ fn scheme_of(uri: &Uri) -> Result<Option<Scheme>, TargetRefusal> {
 }
 
 fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<(Cow<'a, str>, Option<u16>), TargetRefusal> {
-    let field = host_field(headers)?.map(authority_of).transpose()?;
+    let field = host_field(headers)?;
     match uri.authority() {
-        Some(authority) => authority::parse(authority.as_str()),
-        None => field.ok_or(TargetRefusal::MissingHost),
+        Some(authority) => {
+            if let Some(field) = field.filter(|field| *field != authority.as_str()) {
+                authority_of(field)?;
+            }
+            authority::parse(authority.as_str())
+        }
+        None => field.map_or(Err(TargetRefusal::MissingHost), authority_of),
     }
 }
 
 fn host_field(headers: &HeaderMap) -> Result<Option<&HeaderValue>, TargetRefusal> {
     let mut fields = headers.get_all(header::HOST).iter();
     let first = fields.next();
-    if fields.next().is_some() { Err(TargetRefusal::DuplicateHost) } else { Ok(first) }
+    // A platform that joins repeated fields leaves a comma, which no host name has.
+    let is_joined = first.is_some_and(|value| value.as_bytes().contains(&b','));
+    if is_joined || fields.next().is_some() { Err(TargetRefusal::DuplicateHost) } else { Ok(first) }
 }
 
 fn authority_of(value: &HeaderValue) -> Result<(Cow<'_, str>, Option<u16>), TargetRefusal> {

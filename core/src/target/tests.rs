@@ -53,7 +53,7 @@ fn requests_whose_host_is_unclear_are_refused() {
         ("/", &["."], TargetRefusal::InvalidHost),
         ("/", &["a..example"], TargetRefusal::InvalidHost),
         ("/", &["a.example.."], TargetRefusal::InvalidHost),
-        ("/", &["a.example, b.example"], TargetRefusal::InvalidHost),
+        ("/", &["a.example, b.example"], TargetRefusal::DuplicateHost),
         ("/", &["a.example/x"], TargetRefusal::InvalidHost),
         ("/", &["a example"], TargetRefusal::InvalidHost),
         ("/", &["a%2eexample"], TargetRefusal::InvalidHost),

@@ -80,7 +80,8 @@ fn fields(lines: &mut Reader<'_>, names: &[HeaderName]) -> Result<HeaderMap> {
 }
 
 fn facts(lines: &mut Reader<'_>) -> Result<Facts> {
-    let owned = |text: Option<&str>| text.map(str::to_owned);
+    // A line break within a value crosses as a record separator.
+    let owned = |text: Option<&str>| text.map(|text| text.replace('\u{1e}', "\n"));
     Ok(Facts {
         client_ip: lines.optional("address")?.and_then(|text| text.parse::<IpAddr>().ok()),
         country: lines.optional("country")?.and_then(CountryCode::new),

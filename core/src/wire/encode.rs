@@ -164,7 +164,7 @@ impl Message {
                 self.lines.number(format_args!("'{}", body.len()));
                 self.tail = Some(body.clone());
             }
-            body => self.body(body),
+            body @ (Body::Empty | Body::Bytes(_) | Body::Host(_)) => self.body(body),
         }
         self.lines.headers(response.headers());
     }

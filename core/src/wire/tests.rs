@@ -15,7 +15,7 @@ use crate::facts::{Continent, Coordinates, CountryCode};
 const SEED: Seed = *b"0123456789abcdef";
 
 /// A request with every fact.
-const BEGIN: &str = "B\n1000\nwhole\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\nDE\nEU\nBE\nKöln\n50.9\n6.9\n\
+const BEGIN: &str = "B\n1000\nwhole\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\nDE\nEU\nBE\nKö\u{1e}ln\n50.9\n6.9\n\
                      Europe/Berlin\n3320\nHTTP/2\nTLSv1.3\n1\n30\n0\n1\naccept\n*/*\nx-accent\ncafé\n";
 
 /// A backend's response with the head of two fields.
@@ -55,7 +55,7 @@ fn a_request_is_read_with_every_fact() {
         country: CountryCode::new("DE"),
         continent: Continent::new("EU"),
         region: Some("BE".to_owned()),
-        city: Some("Köln".to_owned()),
+        city: Some("Kö\nln".to_owned()),
         coordinates: Coordinates::new(50.9, 6.9),
         time_zone: Some("Europe/Berlin".to_owned()),
         asn: Some(3320),

@@ -13,8 +13,11 @@ use super::{Project, Written, empty_folder, module, source, write};
 /// (<https://developers.cloudflare.com/workers/configuration/compatibility-dates/>).
 pub(crate) const COMPATIBILITY_DATE: &str = "2026-11-01";
 
-const WORKER: [(&str, &str); 3] = [
-    ("index.mjs", include_str!("../../../adapters/cloudflare/worker/index.mjs")),
+const INDEX: &str = include_str!("../../../adapters/cloudflare/worker/index.mjs");
+
+const COUNTER: &str = include_str!("../../../adapters/cloudflare/worker/counter.mjs");
+
+const WORKER: [(&str, &str); 2] = [
     ("platform.mjs", include_str!("../../../adapters/cloudflare/worker/platform.mjs")),
     ("driver.mjs", include_str!("../../../adapters/js/driver.mjs")),
 ];
@@ -44,11 +47,22 @@ impl Needs {
 
 /// Writes everything into a folder.
 pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written>> {
-    let wasm = module::build(&source::find(project)?)?;
+    let sources = source::find(project)?;
+    let needs = Needs::of(&project.policy);
+    let wasm = module::policy(&sources)?;
+    let state = if needs.counters { Some(module::state(&sources)?) } else { None };
     empty_folder(out, "wrangler.toml")?;
     let mut written = Vec::new();
+    let export = if needs.counters { "\nexport { Counter } from \"./counter.mjs\";\n" } else { "" };
+    written.push(write(out, "index.mjs", format!("{INDEX}{export}").as_bytes())?);
     for (name, text) in WORKER {
         written.push(write(out, name, text.as_bytes())?);
+    }
+    if let Some(files) = state {
+        written.push(write(out, "counter.mjs", COUNTER.as_bytes())?);
+        for (name, content) in files {
+            written.push(write(out, &name, &content)?);
+        }
     }
     written.push(write(out, "policy.wasm", &wasm)?);
     written.push(write(out, "policy.bin", &blob::encode(&project.policy))?);
@@ -121,7 +135,10 @@ mod tests {
         let none = Needs { counters: false, kv: false, records: false };
         let rows = [
             ("", none),
-            ("[bots.search]\nlimit = { requests = 1, window = \"10s\" }", Needs { counters: true, ..none }),
+            (
+                "[bots.rules]\nseo = { action = \"limit\", requests = 1, per = \"10s\" }",
+                Needs { counters: true, ..none },
+            ),
             ("[[routes]]\npath = \"/\"\nhandler = \"a\"", Needs { kv: true, records: true, ..none }),
             (
                 "[experiments.a]\nvariations = [{ name = \"b\" }, { name = \"c\" }]",

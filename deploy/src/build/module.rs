@@ -1,4 +1,4 @@
-//! The wasm module: a crate of a few lines around `selvedge-js` and the project's handlers, built by cargo.
+//! Wasm modules: crates of a few lines around Selvedge's own and the project's handlers, built by cargo.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,24 +22,8 @@ const WASM_FEATURES: [&str; 6] = [
     "--enable-sign-ext",
 ];
 
-/// Builds the module and returns its bytes.
-pub(crate) fn build(sources: &Sources) -> anyhow::Result<Vec<u8>> {
-    let folder = sources.target.join("crate");
-    write_crate(sources, &folder)?;
-    let wasm = compile(&folder, &sources.target)?;
-    optimise(&wasm)
-}
-
-fn write_crate(sources: &Sources, folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        // A file that stays as it is keeps its time, so that cargo has nothing to do.
-        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
-            return Ok(());
-        }
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
+/// Builds the policy's module and returns its bytes.
+pub(crate) fn policy(sources: &Sources) -> anyhow::Result<Vec<u8>> {
     let (dependency, call) = match &sources.handlers {
         Some(handlers) => (
             format!(
@@ -53,13 +37,71 @@ fn write_crate(sources: &Sources, folder: &Path) -> anyhow::Result<()> {
         None => (String::new(), String::new()),
     };
     let manifest = include_str!("../../templates/module/Cargo.toml");
-    write("Cargo.toml", manifest.replace("{{js}}", &sources.js).replace("{{handlers}}\n", &dependency))?;
-    write("lib.rs", include_str!("../../templates/module/lib.rs").replace("{{handlers}}", &call))?;
-    let lock = folder.join("Cargo.lock");
-    if sources.lock.is_file() && is_older(&lock, &sources.lock) {
-        std::fs::copy(&sources.lock, &lock).with_context(|| format!("cannot write {}", lock.display()))?;
+    let generated = Generated {
+        name: "module",
+        manifest: manifest.replace("{{js}}", &sources.js).replace("{{handlers}}\n", &dependency),
+        code: include_str!("../../templates/module/lib.rs").replace("{{handlers}}", &call),
+    };
+    optimise(&generated.build(&sources.lock, &sources.target)?)
+}
+
+/// Builds the module of what is stateful on Cloudflare; returns it and the JavaScript around it, as names and contents.
+pub(crate) fn state(sources: &Sources) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let source = super::source::source()?;
+    let dependency = format!("{{ path = {} }}", quote(&source.join("adapters/cloudflare").to_string_lossy()));
+    let generated = Generated {
+        name: "state",
+        manifest: include_str!("../../templates/state/Cargo.toml").replace("{{cloudflare}}", &dependency),
+        code: include_str!("../../templates/state/lib.rs").to_owned(),
+    };
+    let wasm = generated.build(&source.join("Cargo.lock"), &sources.target)?;
+    let mut bindings = wasm_bindgen_cli_support::Bindgen::new();
+    let mut output =
+        bindings.input_path(&wasm).out_name("state").typescript(false).web(true)?.generate_output()?;
+    let mut code = output.js().to_owned();
+    let mut files = Vec::new();
+    // JavaScript that a crate brings along lies in folders of its own; a Worker's files lie side by side.
+    for (folder, snippets) in output.snippets() {
+        for (number, snippet) in snippets.iter().enumerate() {
+            let name = format!("state_{}.js", files.len());
+            code = code.replace(&format!("./snippets/{folder}/inline{number}.js"), &format!("./{name}"));
+            files.push((name, snippet.clone().into_bytes()));
+        }
     }
-    Ok(())
+    files.push(("state.js".to_owned(), code.into_bytes()));
+    files.push(("state_bg.wasm".to_owned(), output.wasm_mut().emit_wasm()));
+    Ok(files)
+}
+
+/// A crate of a few lines that is written where it is built.
+struct Generated {
+    name: &'static str,
+    manifest: String,
+    code: String,
+}
+
+impl Generated {
+    /// Builds it and returns where the module is.
+    fn build(&self, pinned: &Path, target: &Path) -> anyhow::Result<PathBuf> {
+        let folder = target.join(self.name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        write_if_changed(&folder.join("Cargo.toml"), &self.manifest)?;
+        write_if_changed(&folder.join("lib.rs"), &self.code)?;
+        let lock = folder.join("Cargo.lock");
+        if pinned.is_file() && is_older(&lock, pinned) {
+            std::fs::copy(pinned, &lock).with_context(|| format!("cannot write {}", lock.display()))?;
+        }
+        compile(&folder, target)?;
+        Ok(target.join(WASM).join(format!("release/selvedge_{}.wasm", self.name)))
+    }
+}
+
+/// A file that stays as it is keeps its time, so that cargo has nothing to do.
+fn write_if_changed(path: &Path, text: &str) -> anyhow::Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn is_older(file: &Path, than: &Path) -> bool {
@@ -67,7 +109,7 @@ fn is_older(file: &Path, than: &Path) -> bool {
     time(file) < time(than)
 }
 
-fn compile(folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
+fn compile(folder: &Path, target: &Path) -> anyhow::Result<()> {
     let status = Command::new(cargo())
         .args(["rustc", "--release", "--target", WASM, "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
@@ -83,7 +125,7 @@ fn compile(folder: &Path, target: &Path) -> anyhow::Result<PathBuf> {
     if !status.success() {
         bail!("the module does not compile; if its target is missing: rustup target add {WASM}");
     }
-    Ok(target.join(WASM).join("release/selvedge_module.wasm"))
+    Ok(())
 }
 
 fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {

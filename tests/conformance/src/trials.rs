@@ -37,8 +37,9 @@ pub fn run_started<P: Platform + 'static>(start: impl FnOnce(&[Case]) -> anyhow:
     };
     let trials = cases.into_iter().map(|case| {
         let name = case.name.clone();
-        let is_skipped =
-            platform.as_ref().is_some_and(|platform| case.skip.iter().any(|skip| skip.platform == platform.name()));
+        let is_skipped = platform
+            .as_ref()
+            .is_some_and(|platform| case.skip.iter().any(|skip| skip.platform == platform.name()));
         let platform = platform.clone();
         let trial = move || platform.as_ref().map_or(Ok(()), |platform| judge(&**platform, &case));
         Trial::test(name, trial).with_ignored_flag(is_skipped)
@@ -65,7 +66,11 @@ pub fn judge(platform: &dyn Platform, case: &Case) -> Result<(), Failed> {
     Ok(())
 }
 
-fn observe(platform: &dyn Platform, session: &mut dyn Session, step: &crate::case::Step) -> Result<Vec<String>, Failed> {
+fn observe(
+    platform: &dyn Platform,
+    session: &mut dyn Session,
+    step: &crate::case::Step,
+) -> Result<Vec<String>, Failed> {
     let seen = session.send(step).map_err(|error| format!("{} {}: {error:#}", step.method, step.target))?;
     let joining = if platform.joins_fields() { Joining::Joined } else { Joining::AsSent };
     Ok(differences(&step.expect, &seen, joining))

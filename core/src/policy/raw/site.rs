@@ -219,7 +219,7 @@ pub struct Cors {
 pub struct Limits {
     /// Largest header section, names and values together. Default: `"32KiB"`; more is answered 431.
     pub max_header_bytes: Option<Size>,
-    /// Longest URL. Default: `"8KiB"`; a longer one is answered 414.
+    /// Longest path and query of a URL. Default: `"8KiB"`; a longer one is answered 414.
     pub max_url_bytes: Option<Size>,
     /// Longest request body. Default: `"10MiB"`; a longer one is answered 413.
     pub max_body_bytes: Option<Size>,

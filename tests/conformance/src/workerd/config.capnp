@@ -4,6 +4,7 @@ const config :Workerd.Config = (
   services = [
     (name = "edge", worker = .edge),
     (name = "stores", worker = .stores),
+    (name = "objects", disk = (path = "objects", writable = true)),
     (name = "backends", external = (address = "{{backends}}", http = (style = proxy))),
   ],
   sockets = [
@@ -23,9 +24,16 @@ const edge :Workerd.Worker = (
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "platform.mjs", esModule = embed "dist/platform.mjs"),
     (name = "policy.wasm", wasm = embed "dist/policy.wasm"),
+    (name = "counter.mjs", esModule = embed "dist/counter.mjs"),
+    (name = "state_0.js", esModule = embed "dist/state_0.js"),
+    (name = "state.js", esModule = embed "dist/state.js"),
+    (name = "state_bg.wasm", wasm = embed "dist/state_bg.wasm"),
   ],
+  durableObjectNamespaces = [(className = "Counter", uniqueKey = "counter", enableSql = true)],
+  durableObjectStorage = (localDisk = "objects"),
   bindings = [
     (name = "SELVEDGE_KV", kvNamespace = (name = "stores", entrypoint = "kv")),
+    (name = "SELVEDGE_COUNTERS", durableObjectNamespace = "Counter"),
     {{bindings}}
   ],
   globalOutbound = "backends",

@@ -53,6 +53,7 @@ impl Workerd {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let backends = runtime.block_on(Backends::start())?;
         std::fs::write(folder.path().join("worker.mjs"), WORKER)?;
+        std::fs::create_dir(folder.path().join("objects"))?;
         let stores = root.join("adapters/cloudflare/local/stores.mjs");
         std::fs::copy(stores, folder.path().join("stores.mjs"))?;
         let config = config(&policies, backends.address());

@@ -29,7 +29,8 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot run {}", program.display()))?;
         let output = child.stdout.take().context("the output is piped")?;
-        let Some(port) = BufReader::new(output).lines().map_while(Result::ok).find_map(|line| port(&line)) else {
+        let Some(port) = BufReader::new(output).lines().map_while(Result::ok).find_map(|line| port(&line))
+        else {
             let status = child.wait()?;
             bail!("workerd did not start ({status}); what it said is above");
         };
@@ -44,7 +45,10 @@ impl Process {
 /// The port in a message of workerd's control channel.
 fn port(line: &str) -> Option<u16> {
     let message: Value = serde_json::from_str(line).ok()?;
-    (message["event"] == "listen" && message["socket"] == "edge").then(|| message["port"].as_u64())??.try_into().ok()
+    (message["event"] == "listen" && message["socket"] == "edge")
+        .then(|| message["port"].as_u64())??
+        .try_into()
+        .ok()
 }
 
 impl Drop for Process {

@@ -79,6 +79,8 @@ function runtime(env, name) {
   return known;
 }
 
+export { Counter } from "./counter.mjs";
+
 export default {
   async fetch(request, env, context) {
     const { selvedge: test } = request.cf;

@@ -1,0 +1,2 @@
+//! Made by `selvedge build`; changes are written over.
+pub use selvedge_cloudflare::*;
