@@ -16,12 +16,10 @@
 //
 // A call that the platform does not have may throw: the core counts that as a store that does not answer.
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+import { Crash, effects, Instance, Lines, parseResponse } from "./instance.mjs";
 
 const SEED_BYTES = 16;
 const SEEDS = 256;
-const MIN_INPUT_BYTES = 16 * 1024;
 const NO_BYTES = new Uint8Array();
 
 /** Effects by the letter that stands for them, for logs. */
@@ -35,137 +33,6 @@ const EFFECTS = {
   B: "body read",
   X: "record",
 };
-
-/** The crash of a module: what took it down, in words. */
-class Crash extends Error {}
-
-/** Reads the lines of a message and never beyond them. */
-class Lines {
-  constructor(lines, at) {
-    this.lines = lines;
-    this.at = at;
-  }
-
-  text() {
-    if (this.at >= this.lines.length) throw new Error("the module's message is cut short");
-    return this.lines[this.at++];
-  }
-
-  number() {
-    const number = Number(this.text());
-    if (!Number.isSafeInteger(number) || number < 0) throw new Error("the module's message lacks a number");
-    return number;
-  }
-}
-
-/** One instance of the module, with one policy loaded. */
-class Instance {
-  constructor(module, policy, environment) {
-    const { exports } = new WebAssembly.Instance(module, {});
-    this.exports = exports;
-    this.stack = exports.__stack_pointer?.value;
-    this.memory = exports.memory;
-    this.address = 0;
-    this.capacity = 0;
-    this.kept = [];
-    this.renew();
-    const variables = Object.entries(environment).filter(([, value]) => isVariable(value));
-    const lines = encoder.encode(variables.map(([name, value]) => `${name}=${value}`).join("\n"));
-    this.reserve(policy.byteLength + lines.length);
-    this.input.set(new Uint8Array(policy));
-    this.input.set(lines, policy.byteLength);
-    this.greeting = this.read(exports.selvedge_load(policy.byteLength, lines.length));
-  }
-
-  /** Makes the views of the memory anew, which growing takes away. */
-  renew() {
-    const { buffer } = this.memory;
-    this.bytes = new Uint8Array(buffer);
-    this.words = new Uint32Array(buffer);
-    this.input = new Uint8Array(buffer, this.address, this.capacity);
-  }
-
-  /** Makes the input at least this long; what was written stays. */
-  reserve(bytes) {
-    if (bytes <= this.capacity) return;
-    this.capacity = Math.max(bytes, 2 * this.capacity, MIN_INPUT_BYTES);
-    this.address = this.exports.selvedge_input(this.capacity);
-    this.renew();
-  }
-
-  /** Writes a text into the input from a place on, and returns where it ends. */
-  write(text, at) {
-    const { length } = text;
-    if (at + 3 * length > this.capacity) this.reserve(at + 3 * length);
-    const { input } = this;
-    for (let i = 0; i < length; i++) {
-      const code = text.charCodeAt(i);
-      if (code > 0x7f) return at + encoder.encodeInto(text, input.subarray(at)).written;
-      input[at + i] = code;
-    }
-    return at + length;
-  }
-
-  /** Sends the message that ends at a place of the input, with bytes of `source` behind it, and returns where the answer lies. */
-  receive(end, source, from, to) {
-    this.reserve(end + to - from);
-    const { input } = this;
-    for (let at = from; at < to; at++) input[end + at - from] = source[at];
-    try {
-      return this.exports.selvedge_receive(end, to - from);
-    } catch (error) {
-      throw this.crash(error);
-    }
-  }
-
-  /** Sends a message and returns the lines of the answer; a crash of the module is thrown as one. */
-  send(text, bytes) {
-    return this.read(this.receive(this.write(text, 0), bytes, 0, bytes.length));
-  }
-
-  /** What the module says about keeping the answer at a place. */
-  keep(place) {
-    if (this.bytes.length === 0) this.renew();
-    return this.words[(place >>> 2) + 4];
-  }
-
-  read(place) {
-    if (this.bytes.length === 0) this.renew();
-    const at = place >>> 2;
-    const start = this.words[at];
-    this.attached = this.words[at + 2];
-    this.attachedEnd = this.attached + this.words[at + 3];
-    this.text = decoder.decode(this.bytes.subarray(start, start + this.words[at + 1]));
-    const lines = this.text.split("\n");
-    if (lines[0] === "!") throw new Error(lines.slice(1).join("\n"));
-    return lines;
-  }
-
-  /** The body that is text behind the last line. */
-  tail(length) {
-    return this.text.slice(this.text.length - length);
-  }
-
-  /** Takes the next bytes beside a message, as a copy: the memory is the module's. */
-  take(length) {
-    const end = this.attached + length;
-    if (end > this.attachedEnd) throw new Error("the module's message is cut short");
-    const bytes = this.bytes.slice(this.attached, end);
-    this.attached = end;
-    return bytes;
-  }
-
-  /** Says why the module crashed, and makes it fit for the requests that still wait in it. */
-  crash(error) {
-    this.capacity = 0;
-    this.renew();
-    if (this.stack !== undefined) this.exports.__stack_pointer.value = this.stack;
-    const at = this.exports.selvedge_crash();
-    const length = this.words[at >>> 2];
-    const message = decoder.decode(this.bytes.subarray(at + 4, at + 4 + length));
-    return new Crash((message || String(error)).replaceAll("\n", " "));
-  }
-}
 
 /** A policy, ready to answer requests. */
 export class Runtime {
@@ -578,96 +445,6 @@ function answer(instance, message, request, host, keep) {
   return parsed.response();
 }
 
-/** A response as the module gave it. */
-class Parsed {
-  constructor(isPending, handle, body, init, repeated) {
-    this.isPending = isPending;
-    this.handle = handle;
-    this.body = body;
-    this.init = init;
-    this.repeated = repeated;
-  }
-
-  /** Makes the response; `stream` is the body where the module named one of the host's. */
-  response(stream) {
-    const made = new Response(stream ?? this.body, this.init);
-    if (this.repeated !== null) for (const [name, value] of this.repeated) made.headers.append(name, value);
-    return made;
-  }
-}
-
-/** Reads a response, up to its last header. */
-function parseResponse(instance, lines) {
-  const isPending = lines.text() === "1";
-  lines.at += 2;
-  const status = lines.number();
-  const { bytes, handle } = parseBody(instance, lines);
-  const headers = { __proto__: null };
-  let repeated = null;
-  for (let count = lines.number(); count > 0; count--) {
-    const name = lines.text();
-    const value = lines.text();
-    if (name in headers) (repeated ??= []).push([name, value]);
-    else headers[name] = value;
-  }
-  return new Parsed(isPending, handle, bytes, { status, headers }, repeated);
-}
-
-function parseBody(instance, lines) {
-  const text = lines.text();
-  if (text === "-") return { bytes: null, handle: null };
-  if (text[0] === "'") return { bytes: instance.tail(Number(text.slice(1))), handle: null };
-  if (text[0] === "=") return { bytes: instance.take(Number(text.slice(1))), handle: null };
-  return { bytes: null, handle: Number(text) };
-}
-
-function parseFields(lines) {
-  const fields = [];
-  for (let count = lines.number(); count > 0; count--) fields.push([lines.text(), lines.text()]);
-  return fields;
-}
-
-/** Reads the effects that end a message. */
-function effects(instance, lines) {
-  const list = [];
-  for (let count = lines.number(); count > 0; count--) list.push(parseEffect(instance, lines));
-  return list;
-}
-
-function parseEffect(instance, lines) {
-  const kind = lines.text();
-  const id = lines.number();
-  switch (kind) {
-    case "F": {
-      lines.text();
-      const [timeout, maxBytes, method, url] = [lines.number(), lines.number(), lines.text(), lines.text()];
-      return { kind, id, timeout, maxBytes, method, url, body: parseBody(instance, lines), fields: parseFields(lines) };
-    }
-    case "P": {
-      const [key, keep] = [lines.text(), lines.number()];
-      if (lines.text() === "V") {
-        const names = Array.from({ length: lines.number() }, () => lines.text());
-        return { kind, id, key, keep, entry: { names } };
-      }
-      const head = lines.text();
-      return { kind, id, key, keep, entry: { head, ...parseBody(instance, lines) } };
-    }
-    case "G":
-    case "K":
-      return { kind, id, key: lines.text() };
-    case "W":
-      return { kind, id, key: lines.text(), value: parseBody(instance, lines).bytes };
-    case "N":
-      return { kind, id, key: lines.text(), window: lines.number() };
-    case "B":
-      return { kind, id, handle: lines.number(), limit: lines.number() };
-    case "X":
-      return { kind, id, values: [lines.text(), lines.text(), lines.text(), lines.text()] };
-    default:
-      throw new Error(`the module asks for the unknown effect ${kind}`);
-  }
-}
-
 /** The result of an effect that the platform could not perform. */
 function failure(kind) {
   switch (kind) {
@@ -688,8 +465,4 @@ function failure(kind) {
     default:
       return "record";
   }
-}
-
-function isVariable(value) {
-  return typeof value === "string" && !/[\r\n]/.test(value);
 }

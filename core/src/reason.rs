@@ -184,6 +184,14 @@ pub struct Summary {
     pub bot: Option<crate::bot::BotCategory>,
 }
 
+impl Summary {
+    /// Makes a summary that says no more than the reason.
+    #[must_use]
+    pub const fn of(reason: Reason) -> Self {
+        Self { reason, cache: None, route: None, backend: None, bot: None }
+    }
+}
+
 /// One decision on the way, for `explain` and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note {

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Build what a platform deploys
     Build(Build),
+    /// Build, and deploy with the platform's own tool
+    Deploy(Deploy),
     /// Make a new project that runs at once
     New(New),
     /// Print the JSON Schema of edge.toml, for editors
@@ -47,6 +49,7 @@ pub(crate) enum Command {
   selvedge dev
   selvedge dev --policy edge.toml --listen 127.0.0.1:9000
   selvedge dev --no-origin --geoip GeoLite2-City.mmdb
+  selvedge dev --runtime cloudflare
 
 Pose as a client anywhere with a header:
   curl -i -H 'Selvedge-Client-Ip: 203.0.113.9' http://127.0.0.1:8787/
@@ -71,6 +74,9 @@ pub(crate) struct Dev {
     /// Ignore the header Selvedge-Client-Ip
     #[arg(long)]
     pub(crate) no_pose: bool,
+    /// Run the policy on a platform's own runtime behind the local edge
+    #[arg(long, value_name = "NAME")]
+    pub(crate) runtime: Option<Target>,
 }
 
 impl Default for Dev {
@@ -82,6 +88,7 @@ impl Default for Dev {
             no_origin: false,
             geoip: None,
             no_pose: false,
+            runtime: None,
         }
     }
 }
@@ -167,6 +174,24 @@ pub(crate) struct Build {
     /// Folder to write to [default: dist/TARGET beside the policy]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// Options of `selvedge deploy`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  selvedge deploy --target cloudflare --dry-run
+  selvedge deploy --target cloudflare -- --env staging
+
+Cloudflare: runs `wrangler deploy`, which asks you to log in, or takes CLOUDFLARE_API_TOKEN from the environment.")]
+pub(crate) struct Deploy {
+    #[command(flatten)]
+    pub(crate) build: Build,
+    /// Show what would be uploaded and upload nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Further arguments for the platform's tool
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<String>,
 }
 
 /// Options of `selvedge new`.

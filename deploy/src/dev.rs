@@ -16,8 +16,10 @@ use selvedge_origin::{Origin, OriginConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::cli::{BOLD, CYAN, DIM, Dev, GREEN, error_label};
+use crate::build::Project;
+use crate::cli::{BOLD, CYAN, DIM, Dev, GREEN, Target, error_label};
 use crate::policy::{self, Refused, STOREFRONT_GEOIP, Source, fingerprint};
+use crate::runtime::Runtime;
 
 /// Where policies expect the reference origin; a backend at this address follows `--origin-listen`.
 const ORIGIN_ADDRESS: &str = "127.0.0.1:8788";
@@ -64,16 +66,21 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let origin = OriginAddress { listen: options.origin_listen, is_started: !options.no_origin };
     let engine = Arc::new(source.compile_with(|policy| origin.redirect(policy))?);
     let handle = EngineHandle::new(Arc::clone(&engine), info(&engine, &text));
+    let runtime = match options.runtime {
+        Some(Target::Cloudflare) => Some(start_runtime(&source, &engine)?),
+        None => None,
+    };
     let config = EmulatorConfig {
         listen: options.listen,
         geoip: Some(geoip(options.geoip.as_deref())?),
         pose: !options.no_pose,
+        runtime: runtime.as_ref().map(Runtime::handle),
         ..EmulatorConfig::default()
     };
     let emulator = Emulator::bind(config, handle.clone())?;
     let (stop, stopped) = watch::channel(());
     let origin_task = start_origin(origin, stopped.clone()).await?;
-    let _watching = watch_policy(&source, text, handle, origin)?;
+    let _kept = watch_policy(&source, text, handle, origin, runtime)?;
     // Before anybody is told how to end it: a signal that nobody handles ends it at once.
     let mut ending = Box::pin(shutdown_requested());
     tokio::select! {
@@ -144,18 +151,40 @@ fn info(engine: &Engine, text: &str) -> PolicyInfo {
     PolicyInfo { name: engine.policy().name.clone(), hash: fingerprint(text) }
 }
 
+/// What ends when it is dropped.
+enum Kept {
+    /// The watch over the policy, which has the runtime.
+    Watching(#[expect(dead_code, reason = "dropping it ends the watch")] Watching),
+    /// The runtime of a policy that cannot be edited.
+    Unwatched(#[expect(dead_code, reason = "dropping it ends the runtime")] Option<Runtime>),
+}
+
+/// Builds for the runtime what the engine was compiled from.
+fn start_runtime(source: &Source, engine: &Engine) -> anyhow::Result<Runtime> {
+    let folder = match source {
+        Source::File(path) => path.canonicalize()?.parent().context("a file is in a folder")?.to_owned(),
+        Source::Storefront => crate::build::source::cache().join("storefront"),
+    };
+    Runtime::start(&Project { policy: engine.policy().clone(), folder })
+}
+
 /// Lets edits take effect; an invalid one leaves the policy as it is and says why.
 fn watch_policy(
     source: &Source,
     text: String,
     handle: EngineHandle,
     origin: OriginAddress,
-) -> anyhow::Result<Option<Watching>> {
-    let Source::File(path) = source else { return Ok(None) };
+    mut runtime: Option<Runtime>,
+) -> anyhow::Result<Kept> {
+    let Source::File(path) = source else { return Ok(Kept::Unwatched(runtime)) };
     let name = source.name();
     let on_change = move |change| match change {
         Change::Edited(text) => match policy::compile_with(&text, |policy| origin.redirect(policy)) {
             Ok(engine) => {
+                if let Some(Err(error)) = runtime.as_mut().map(|runtime| runtime.reload(engine.policy())) {
+                    anstream::eprintln!("{} {name}: {error:#}", error_label());
+                    return;
+                }
                 let info = info(&engine, &text);
                 anstream::eprintln!("{GREEN}reloaded{GREEN:#} {name} ({})", info.hash);
                 handle.replace(Arc::new(engine), info);
@@ -174,7 +203,7 @@ fn watch_policy(
         Change::Unreadable(error) => anstream::eprintln!("{} cannot read {name}: {error}", error_label()),
         Change::Unchanged => {}
     };
-    Ok(Some(Watcher::new(path, text).spawn(on_change)?))
+    Ok(Kept::Watching(Watcher::new(path, text).spawn(on_change)?))
 }
 
 fn announce(engine: &Engine, source: &Source, edge: SocketAddr, origin: OriginAddress) {

@@ -3,11 +3,14 @@
 mod build;
 mod check;
 mod cli;
+mod deploy;
 mod dev;
 mod explain;
 mod new;
 mod policy;
+mod runtime;
 mod table;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -31,6 +34,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(options) => check::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Build(options) => build::run(&options),
+        Command::Deploy(options) => deploy::run(&options),
         Command::New(options) => new::run(&options),
         Command::Schema => {
             anstream::print!("{}", selvedge_core::policy::schema::json_schema_text());

@@ -8,6 +8,7 @@ use selvedge_core::facts::Facts;
 
 use crate::clock::Clock;
 use crate::facts::GeoDatabase;
+use crate::runtime::RuntimeHandle;
 
 /// What can be chosen about the emulator; [`Default`] is the local edge of `selvedge dev`.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct EmulatorConfig {
     /// Whether the request header `Selvedge-Client-Ip` poses as another client. On by
     /// default; the header never reaches the policy or a backend either way.
     pub pose: bool,
+    /// A runtime that answers in place of the emulator's own engine; none by default.
+    pub runtime: Option<RuntimeHandle>,
     /// The time that the policy sees; the machine's by default.
     pub clock: Clock,
     /// Most bytes of stored responses, 64 MiB by default.
@@ -44,6 +47,7 @@ impl Default for EmulatorConfig {
             geoip: None,
             places: BTreeMap::new(),
             pose: true,
+            runtime: None,
             clock: Clock::System,
             cache_bytes: 64 * 1024 * 1024,
             max_header_bytes: 64 * 1024,

@@ -28,6 +28,7 @@ mod random;
 mod reload;
 mod request;
 mod response;
+pub mod runtime;
 mod server;
 mod shared;
 mod stats;

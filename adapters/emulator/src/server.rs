@@ -23,6 +23,7 @@ use crate::config::EmulatorConfig;
 use crate::effects::EdgeHost;
 use crate::request::{self, Peer};
 use crate::response::{self, Outgoing};
+use crate::runtime;
 use crate::status;
 use crate::worker::{InFlight, Stopped, Worker};
 
@@ -119,9 +120,17 @@ async fn answer(
     let line = RequestLine::of(&request);
     let bodies = Rc::new(Bodies::default());
     let (request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
-    let exchange = Exchange::new(worker.shared.engine.engine(), request, facts, worker.seeds.next());
-    let driven = drive(EdgeHost::new(Rc::clone(&worker), Rc::clone(&bodies)), exchange).await;
-    let Driven { response, summary, after } = driven;
+    let host = EdgeHost::new(Rc::clone(&worker), Rc::clone(&bodies));
+    let Driven { response, summary, after } = match &worker.shared.config.runtime {
+        Some(runtime) => {
+            let (response, summary) = runtime::forward(&host, runtime, request, &facts).await;
+            Driven { response, summary, after: None }
+        }
+        None => {
+            let engine = worker.shared.engine.engine();
+            drive(host, Exchange::new(engine, request, facts, worker.seeds.next())).await
+        }
+    };
     let response = response::send(response, &bodies, in_flight);
     let latency = started.elapsed();
     worker.stats().count(response.status(), summary.reason, summary.cache, latency);

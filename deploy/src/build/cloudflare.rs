@@ -17,9 +17,10 @@ const INDEX: &str = include_str!("../../../adapters/cloudflare/worker/index.mjs"
 
 const COUNTER: &str = include_str!("../../../adapters/cloudflare/worker/counter.mjs");
 
-const WORKER: [(&str, &str); 2] = [
+const WORKER: [(&str, &str); 3] = [
     ("platform.mjs", include_str!("../../../adapters/cloudflare/worker/platform.mjs")),
     ("driver.mjs", include_str!("../../../adapters/js/driver.mjs")),
+    ("instance.mjs", include_str!("../../../adapters/js/instance.mjs")),
 ];
 
 /// What a policy needs of Cloudflare beside the Worker itself.

@@ -1,8 +1,8 @@
 //! `selvedge build`: what a platform deploys.
 
 pub(crate) mod cloudflare;
-mod module;
-mod source;
+pub(crate) mod module;
+pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,8 +12,9 @@ use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::read;
 use selvedge_core::route::Action;
 
-use crate::cli::{BOLD, Build, DIM, GREEN, Target};
+use crate::cli::{BOLD, Build, GREEN, Target};
 use crate::policy;
+use crate::table::Table;
 
 /// A policy that is built, and the project around it.
 pub(crate) struct Project {
@@ -25,27 +26,33 @@ pub(crate) struct Project {
 
 /// A file that a build wrote.
 pub(crate) struct Written {
-    pub(crate) path: PathBuf,
-    pub(crate) bytes: usize,
-    /// Its size once compressed, for files that are uploaded.
-    pub(crate) compressed: Option<usize>,
+    name: String,
+    bytes: usize,
+    compressed: usize,
 }
 
 /// Builds and tells what was written.
 pub(crate) fn run(options: &Build) -> anyhow::Result<ExitCode> {
     let Some(project) = Project::open(&options.policy)? else { return Ok(ExitCode::from(1)) };
-    let out = options.out.clone().unwrap_or_else(|| project.folder.join("dist").join(options.target.name()));
-    let written = match options.target {
-        Target::Cloudflare => cloudflare::build(&project, &out)?,
-    };
-    tell(&out, &written);
+    let out = make(options, &project)?;
     match options.target {
         Target::Cloudflare => anstream::println!(
-            "\nNext: {BOLD}selvedge deploy --target cloudflare --dry-run{BOLD:#}, or `wrangler dev` in {}",
+            "\nNext: {BOLD}selvedge deploy --target cloudflare{BOLD:#}, or `wrangler dev` in {}",
             out.display()
         ),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds, shows the files and returns their folder.
+pub(crate) fn make(options: &Build, project: &Project) -> anyhow::Result<PathBuf> {
+    let out = options.out.clone().unwrap_or_else(|| project.folder.join("dist").join(options.target.name()));
+    let written = match options.target {
+        Target::Cloudflare => cloudflare::build(project, &out)?,
+    };
+    anstream::println!("{GREEN}Built{GREEN:#} {}", out.display());
+    anstream::print!("{}", sizes(&written));
+    Ok(out)
 }
 
 impl Project {
@@ -84,7 +91,7 @@ impl Project {
 pub(crate) fn write(folder: &Path, name: &str, content: &[u8]) -> anyhow::Result<Written> {
     let path = folder.join(name);
     std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(Written { path, bytes: content.len(), compressed: Some(compressed(content)) })
+    Ok(Written { name: name.to_owned(), bytes: content.len(), compressed: compressed(content) })
 }
 
 /// Makes an empty folder for a build; one that holds other things than a build is left alone.
@@ -109,22 +116,14 @@ fn compressed(content: &[u8]) -> usize {
     whole.expect("writing to memory cannot fail").len()
 }
 
-fn tell(out: &Path, written: &[Written]) {
-    anstream::println!("{GREEN}Built{GREEN:#} {}", out.display());
-    anstream::println!("{}", sizes(written));
-}
-
-/// The files with their sizes, as a table.
-pub(crate) fn sizes(written: &[Written]) -> crate::table::Table {
-    let mut table = crate::table::Table::new(&["FILE", "KIB", "KIB GZIPPED"]);
-    for file in written {
-        let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        table.row([name, kib(file.bytes), file.compressed.map_or_else(|| "-".to_owned(), kib)]);
+/// The files with their sizes.
+fn sizes(written: &[Written]) -> Table {
+    let mut table = Table::new(&["FILE", "KIB", "KIB GZIPPED"]);
+    for Written { name, bytes, compressed } in written {
+        table.row([name.clone(), kib(*bytes), kib(*compressed)]);
     }
-    let sum = |size: fn(&Written) -> usize| written.iter().map(size).sum::<usize>();
-    let total = [kib(sum(|file| file.bytes)), kib(sum(|file| file.compressed.unwrap_or(file.bytes)))];
-    let [bytes, compressed] = total;
-    table.row([format!("{DIM}total{DIM:#}"), bytes, compressed]);
+    let sum = |size: fn(&Written) -> usize| kib(written.iter().map(size).sum());
+    table.row(["total".to_owned(), sum(|file| file.bytes), sum(|file| file.compressed)]);
     table
 }
 

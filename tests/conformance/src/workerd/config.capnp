@@ -22,6 +22,7 @@ const edge :Workerd.Worker = (
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
+    (name = "instance.mjs", esModule = embed "dist/instance.mjs"),
     (name = "platform.mjs", esModule = embed "dist/platform.mjs"),
     (name = "policy.wasm", wasm = embed "dist/policy.wasm"),
     (name = "counter.mjs", esModule = embed "dist/counter.mjs"),

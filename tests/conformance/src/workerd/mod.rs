@@ -1,19 +1,19 @@
 //! Cloudflare's own runtime: one workerd with the Worker that is deployed, and a server for all backends.
 
 mod backends;
-mod process;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context as _, bail, ensure};
-use selvedge_core::facts::Facts;
+use anyhow::{Context as _, ensure};
 use selvedge_core::policy::blob;
-use serde_json::{Map, Value, json};
+use selvedge_emulator::runtime::cloudflare::{self, ADDRESS_HEADER, CF_HEADER, SCHEME_HEADER, request_cf};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::case::{Case, Step};
@@ -21,13 +21,6 @@ use crate::engine::{SECRET, policy};
 use crate::http1;
 use crate::{Observed, Platform, Session};
 use backends::Backends;
-use process::Process;
-
-/// The header in which workerd is told `request.cf`; the socket takes it away.
-const CF_HEADER: &str = "selvedge-cf";
-
-/// The header in which workerd is told the client's scheme.
-const SCHEME_HEADER: &str = "selvedge-scheme";
 
 const WORKER: &str = include_str!("worker.mjs");
 
@@ -35,7 +28,8 @@ const WORKER: &str = include_str!("worker.mjs");
 pub struct Workerd {
     runtime: Arc<Runtime>,
     backends: Backends,
-    process: Process,
+    process: cloudflare::Workerd,
+    _folder: TempDir,
     policies: BTreeMap<String, String>,
     next_case: AtomicU32,
 }
@@ -56,9 +50,10 @@ impl Workerd {
         std::fs::create_dir(folder.path().join("objects"))?;
         let stores = root.join("adapters/cloudflare/local/stores.mjs");
         std::fs::copy(stores, folder.path().join("stores.mjs"))?;
-        let config = config(&policies, backends.address());
-        let process = Process::start(&root.join("deploy/node_modules/.bin/workerd"), folder, &config)?;
-        Ok(Self { runtime: Arc::new(runtime), backends, process, policies, next_case: AtomicU32::new(1) })
+        std::fs::write(folder.path().join("config.capnp"), config(&policies, backends.address()))?;
+        let process = cloudflare::Workerd::start(&cloudflare::program(&root.join("deploy"))?, folder.path())?;
+        let (runtime, next_case) = (Arc::new(runtime), AtomicU32::new(1));
+        Ok(Self { runtime, backends, process, _folder: folder, policies, next_case })
     }
 }
 
@@ -151,7 +146,7 @@ struct WorkerdSession {
 impl Session for WorkerdSession {
     fn send(&mut self, step: &Step) -> anyhow::Result<Observed> {
         self.backends.set_answers(&self.number, &step.answers);
-        let mut cf = cf(&step.facts);
+        let mut cf = request_cf(&step.facts);
         let test = json!({ "case": self.number, "policy": self.policy, "now": step.now.as_millis() });
         cf.insert("selvedge".to_owned(), test);
         let scheme = if step.facts.is_https == Some(true) { "https" } else { "http" };
@@ -159,52 +154,13 @@ impl Session for WorkerdSession {
         let extra = [
             (CF_HEADER, Value::Object(cf).to_string()),
             (SCHEME_HEADER, scheme.to_owned()),
-            ("cf-connecting-ip", client),
+            (ADDRESS_HEADER, client),
         ];
         // Cloudflare's network takes the place of whatever a client says here.
         let mut step = step.clone();
-        step.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("cf-connecting-ip"));
+        step.headers.retain(|(name, _)| !name.eq_ignore_ascii_case(ADDRESS_HEADER));
         let mut observed = self.runtime.block_on(http1::exchange(self.address, &step, &extra))?;
         observed.fetches = self.backends.take_fetches(&self.number);
         Ok(observed)
     }
-}
-
-/// `request.cf` as Cloudflare fills it in; what it does not know is not there.
-fn cf(facts: &Facts) -> Map<String, Value> {
-    let mut cf = Map::new();
-    let mut set = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            cf.insert(name.to_owned(), value);
-        }
-    };
-    set("country", facts.country.map(|code| code.as_str().into()));
-    set("continent", facts.continent.map(|code| code.as_str().into()));
-    set("regionCode", facts.region.clone().map(Value::from));
-    set("city", facts.city.clone().map(Value::from));
-    set("latitude", facts.coordinates.map(|place| place.latitude.to_string().into()));
-    set("longitude", facts.coordinates.map(|place| place.longitude.to_string().into()));
-    set("timezone", facts.time_zone.clone().map(Value::from));
-    set("asn", facts.asn.map(Value::from));
-    set("httpProtocol", facts.protocol.clone().map(Value::from));
-    let bot = (facts.bot_score, facts.is_verified_bot);
-    if bot != (None, None) {
-        let mut management = Map::new();
-        if let Some(score) = bot.0 {
-            management.insert("score".to_owned(), score.into());
-        }
-        if let Some(verified) = bot.1 {
-            management.insert("verifiedBot".to_owned(), verified.into());
-        }
-        set("botManagement", Some(Value::Object(management)));
-    }
-    cf
-}
-
-/// The program, or how to get it.
-fn program(path: &Path) -> anyhow::Result<PathBuf> {
-    if path.is_file() {
-        return Ok(path.to_owned());
-    }
-    bail!("{} is not there; run `npm ci` in deploy/, or `cargo xtask test`, which does so", path.display())
 }

@@ -1,0 +1,97 @@
+//! Other platforms' runtimes behind the emulator's point of presence: it tells them who the client is, and they decide.
+
+pub mod cloudflare;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri};
+use selvedge_core::body::Body;
+use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError};
+use selvedge_core::facts::Facts;
+use selvedge_core::headers::hop_by_hop;
+use selvedge_core::host::Host as _;
+use selvedge_core::reason::{Reason, Summary};
+
+use crate::effects::EdgeHost;
+
+/// Longest wait for a runtime's answer; it has the policy's own time limits.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Where the runtime in use listens; clones share it, and it can be exchanged while requests run.
+#[derive(Clone)]
+pub struct RuntimeHandle(Arc<ArcSwap<SocketAddr>>);
+
+impl RuntimeHandle {
+    /// Makes a handle of the first runtime.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(address)))
+    }
+
+    /// Lets another runtime answer from the next request on.
+    pub fn replace(&self, address: SocketAddr) {
+        self.0.store(Arc::new(address));
+    }
+
+    fn address(&self) -> SocketAddr {
+        **self.0.load()
+    }
+}
+
+impl fmt::Debug for RuntimeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RuntimeHandle").field(&self.address()).finish()
+    }
+}
+
+/// Hands a request to a runtime and returns its answer.
+pub(crate) async fn forward(
+    host: &EdgeHost,
+    runtime: &RuntimeHandle,
+    mut request: Request<Body>,
+    facts: &Facts,
+) -> (Response<Body>, Summary) {
+    let result = match address_to(runtime, &mut request) {
+        Ok(()) => {
+            cloudflare::tell(request.headers_mut(), facts);
+            let fetch = Fetch { backend: "runtime".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
+            host.perform(Effect::Fetch(Box::new(fetch))).await
+        }
+        Err(_) => EffectResult::Fetch(Err(FetchError::Protocol)),
+    };
+    let (response, reason) = match result {
+        EffectResult::Fetch(Ok(mut response)) => {
+            hop_by_hop::strip_response(response.headers_mut());
+            (response, Reason::BackendResponded)
+        }
+        EffectResult::Fetch(Err(error)) => (no_answer(error), Reason::BackendFailed(error)),
+        _ => (no_answer(FetchError::Protocol), Reason::BackendFailed(FetchError::Protocol)),
+    };
+    (response, Summary::of(reason))
+}
+
+/// Lets the request go to the runtime with the host that the client asked for.
+fn address_to(runtime: &RuntimeHandle, request: &mut Request<Body>) -> Result<(), http::Error> {
+    let mut parts = request.uri().clone().into_parts();
+    if let Some(authority) = parts.authority.take() {
+        request.headers_mut().insert(header::HOST, HeaderValue::from_str(authority.as_str())?);
+    }
+    parts.scheme = Some(uri::Scheme::HTTP);
+    parts.authority = Some(runtime.address().to_string().parse()?);
+    *request.uri_mut() = Uri::from_parts(parts)?;
+    hop_by_hop::strip_request(request.headers_mut());
+    Ok(())
+}
+
+fn no_answer(error: FetchError) -> Response<Body> {
+    let text = format!("The runtime gave no answer ({}); its own output says why.\n", error.as_str());
+    let mut response = Response::new(Body::from(Bytes::from(text)));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
