@@ -1,7 +1,7 @@
 //! `selvedge dev --runtime`: another platform's runtime behind the local point of presence.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use selvedge_core::policy::{Policy, blob};
@@ -25,8 +25,8 @@ const MODULES: [&str; 8] = [
     "state_bg.wasm",
 ];
 
-/// How long a workerd that was taken over from may finish what it began.
-const GRACE: Duration = Duration::from_secs(10);
+/// How many runtimes that were taken over from may finish what they began.
+const MAX_RETIRED: usize = 2;
 
 /// A workerd with the policy in use.
 pub(crate) struct Runtime {
@@ -34,6 +34,7 @@ pub(crate) struct Runtime {
     folder: PathBuf,
     handle: RuntimeHandle,
     running: Workerd,
+    retired: VecDeque<Workerd>,
     /// The policy for which the module was built; another one needs the same parts.
     needs: Needs,
     reloads: u32,
@@ -46,12 +47,23 @@ impl Runtime {
         anstream::eprintln!("{DIM}building the Worker{DIM:#}");
         let folder = project.folder.join("dist/dev-cloudflare");
         cloudflare::build(project, &folder)?;
-        std::fs::write(folder.join("stores.mjs"), include_str!("../../adapters/cloudflare/local/stores.mjs"))?;
+        std::fs::write(
+            folder.join("stores.mjs"),
+            include_str!("../../adapters/cloudflare/local/stores.mjs"),
+        )?;
         std::fs::create_dir_all(folder.join("objects"))?;
         write_config(&folder, &project.policy, "policy.bin")?;
         let running = Workerd::start(&program, &folder)?;
         let handle = RuntimeHandle::new(running.address());
-        Ok(Self { program, folder, handle, running, needs: Needs::of(&project.policy), reloads: 0 })
+        Ok(Self {
+            program,
+            folder,
+            handle,
+            running,
+            retired: VecDeque::new(),
+            needs: Needs::of(&project.policy),
+            reloads: 0,
+        })
     }
 
     pub(crate) fn handle(&self) -> RuntimeHandle {
@@ -61,34 +73,38 @@ impl Runtime {
     /// Lets another policy answer from the next request on; nothing is compiled.
     pub(crate) fn reload(&mut self, policy: &Policy) -> anyhow::Result<()> {
         if Needs::of(policy).counters && !self.needs.counters {
-            anyhow::bail!("the policy limits clients now, which needs another part of the Worker; start again");
+            anyhow::bail!(
+                "the policy limits clients now, which needs another part of the Worker; start again"
+            );
         }
         self.reloads += 1;
         let name = format!("policy-{}.bin", self.reloads);
         let path = self.folder.join(&name);
-        std::fs::write(&path, blob::encode(policy)).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(&path, blob::encode(policy))
+            .with_context(|| format!("cannot write {}", path.display()))?;
         write_config(&self.folder, policy, &name)?;
         let next = Workerd::start(&self.program, &self.folder)?;
         self.handle.replace(next.address());
-        let previous = std::mem::replace(&mut self.running, next);
-        std::thread::spawn(move || {
-            std::thread::sleep(GRACE);
-            drop(previous);
-        });
+        self.retired.push_back(std::mem::replace(&mut self.running, next));
+        if self.retired.len() > MAX_RETIRED {
+            self.retired.pop_front();
+        }
         Ok(())
     }
 }
 
 fn write_config(folder: &std::path::Path, policy: &Policy, policy_file: &str) -> anyhow::Result<()> {
     let snippets = (0..8).map(|number| format!("state_{number}.js"));
-    let names = MODULES.into_iter().map(str::to_owned).chain(snippets).filter(|name| folder.join(name).is_file());
+    let names =
+        MODULES.into_iter().map(str::to_owned).chain(snippets).filter(|name| folder.join(name).is_file());
     let modules = names.map(|name| {
         let kind = if name.ends_with(".wasm") { "wasm" } else { "esModule" };
         format!("(name = \"{name}\", {kind} = embed \"{name}\")")
     });
     let modules: Vec<_> =
         modules.chain([format!("(name = \"policy.bin\", data = embed \"{policy_file}\")")]).collect();
-    let mut bindings = vec!["(name = \"SELVEDGE_KV\", kvNamespace = (name = \"stores\", entrypoint = \"kv\"))".to_owned()];
+    let mut bindings =
+        vec!["(name = \"SELVEDGE_KV\", kvNamespace = (name = \"stores\", entrypoint = \"kv\"))".to_owned()];
     for secret in secrets(policy) {
         bindings.push(format!("(name = \"{secret}\", fromEnvironment = \"{secret}\")"));
     }

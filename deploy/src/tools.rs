@@ -18,7 +18,9 @@ const LOCK: &str = include_str!("../package-lock.json");
 /// Returns the folder with the programs, after installing them where they are not there yet.
 pub(crate) fn folder() -> anyhow::Result<PathBuf> {
     // A checkout has them where its tests put them.
-    if let Some(folder) = source().ok().map(|source| source.join("deploy")).filter(|folder| is_installed(folder)) {
+    if let Some(folder) =
+        source().ok().map(|source| source.join("deploy")).filter(|folder| is_installed(folder))
+    {
         return Ok(folder);
     }
     let folder = cache().join(format!("tools-{}", crate::policy::fingerprint(LOCK)));
@@ -49,7 +51,10 @@ fn install(folder: &Path) -> anyhow::Result<()> {
         let path = folder.join(name);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    anstream::eprintln!("{DIM}installing wrangler, workerd and Node.js in {} (once){DIM:#}", folder.display());
+    anstream::eprintln!(
+        "{DIM}installing wrangler, workerd and Node.js in {} (once){DIM:#}",
+        folder.display()
+    );
     let status = Command::new("npm")
         .args(["ci", "--no-audit", "--no-fund"])
         .current_dir(folder)

@@ -28,7 +28,8 @@ pub fn request_cf(facts: &Facts) -> Map<String, Value> {
     let [latitude, longitude] = coordinates.map_or([None, None], |pair| pair.map(Some));
     let score = facts.bot_score.map(|score| ("score", Value::from(score)));
     let verified = facts.is_verified_bot.map(|verified| ("verifiedBot", Value::from(verified)));
-    let bot: Map<_, _> = score.into_iter().chain(verified).map(|(name, value)| (name.to_owned(), value)).collect();
+    let bot: Map<_, _> =
+        score.into_iter().chain(verified).map(|(name, value)| (name.to_owned(), value)).collect();
     let fields = [
         ("country", facts.country.map(|code| code.as_str().into())),
         ("continent", facts.continent.map(|code| code.as_str().into())),

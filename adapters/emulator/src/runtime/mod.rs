@@ -59,7 +59,8 @@ pub(crate) async fn forward(
     let result = match address_to(runtime, &mut request) {
         Ok(()) => {
             cloudflare::tell(request.headers_mut(), facts);
-            let fetch = Fetch { backend: "runtime".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
+            let fetch =
+                Fetch { backend: "runtime".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
             host.perform(Effect::Fetch(Box::new(fetch))).await
         }
         Err(_) => EffectResult::Fetch(Err(FetchError::Protocol)),
@@ -92,6 +93,8 @@ fn no_answer(error: FetchError) -> Response<Body> {
     let text = format!("The runtime gave no answer ({}); its own output says why.\n", error.as_str());
     let mut response = Response::new(Body::from(Bytes::from(text)));
     *response.status_mut() = StatusCode::BAD_GATEWAY;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

@@ -2,9 +2,11 @@
 
 mod criterion;
 mod edge;
+mod load;
 mod machine;
 mod nginx;
 mod report;
+mod workerd;
 
 use anyhow::Result;
 
@@ -17,9 +19,16 @@ use crate::workspace::Workspace;
 const MICROSECOND: f64 = 1_000.0;
 const MILLISECOND: f64 = 1_000_000.0;
 
-/// Runs every benchmark and writes the report; with `args`, only the criterion benchmarks that they name.
+/// Runs every benchmark and writes the report; with `args`, only the criterion benchmarks
+/// that they name, or `workerd` for what is measured on that.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     let bench = Cmd::cargo(workspace, ["bench", "--package", "selvedge-bench"]);
+    if args == ["workerd"] {
+        Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge"]).run()?;
+        let report = Report { machine: machine::describe(), rows: workerd::rows(workspace)? };
+        anstream::println!("\n{report}");
+        return Ok(());
+    }
     if !args.is_empty() {
         return bench.arg("--").args(args).run();
     }
@@ -28,6 +37,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge"]).run()?;
     rows.push(memory_row(workspace)?);
     rows.push(nginx_row(workspace)?);
+    rows.extend(workerd::rows(workspace)?);
     let report = Report { machine: machine::describe(), rows };
     let path = workspace.root.join("tests/bench/REPORT.md");
     std::fs::write(&path, report.to_string())?;

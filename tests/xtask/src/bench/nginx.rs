@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::edge::{Edge, free_address, get};
+use super::load::{self, median, requests_per_second};
 use crate::command::Cmd;
 use crate::workspace::Workspace;
 
@@ -38,7 +39,7 @@ pub(crate) enum Comparison {
 /// When one of them does not answer from its cache, or wrk fails.
 pub(crate) fn compare(workspace: &Workspace) -> Result<Comparison> {
     let Some(version) = nginx_version() else { return Ok(missing("nginx")) };
-    if Command::new("wrk").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+    if !load::is_installed() {
         return Ok(missing("wrk"));
     }
     let edge = Edge::start(workspace)?;
@@ -151,34 +152,4 @@ fn wrk(address: SocketAddr) -> Result<f64> {
         Cmd::new("wrk").args(["-t1", "-c32", "-d4s"]).arg(format!("http://{address}{PATH}")).read()?;
     ensure!(!printed.contains("Non-2xx"), "wrk saw errors:\n{printed}");
     requests_per_second(&printed).with_context(|| format!("wrk printed no rate:\n{printed}"))
-}
-
-fn requests_per_second(printed: &str) -> Option<f64> {
-    printed.lines().find_map(|line| line.strip_prefix("Requests/sec:"))?.trim().parse().ok()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_is_read_from_what_wrk_prints() {
-        let printed = "Running 4s test @ http://127.0.0.1:1/\n  1 threads and 32 connections\n  \
-                       200000 requests in 4.00s, 90.00MB read\nRequests/sec:  50123.45\nTransfer/sec: 22MB\n";
-        assert_eq!(requests_per_second(printed), Some(50_123.45));
-        assert_eq!(requests_per_second("unable to connect"), None);
-    }
-
-    #[test]
-    fn the_median_is_the_one_in_the_middle() {
-        assert!(
-            (median(vec![5.0, 1.0, 100.0, 2.0, 3.0]) - 3.0).abs() < f64::EPSILON,
-            "outliers do not count"
-        );
-    }
 }

@@ -1,0 +1,104 @@
+//! Load from wrk, and single requests to see what is measured.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command::Cmd;
+
+/// A request without content.
+pub(crate) struct Head {
+    pub(crate) path: String,
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The request as a script of wrk.
+    pub(crate) fn script(&self) -> String {
+        let fields = self.fields.iter().map(|(name, value)| format!("wrk.headers[{name:?}] = {value:?}\n"));
+        fields.collect()
+    }
+
+    /// Sends it once and returns the status line, the fields in order of name, and the body.
+    pub(crate) fn get(&self, address: SocketAddr) -> Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let fields: String = self.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        write!(stream, "GET {} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n{fields}\r\n", self.path)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no head")?;
+        let mut lines = head.lines();
+        let status = lines.next().unwrap_or_default();
+        let mut fields: Vec<_> = lines.map(lower_name).collect();
+        fields.sort();
+        Ok(format!("{status}\n{}\n\n{body}", fields.join("\n")))
+    }
+}
+
+fn lower_name(line: &str) -> String {
+    line.split_once(':').map_or_else(String::new, |(name, value)| format!("{}:{value}", name.to_ascii_lowercase()))
+}
+
+/// Whether wrk is there.
+pub(crate) fn is_installed() -> bool {
+    Command::new("wrk").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// Says how to get wrk.
+pub(crate) fn how_to_install() -> String {
+    "`wrk` is not installed: `apt-get install wrk` on Debian brings it".to_owned()
+}
+
+/// Sends a request again and again on 16 connections, and returns how many were answered a second.
+pub(crate) fn wrk(address: SocketAddr, head: &Head, script: &Path) -> Result<f64> {
+    let printed = Cmd::new("wrk")
+        .args(["-t1", "-c16", "-d3s", "-s"])
+        .arg(script)
+        .arg(format!("http://{address}{}", head.path))
+        .read()?;
+    ensure!(!printed.contains("Socket errors"), "wrk saw errors:\n{printed}");
+    requests_per_second(&printed).with_context(|| format!("wrk printed no rate:\n{printed}"))
+}
+
+pub(crate) fn requests_per_second(printed: &str) -> Option<f64> {
+    printed.lines().find_map(|line| line.strip_prefix("Requests/sec:"))?.trim().parse().ok()
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_read_from_what_wrk_prints() {
+        let printed = "Running 4s test @ http://127.0.0.1:1/\n  1 threads and 32 connections\n  \
+                       200000 requests in 4.00s, 90.00MB read\nRequests/sec:  50123.45\nTransfer/sec: 22MB\n";
+        assert_eq!(requests_per_second(printed), Some(50_123.45));
+        assert_eq!(requests_per_second("unable to connect"), None);
+    }
+
+    #[test]
+    fn the_median_is_the_one_in_the_middle() {
+        assert!(
+            (median(vec![5.0, 1.0, 100.0, 2.0, 3.0]) - 3.0).abs() < f64::EPSILON,
+            "outliers do not count"
+        );
+    }
+
+    #[test]
+    fn a_script_quotes_what_it_sets() {
+        let fields = vec![("Cf".to_owned(), r#"{"country":"CN"}"#.to_owned())];
+        let script = Head { path: "/".to_owned(), fields }.script();
+        assert_eq!(script, "wrk.headers[\"Cf\"] = \"{\\\"country\\\":\\\"CN\\\"}\"\n");
+    }
+}
