@@ -34,16 +34,13 @@ impl EdgeHost {
         Self { worker, bodies }
     }
 
-    fn fetch(&self, fetch: Fetch) -> Performing {
+    /// Sends a request and hands its body on as it comes.
+    pub(crate) async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
         let Fetch { request, timeout, max_body_bytes, .. } = fetch;
         let (parts, body) = request.into_parts();
-        let upload = match self.upload(body, max_body_bytes) {
-            Ok(upload) => upload,
-            Err(error) => return done(EffectResult::Fetch(Err(error.into()))),
-        };
-        let response = self.worker.backends.send(Request::from_parts(parts, upload), timeout);
-        let bodies = Rc::clone(&self.bodies);
-        Box::pin(async move { EffectResult::Fetch(response.await.map(|response| keep(&bodies, response))) })
+        let upload = self.upload(body, max_body_bytes)?;
+        let response = self.worker.backends.send(Request::from_parts(parts, upload), timeout).await?;
+        Ok(keep(&self.bodies, response))
     }
 
     fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload, UploadError> {
@@ -102,7 +99,10 @@ impl Host for EdgeHost {
     fn perform(&self, effect: Effect) -> Performing {
         let shared = &self.worker.shared;
         match effect {
-            Effect::Fetch(fetch) => self.fetch(*fetch),
+            Effect::Fetch(fetch) => {
+                let host = self.clone();
+                Box::pin(async move { EffectResult::Fetch(host.fetch(*fetch).await) })
+            }
             Effect::CacheGet { key } => done(EffectResult::CacheGet(shared.store.get(&key))),
             Effect::CachePut(put) => self.cache_put(*put),
             Effect::KvGet { key } => done(EffectResult::KvGet(shared.kv.get(&key))),

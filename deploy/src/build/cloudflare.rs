@@ -11,7 +11,7 @@ use super::{Project, Written, empty_folder, module, source, write};
 
 /// The date whose behaviour the Worker is written for
 /// (<https://developers.cloudflare.com/workers/configuration/compatibility-dates/>).
-pub(crate) const COMPATIBILITY_DATE: &str = "2026-11-01";
+pub(crate) const COMPATIBILITY_DATE: &str = "2026-10-01";
 
 const INDEX: &str = include_str!("../../../adapters/cloudflare/worker/index.mjs");
 

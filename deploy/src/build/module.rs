@@ -36,7 +36,7 @@ pub(crate) fn policy(sources: &Sources) -> anyhow::Result<Vec<u8>> {
         ),
         None => (String::new(), String::new()),
     };
-    let manifest = include_str!("../../templates/module/Cargo.toml");
+    let manifest = include_str!("../../templates/module/manifest.toml");
     let generated = Generated {
         name: "module",
         manifest: manifest.replace("{{js}}", &sources.js).replace("{{handlers}}\n", &dependency),
@@ -51,7 +51,7 @@ pub(crate) fn state(sources: &Sources) -> anyhow::Result<Vec<(String, Vec<u8>)>>
     let dependency = format!("{{ path = {} }}", quote(&source.join("adapters/cloudflare").to_string_lossy()));
     let generated = Generated {
         name: "state",
-        manifest: include_str!("../../templates/state/Cargo.toml").replace("{{cloudflare}}", &dependency),
+        manifest: include_str!("../../templates/state/manifest.toml").replace("{{cloudflare}}", &dependency),
         code: include_str!("../../templates/state/lib.rs").to_owned(),
     };
     let wasm = generated.build(&source.join("Cargo.lock"), &sources.target)?;

@@ -11,10 +11,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri};
 use selvedge_core::body::Body;
-use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError};
+use selvedge_core::effect::{Fetch, FetchError};
 use selvedge_core::facts::Facts;
 use selvedge_core::headers::hop_by_hop;
-use selvedge_core::host::Host as _;
 use selvedge_core::reason::{Reason, Summary};
 
 use crate::effects::EdgeHost;
@@ -61,17 +60,16 @@ pub(crate) async fn forward(
             cloudflare::tell(request.headers_mut(), facts);
             let fetch =
                 Fetch { backend: "runtime".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
-            host.perform(Effect::Fetch(Box::new(fetch))).await
+            host.fetch(fetch).await
         }
-        Err(_) => EffectResult::Fetch(Err(FetchError::Protocol)),
+        Err(_) => Err(FetchError::Protocol),
     };
     let (response, reason) = match result {
-        EffectResult::Fetch(Ok(mut response)) => {
+        Ok(mut response) => {
             hop_by_hop::strip_response(response.headers_mut());
             (response, Reason::BackendResponded)
         }
-        EffectResult::Fetch(Err(error)) => (no_answer(error), Reason::BackendFailed(error)),
-        _ => (no_answer(FetchError::Protocol), Reason::BackendFailed(FetchError::Protocol)),
+        Err(error) => (no_answer(error), Reason::BackendFailed(error)),
     };
     (response, Summary::of(reason))
 }

@@ -18,7 +18,7 @@ const config :Workerd.Config = (
 );
 
 const edge :Workerd.Worker = (
-  compatibilityDate = "2026-11-01",
+  compatibilityDate = "2026-10-01",
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
@@ -42,6 +42,6 @@ const edge :Workerd.Worker = (
 );
 
 const stores :Workerd.Worker = (
-  compatibilityDate = "2026-11-01",
+  compatibilityDate = "2026-10-01",
   modules = [(name = "stores.mjs", esModule = embed "stores.mjs")],
 );

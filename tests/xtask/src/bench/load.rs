@@ -42,7 +42,8 @@ impl Head {
 }
 
 fn lower_name(line: &str) -> String {
-    line.split_once(':').map_or_else(String::new, |(name, value)| format!("{}:{value}", name.to_ascii_lowercase()))
+    line.split_once(':')
+        .map_or_else(String::new, |(name, value)| format!("{}:{value}", name.to_ascii_lowercase()))
 }
 
 /// Whether wrk is there.

@@ -14,7 +14,7 @@ const config :Workerd.Config = (
 );
 
 const edge :Workerd.Worker = (
-  compatibilityDate = "2026-11-01",
+  compatibilityDate = "2026-10-01",
   modules = [
     (name = "index.mjs", esModule = embed "dist/index.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
@@ -27,23 +27,23 @@ const edge :Workerd.Worker = (
 );
 
 const bare :Workerd.Worker = (
-  compatibilityDate = "2026-11-01",
+  compatibilityDate = "2026-10-01",
   modules = [(name = "bare.mjs", esModule = embed "bare.mjs")],
   globalOutbound = "origin",
 );
 
 const hono :Workerd.Worker = (
-  compatibilityDate = "2026-11-01",
+  compatibilityDate = "2026-10-01",
   modules = [(name = "hono.mjs", esModule = embed "hono.mjs")],
   globalOutbound = "origin",
 );
 
 const origin :Workerd.Worker = (
-  compatibilityDate = "2026-11-01",
+  compatibilityDate = "2026-10-01",
   modules = [(name = "origin.mjs", esModule = embed "origin.mjs")],
 );
 
 const empty :Workerd.Worker = (
-  compatibilityDate = "2026-11-01",
+  compatibilityDate = "2026-10-01",
   modules = [(name = "empty.mjs", esModule = embed "empty.mjs")],
 );

@@ -42,7 +42,12 @@ struct Scenario {
 
 const SCENARIOS: [Scenario; 5] = [
     Scenario { name: "block by country", path: "/geo", agent: None, country: "CN" },
-    Scenario { name: "block a scraper", path: "/bot", agent: Some("Scrapy/2.11 (+https://scrapy.org)"), country: "DE" },
+    Scenario {
+        name: "block a scraper",
+        path: "/bot",
+        agent: Some("Scrapy/2.11 (+https://scrapy.org)"),
+        country: "DE",
+    },
     Scenario { name: "redirect", path: "/go", agent: None, country: "DE" },
     Scenario { name: "not found", path: "/nothing", agent: None, country: "DE" },
     Scenario { name: "from the origin", path: "/api/user", agent: None, country: "DE" },
@@ -119,7 +124,8 @@ const EMPTY: &str = "export default { fetch() { return new Response(null); } };\
 
 fn size_row(folder: &Path) -> Result<Row> {
     let wasm = folder.join("dist/policy.wasm");
-    let compressed = Command::new("gzip").arg("-9").arg("-c").arg(&wasm).output().context("cannot run gzip")?;
+    let compressed =
+        Command::new("gzip").arg("-9").arg("-c").arg(&wasm).output().context("cannot run gzip")?;
     #[expect(clippy::cast_precision_loss, reason = "a size in KiB is shown with two digits")]
     let value = compressed.stdout.len() as f64 / 1024.0;
     Ok(Row {
@@ -138,7 +144,9 @@ fn start_row(program: &Path, folder: &Path) -> Result<Row> {
     }
     let (ours, empty) = (load::median(ours), load::median(empty));
     Ok(Row {
-        what: format!("Start of workerd to the first answer, above an empty Worker's ({ours:.1} ms against {empty:.1} ms)"),
+        what: format!(
+            "Start of workerd to the first answer, above an empty Worker's ({ours:.1} ms against {empty:.1} ms)"
+        ),
         target: "at most 15 ms",
         measured: Measured::AtMost { bound: 15.0, value: ours - empty, unit: "ms" },
     })
