@@ -60,9 +60,11 @@ export class Runtime {
   /** Answers a request; a promise only where something has to be awaited. */
   handle(request, host) {
     const seed = this.#nextSeed();
+    let head;
     try {
       const instance = this.#instance();
-      const end = writePart(instance, this.#names, request, host);
+      head = new Head(instance, this.#names, request, host);
+      const end = instance.write(`\n\npart\n${head.omittedBytes}\n0`, head.end);
       const place = instance.receive(end, this.#seeds, seed, seed + SEED_BYTES);
       const keep = instance.keep(place);
       if (keep !== 0 && keep % 2 === 0) return instance.kept[keep - 1].response();
@@ -71,7 +73,7 @@ export class Runtime {
     } catch (error) {
       return this.#answerAtLast(host.platform(request), error);
     }
-    return new Exchange(this, request, host, this.#seeds.slice(seed, seed + SEED_BYTES)).run();
+    return new Exchange(this, request, host, this.#seeds.slice(seed, seed + SEED_BYTES)).run(head);
   }
 
   /** The instance for new requests. */
@@ -102,6 +104,11 @@ export class Runtime {
     return this.#instance();
   }
 
+  /** The headers that the policy can read at first, by name. */
+  get names() {
+    return this.#names;
+  }
+
   /** New requests go to a fresh instance; those under way stay in the one that crashed. */
   retire(instance) {
     if (this.#current === instance) this.#current = null;
@@ -126,6 +133,7 @@ class Exchange {
   #host;
   #platform;
   #seed;
+  #fields;
   #instance;
   #number = 0;
   #isRequestUsed = false;
@@ -147,17 +155,21 @@ class Exchange {
     this.#seed = seed;
   }
 
-  run() {
+  /** Answers the request whose head the module has in part. */
+  run(head) {
+    this.#fields = head.fields;
     const response = new Promise((resolve) => { this.#respond = resolve; });
-    this.#begin("whole");
+    this.#instance = head.instance;
+    this.#advance(() => this.#receive(head, "whole"));
     return response;
   }
 
-  #begin(whole) {
-    this.#advance(() => {
-      this.#instance = this.#runtime.instance();
-      return this.#instance.send(wholeRequest(this.#request, this.#host, whole), this.#seed);
-    });
+  /** Sends what the module lacks of a request. */
+  #receive(head, whole) {
+    const hasBody = this.#request.body === null ? 0 : 1;
+    const { instance } = head;
+    const end = instance.write(`${head.omitted}\n\n${whole}\n${hasBody}`, head.end);
+    return instance.read(instance.receive(end, this.#seed, 0, SEED_BYTES));
   }
 
   /** Sends a message and does what the answer says. */
@@ -194,8 +206,10 @@ class Exchange {
     const started = effects(this.#instance, lines);
     this.#wantsResults = parsed.isPending;
     this.#share(parsed.handle, started);
+    const came = this.#bodies.get(parsed.handle)?.came;
     const stream = parsed.handle === null ? undefined : this.#take(parsed.handle);
-    const response = parsed.response(stream);
+    const headers = came && changed(came.headers, came.fields, parsed.fields);
+    const response = parsed.response(stream, headers);
     this.#isAnswered = true;
     this.#start(started);
     if (this.#running > 0) this.#platform.after(this.#finished);
@@ -239,7 +253,11 @@ class Exchange {
   #restart(message) {
     this.#hasCrashed = true;
     this.#wantsResults = true;
-    this.#begin(`crashed\n${message}`);
+    this.#advance(() => {
+      this.#instance = this.#runtime.instance();
+      const head = new Head(this.#instance, this.#runtime.names, this.#request, this.#host);
+      return this.#receive(head, `crashed\n${message}`);
+    });
   }
 
   #start(started) {
@@ -298,8 +316,7 @@ class Exchange {
     const upload = { isTooLarge: false, abort };
     const body = this.#upload(effect, upload);
     if (body instanceof Lost) return body.word;
-    const headers = new Headers();
-    for (const [name, value] of effect.fields) headers.append(name, value);
+    const headers = changed(this.#request.headers, this.#fields, effect.fields);
     let isLate = false;
     const timer = setTimeout(() => { isLate = true; abort.abort(); }, effect.timeout);
     try {
@@ -319,14 +336,17 @@ class Exchange {
   }
 
   #fetched(response) {
-    let fields = "";
-    let count = 0;
-    for (const [name, value] of response.headers) {
-      fields += `\n${name}\n${value}`;
-      count++;
-    }
-    const body = response.body === null ? "-" : this.#keep(response.body, response.headers.get("content-encoding"));
-    return `${response.status}\n${body}\n${count}${fields}`;
+    const { body, headers, status } = response;
+    const fields = [];
+    let text = "";
+    headers.forEach((value, name) => {
+      fields.push([name, value]);
+      text += "\n" + name + "\n" + value;
+    });
+    if (body === null) return `${status}\n-\n${fields.length}${text}`;
+    const handle = this.#keep(body, headers.get("content-encoding"));
+    this.#bodies.get(handle).came = { headers, fields };
+    return `${status}\n${handle}\n${fields.length}${text}`;
   }
 
   /** The body of a request to a backend, bounded where its length is not announced. */
@@ -410,26 +430,49 @@ class Lost {
   }
 }
 
-/** Writes a request with the headers that the policy can read, and returns where it ends. */
-function writePart(instance, names, request, host) {
-  const { url } = request;
-  let at = instance.write("B\n" + host.now() + "\npart\n" + request.method + "\n" + url + "\n" + host.facts(request, url) + "\n0", 0);
-  let omitted = 0;
-  for (const [name, value] of request.headers) {
-    const place = names.get(name);
-    if (place === undefined) omitted += name.length + value.length;
-    else at = instance.write(value, instance.write(place, at));
+/** A request's head in the input of an instance: up to the headers that the policy can read at first. */
+class Head {
+  constructor(instance, names, request, host) {
+    const { url } = request;
+    let at = instance.write("B\n" + host.now() + "\n" + request.method + "\n" + url + "\n" + host.facts(request, url), 0);
+    const fields = [];
+    let omitted = "";
+    let lines = 0;
+    request.headers.forEach((value, name) => {
+      fields.push([name, value]);
+      const place = names.get(name);
+      if (place === undefined) {
+        omitted += "\n" + name + "\n" + value;
+        lines += 2;
+      } else {
+        at = instance.write(value, instance.write(place, at));
+      }
+    });
+    this.instance = instance;
+    this.fields = fields;
+    this.end = at;
+    this.omitted = omitted;
+    this.omittedBytes = omitted.length - lines;
   }
-  return instance.write("\n\n" + omitted, at);
 }
 
-/** A request with all of its headers. */
-function wholeRequest(request, host, whole) {
-  const { method, url } = request;
-  const hasBody = request.body === null ? 0 : 1;
-  let fields = "";
-  for (const [name, value] of request.headers) fields += `\n${name}\n${value}`;
-  return `B\n${host.now()}\n${whole}\n${method}\n${url}\n${host.facts(request, url)}\n${hasBody}${fields}\n`;
+/**
+ * Headers with these fields, made from headers with nearly the same ones: copying is cheaper than writing each field.
+ * A field that comes more than once, on either side, has all of them written.
+ */
+function changed(headers, before, fields) {
+  const values = new Map(before);
+  const names = new Set();
+  for (const [name] of fields) names.add(name);
+  if (values.size < before.length || names.size < fields.length) {
+    const written = new Headers();
+    for (const [name, value] of fields) written.append(name, value);
+    return written;
+  }
+  const copy = new Headers(headers);
+  for (const name of values.keys()) if (!names.has(name)) copy.delete(name);
+  for (const [name, value] of fields) if (values.get(name) !== value) copy.set(name, value);
+  return copy;
 }
 
 /** An answer that needed no effect; a common one is kept as the module says. */
@@ -441,7 +484,10 @@ function answer(instance, message, request, host, keep) {
     const platform = host.platform(request);
     for (const { values } of records) platform.record(...values);
   }
-  if (keep !== 0) instance.kept[keep] = parsed;
+  if (keep !== 0) {
+    parsed.keep();
+    instance.kept[keep] = parsed;
+  }
   return parsed.response();
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderName;
 use http::header::SET_COOKIE;
 use selvedge_core::engine::{Engine, EngineBuilder};
@@ -68,7 +69,7 @@ impl Module {
     /// # Errors
     /// A sentence that says what is wrong with it.
     pub fn read(&self, text: &[u8], bytes: &[u8]) -> Result<Incoming, String> {
-        wire::decode(text, bytes, &self.names).map_err(|error| error.to_string())
+        wire::decode(&Bytes::copy_from_slice(text), bytes, &self.names).map_err(|error| error.to_string())
     }
 
     /// Takes one message and answers it.
@@ -210,7 +211,7 @@ mod tests {
 
     fn begin(path: &str, whole: &str, fields: &str) -> String {
         let omitted = if whole == "part" { "\n10" } else { "" };
-        format!("B\n1000\n{whole}\nGET\nhttp://shop.test{path}{}\n0\n{fields}{omitted}", "\n".repeat(14))
+        format!("B\n1000\nGET\nhttp://shop.test{path}{}\n{fields}\n{whole}{omitted}\n0", "\n".repeat(14))
     }
 
     fn send(module: &Module, text: &str) -> Result<String, String> {

@@ -1,5 +1,6 @@
 //! `Cache-Status`: how this cache handled a request.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ pub struct CacheStatus {
     ttl: Option<i32>,
     is_stored: bool,
     is_collapsed: bool,
-    detail: Option<String>,
+    detail: Option<Cow<'static, str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,9 +147,11 @@ impl CacheStatus {
     ///
     /// It is written as a token where it is one, else as a quoted string. An empty one is left out.
     #[must_use]
-    pub fn detail(mut self, detail: &str) -> Self {
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-        let text: String = detail.chars().take(MAX_DETAIL_BYTES).map(printable).collect();
+        let text: Cow<'static, str> = detail.into();
+        let is_clean = text.len() <= MAX_DETAIL_BYTES && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let text = if is_clean { text } else { text.chars().take(MAX_DETAIL_BYTES).map(printable).collect() };
         self.detail = (!text.is_empty()).then_some(text);
         self
     }
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_long_detail_is_cut() {
-        let member = CacheStatus::forward(Forward::Miss).detail(&"x".repeat(10_000)).to_string();
+        let member = CacheStatus::forward(Forward::Miss).detail("x".repeat(10_000)).to_string();
         assert_eq!(member, format!("Selvedge;fwd=miss;detail={}", "x".repeat(128)));
     }
 

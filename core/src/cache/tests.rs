@@ -217,7 +217,7 @@ proptest! {
     #[test]
     fn every_detail_gives_a_structured_field(detail in any::<String>()) {
         let mut response = HeaderMap::new();
-        CacheStatus::forward(Forward::Bypass).detail(&detail).append_to(&mut response);
+        CacheStatus::forward(Forward::Bypass).detail(detail).append_to(&mut response);
         let list = sfv::Parser::new(response["cache-status"].as_bytes()).parse::<sfv::List>();
         prop_assert_eq!(list.unwrap().len(), 1, "one member, whatever the detail holds");
     }

@@ -1,6 +1,6 @@
 //! Ready-made sets of security response headers.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use super::rules::set_if_absent;
@@ -17,12 +17,12 @@ pub enum Preset {
 }
 
 /// A header of a preset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresetHeader {
-    /// Lower-case name.
-    pub name: &'static str,
+    /// Name.
+    pub name: HeaderName,
     /// Value.
-    pub value: &'static str,
+    pub value: HeaderValue,
     /// What it is good for.
     pub why: &'static str,
 }
@@ -36,49 +36,47 @@ pub enum Transport {
     Plain,
 }
 
-const STRICT_TRANSPORT_SECURITY: &str = "strict-transport-security";
-
 /// The headers of [`Preset::Security`].
 ///
 /// They follow the [OWASP Secure Headers Project](https://owasp.org/www-project-secure-headers/), where that breaks no
 /// ordinary site: `Strict-Transport-Security` leaves subdomains alone, since a policy speaks for its own host only, and
 /// `Referrer-Policy` is the browsers' own default, stated for those that have another. There is no
 /// `Content-Security-Policy`: no value fits two sites.
-pub const SECURITY: &[PresetHeader] = &[
+pub static SECURITY: [PresetHeader; 6] = [
     // https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Strict-Transport-Security
     PresetHeader {
-        name: STRICT_TRANSPORT_SECURITY,
-        value: "max-age=31536000",
+        name: header::STRICT_TRANSPORT_SECURITY,
+        value: HeaderValue::from_static("max-age=31536000"),
         why: "browsers use TLS for this host for a year, whatever a link says",
     },
     // https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/X-Content-Type-Options
     PresetHeader {
-        name: "x-content-type-options",
-        value: "nosniff",
+        name: header::X_CONTENT_TYPE_OPTIONS,
+        value: HeaderValue::from_static("nosniff"),
         why: "browsers never take an upload for a script because of its content",
     },
     // https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Referrer-Policy
     PresetHeader {
-        name: "referrer-policy",
-        value: "strict-origin-when-cross-origin",
+        name: header::REFERRER_POLICY,
+        value: HeaderValue::from_static("strict-origin-when-cross-origin"),
         why: "other sites learn the host that a visitor came from, not the path",
     },
     // https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/X-Frame-Options
     PresetHeader {
-        name: "x-frame-options",
-        value: "DENY",
+        name: header::X_FRAME_OPTIONS,
+        value: HeaderValue::from_static("DENY"),
         why: "no page can frame this one to steal clicks",
     },
     // https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Permissions-Policy
     PresetHeader {
-        name: "permissions-policy",
-        value: "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        name: HeaderName::from_static("permissions-policy"),
+        value: HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
         why: "scripts, injected ones too, cannot ask for devices",
     },
     // https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Cross-Origin-Opener-Policy
     PresetHeader {
-        name: "cross-origin-opener-policy",
-        value: "same-origin",
+        name: HeaderName::from_static("cross-origin-opener-policy"),
+        value: HeaderValue::from_static("same-origin"),
         why: "a page of another site that opens this one gets no handle on it",
     },
 ];
@@ -97,9 +95,9 @@ impl Preset {
 
     /// Returns the headers of the set.
     #[must_use]
-    pub const fn headers(self) -> &'static [PresetHeader] {
+    pub fn headers(self) -> &'static [PresetHeader] {
         match self {
-            Self::Security => SECURITY,
+            Self::Security => &SECURITY,
         }
     }
 
@@ -108,13 +106,11 @@ impl Preset {
     /// `Strict-Transport-Security` is left out of a response in plain text, as
     /// [RFC 6797 section 7.2](https://www.rfc-editor.org/rfc/rfc6797#section-7.2) asks.
     pub fn apply(self, response: &mut HeaderMap, transport: Transport) {
-        for header in self.headers() {
-            if header.name == STRICT_TRANSPORT_SECURITY && transport == Transport::Plain {
+        for PresetHeader { name, value, .. } in self.headers() {
+            if transport == Transport::Plain && *name == header::STRICT_TRANSPORT_SECURITY {
                 continue;
             }
-            let (name, value) =
-                (HeaderName::from_static(header.name), HeaderValue::from_static(header.value));
-            set_if_absent(response, name, value);
+            set_if_absent(response, name.clone(), value.clone());
         }
     }
 }
@@ -137,8 +133,8 @@ mod tests {
         let mut response = HeaderMap::new();
         response.insert("x-frame-options", HeaderValue::from_static("SAMEORIGIN"));
         Preset::Security.apply(&mut response, Transport::Secure);
-        for header in SECURITY {
-            assert!(response.contains_key(header.name), "{} is set", header.name);
+        for PresetHeader { name, .. } in &SECURITY {
+            assert!(response.contains_key(name), "{name} is set");
         }
         assert_eq!(response["x-frame-options"], "SAMEORIGIN", "the backend's own value stays");
         assert_eq!(response.len(), SECURITY.len(), "nothing is doubled");
@@ -152,7 +148,7 @@ mod tests {
             let mut response = HeaderMap::new();
             let facts = Facts { is_https, ..Facts::default() };
             Preset::Security.apply(&mut response, Transport::of(&facts));
-            assert_eq!(response.contains_key(STRICT_TRANSPORT_SECURITY), is_sent, "is_https: {is_https:?}");
+            assert_eq!(response.contains_key(header::STRICT_TRANSPORT_SECURITY), is_sent, "is_https: {is_https:?}");
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 use crate::transaction::Transaction;
 use crate::values::RequestValues;
 
+/// Room for what most policies add.
+const USUAL_ADDITIONS: usize = 10;
+
 /// Headers of this prefix are the edge's own and never leave it.
 const INTERNAL_PREFIX: &str = "selvedge-";
 
@@ -21,6 +24,7 @@ impl Engine {
     /// Gives a response its last headers: the policy's, CORS, cookies and `Cache-Status`.
     pub fn on_viewer_response(&self, tx: &mut Transaction, response: &mut Response<Body>, _now: Timestamp) {
         let headers = response.headers_mut();
+        headers.reserve(USUAL_ADDITIONS);
         hop_by_hop::strip_response(headers);
         remove_internal(headers);
         if let Some(route) = self.route_of(tx).filter(|_| self.comes_from_backend(tx)) {

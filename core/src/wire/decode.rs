@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use super::lines::Reader;
+use super::lines::{EXPECTED_VALUE, Reader};
 use super::{Begin, Incoming, REQUEST_BODY, Whole, WireError, head};
 use crate::body::{Body, BodyHandle};
 use crate::effect::{CacheEntry, EffectId, EffectResult, FetchError, ReadBodyError, StoreError};
@@ -21,12 +21,14 @@ const USUAL_FIELDS: usize = 16;
 
 /// Reads a message: its text, and the bytes beside it. `names` are the header names that it may give by their place.
 ///
+/// URL and header values of a request share the text's memory.
+///
 /// # Errors
 /// [`WireError`] says what was expected where the message went wrong.
-pub fn decode(text: &[u8], bytes: &[u8], names: &[HeaderName]) -> Result<Incoming> {
+pub fn decode(text: &Bytes, bytes: &[u8], names: &[HeaderName]) -> Result<Incoming> {
     let mut lines = Reader::new(text, b'\n');
     let incoming = match lines.text("kind of message")? {
-        "B" => begin(&mut lines, bytes, names)?,
+        "B" => begin(&mut lines, text, bytes, names)?,
         "C" => completed(&mut lines, bytes)?,
         _ => return Err(WireError { expected: "kind of message" }),
     };
@@ -34,34 +36,31 @@ pub fn decode(text: &[u8], bytes: &[u8], names: &[HeaderName]) -> Result<Incomin
     Ok(incoming)
 }
 
-fn begin(lines: &mut Reader<'_>, bytes: &[u8], names: &[HeaderName]) -> Result<Incoming> {
+fn begin(lines: &mut Reader<'_>, text: &Bytes, bytes: &[u8], names: &[HeaderName]) -> Result<Incoming> {
     let seed: Seed = bytes.try_into().map_err(|_| WireError { expected: "seed" })?;
     let now = time(lines)?;
-    let completeness = lines.text("completeness")?;
-    let mut whole = match completeness {
-        "whole" => Whole::Yes,
-        "part" => Whole::Without(Omitted::default()),
-        "crashed" => Whole::AfterCrash(lines.text("message of a crash")?.to_owned()),
-        _ => return Err(WireError { expected: "completeness" }),
-    };
     let mut request = Request::new(Body::Empty);
     *request.method_mut() =
         Method::from_bytes(lines.bytes("method")?).map_err(|_| WireError { expected: "method" })?;
     // A URL that is none is the client's fault and not the host's; the core refuses this one as it would that one.
-    *request.uri_mut() = Uri::try_from(lines.bytes("URL")?).unwrap_or(Uri::from_static("*"));
+    let url = text.slice_ref(lines.bytes("URL")?);
+    *request.uri_mut() = Uri::from_maybe_shared(url).unwrap_or(Uri::from_static("*"));
     let facts = facts(lines)?;
+    *request.headers_mut() = fields(lines, text, names)?;
+    let whole = match lines.text("completeness")? {
+        "whole" => Whole::Yes,
+        "part" => Whole::Without(Omitted { bytes: lines.parse("bytes of omitted fields")? }),
+        "crashed" => Whole::AfterCrash(lines.text("message of a crash")?.to_owned()),
+        _ => return Err(WireError { expected: "completeness" }),
+    };
     if flag(lines, "sign of a body")? == Some(true) {
         *request.body_mut() = Body::Host(REQUEST_BODY);
-    }
-    *request.headers_mut() = fields(lines, names)?;
-    if let Whole::Without(omitted) = &mut whole {
-        omitted.bytes = lines.parse("bytes of omitted fields")?;
     }
     Ok(Incoming::Begin(Box::new(Begin { request, whole, facts, seed, now })))
 }
 
 /// Reads fields up to the empty line; a name is written out, or is `:` and its place in `names`.
-fn fields(lines: &mut Reader<'_>, names: &[HeaderName]) -> Result<HeaderMap> {
+fn fields(lines: &mut Reader<'_>, text: &Bytes, names: &[HeaderName]) -> Result<HeaderMap> {
     const EXPECTED: &str = "header name";
     let mut headers = HeaderMap::with_capacity(USUAL_FIELDS);
     loop {
@@ -73,9 +72,9 @@ fn fields(lines: &mut Reader<'_>, names: &[HeaderName]) -> Result<HeaderMap> {
             }
             name => HeaderName::from_bytes(name).map_err(|_| WireError { expected: EXPECTED })?,
         };
-        headers
-            .try_append(name, lines.value()?)
-            .map_err(|_| WireError { expected: "number of header fields" })?;
+        let value = HeaderValue::from_maybe_shared(text.slice_ref(lines.bytes(EXPECTED_VALUE)?))
+            .map_err(|_| WireError { expected: EXPECTED_VALUE })?;
+        headers.try_append(name, value).map_err(|_| WireError { expected: "number of header fields" })?;
     }
 }
 

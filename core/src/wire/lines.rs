@@ -8,6 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::WireError;
 
+/// What a header's value is called in errors.
+pub(crate) const EXPECTED_VALUE: &str = "header value";
+
 /// Most things of one kind in one message: header fields, names, tags.
 const MAX_COUNT: usize = 4096;
 
@@ -73,8 +76,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn value(&mut self) -> Result<HeaderValue, WireError> {
-        const EXPECTED: &str = "header value";
-        HeaderValue::from_bytes(self.bytes(EXPECTED)?).map_err(|_| WireError { expected: EXPECTED })
+        HeaderValue::from_bytes(self.bytes(EXPECTED_VALUE)?)
+            .map_err(|_| WireError { expected: EXPECTED_VALUE })
     }
 
     pub(crate) fn headers(&mut self) -> Result<HeaderMap, WireError> {

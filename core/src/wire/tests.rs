@@ -15,14 +15,18 @@ use crate::facts::{Continent, Coordinates, CountryCode};
 const SEED: Seed = *b"0123456789abcdef";
 
 /// A request with every fact.
-const BEGIN: &str = "B\n1000\nwhole\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\nDE\nEU\nBE\nKö\u{1e}ln\n50.9\n6.9\n\
-                     Europe/Berlin\n3320\nHTTP/2\nTLSv1.3\n1\n30\n0\n1\naccept\n*/*\nx-accent\ncafé\n";
+const BEGIN: &str = "B\n1000\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\nDE\nEU\nBE\nKö\u{1e}ln\n50.9\n6.9\n\
+                     Europe/Berlin\n3320\nHTTP/2\nTLSv1.3\n1\n30\n0\naccept\n*/*\nx-accent\ncafé\n\nwhole\n1";
 
 /// A backend's response with the head of two fields.
 const FETCHED: &str = "C\n1000\n7\n3\nfetch\n200\n4\n2\nset-cookie\na=1\nset-cookie\nb=2";
 
+fn decoded(text: impl AsRef<[u8]>, bytes: &[u8], names: &[HeaderName]) -> Result<Incoming, WireError> {
+    decode(&Bytes::copy_from_slice(text.as_ref()), bytes, names)
+}
+
 fn begin(text: &str) -> Begin {
-    match decode(text.as_bytes(), &SEED, &[]) {
+    match decoded(text, &SEED, &[]) {
         Ok(Incoming::Begin(begin)) => *begin,
         other => panic!("{other:?}"),
     }
@@ -33,7 +37,7 @@ fn completed(text: &str, bytes: &[u8]) -> EffectResult {
 }
 
 fn completed_bytes(text: &[u8], bytes: &[u8]) -> EffectResult {
-    match decode(text, bytes, &[]) {
+    match decoded(text, bytes, &[]) {
         Ok(Incoming::Completed { exchange: 7, id: EffectId(3), result, now }) => {
             assert_eq!(now, Timestamp::from_millis(1000));
             *result
@@ -72,17 +76,17 @@ fn a_request_is_read_with_every_fact() {
 fn a_name_may_be_given_by_its_place() {
     let names = [HeaderName::from_static("accept"), HeaderName::from_static("x-b")];
     let text = BEGIN.replace("x-accent", ":1");
-    let Ok(Incoming::Begin(begin)) = decode(text.as_bytes(), &SEED, &names) else { panic!("a request") };
+    let Ok(Incoming::Begin(begin)) = decoded(text, &SEED, &names) else { panic!("a request") };
     assert_eq!(begin.request.headers()["x-b"].as_bytes(), "café".as_bytes());
 }
 
 #[test]
 fn facts_that_are_missing_or_senseless_are_none() {
-    let blank = "B\n0\npart\nGET\nhttp://a.test/\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n0\n\n120";
+    let blank = "B\n0\nGET\nhttp://a.test/\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\npart\n120\n0";
     let Begin { request, whole, facts, .. } = begin(blank);
     assert_eq!((request.body(), facts), (&Body::Empty, Facts::default()));
     assert_eq!(whole, Whole::Without(Omitted { bytes: 120 }));
-    let senseless = "B\n0\nwhole\nGET\nhttp://a.test/\nnowhere\nZZ\nXX\n\n\n91\n0\n\n-1\n\n\n\n300\n\n0\n";
+    let senseless = "B\n0\nGET\nhttp://a.test/\nnowhere\nZZ\nXX\n\n\n91\n0\n\n-1\n\n\n\n300\n\n\nwhole\n0";
     assert_eq!(begin(senseless).facts, Facts::default());
     let crashed = BEGIN.replace("whole", "crashed\nit panicked");
     assert_eq!(begin(&crashed).whole, Whole::AfterCrash("it panicked".to_owned()));
@@ -138,11 +142,11 @@ fn a_message_that_is_cut_short_or_too_long_is_an_error() {
         let bytes: &[u8] = if text == BEGIN { &SEED } else { b"" };
         let lines: Vec<_> = text.split('\n').collect();
         for end in 0..lines.len() {
-            assert!(decode(lines[..end].join("\n").as_bytes(), bytes, &[]).is_err(), "cut after {end} lines");
+            assert!(decoded(lines[..end].join("\n"), bytes, &[]).is_err(), "cut after {end} lines");
         }
-        assert_eq!(decode(format!("{text}\n").as_bytes(), bytes, &[]).unwrap_err().expected, "end");
+        assert_eq!(decoded(format!("{text}\n"), bytes, &[]).unwrap_err().expected, "end");
     }
-    assert_eq!(decode(BEGIN.as_bytes(), &SEED[..15], &[]).unwrap_err().expected, "seed");
+    assert_eq!(decoded(BEGIN, &SEED[..15], &[]).unwrap_err().expected, "seed");
 }
 
 #[test]
@@ -154,15 +158,16 @@ fn what_is_not_http_is_an_error() {
         (BEGIN.replace("\naccept", "\n:0"), "header name"),
         (BEGIN.replace("\naccept", "\n:x"), "header name"),
         (FETCHED.replace("\n2\nset", "\n5000\nset"), "number of header fields"),
-        (BEGIN.replace("whole", "part"), "bytes of omitted fields"),
-        (format!("{}\n-1", BEGIN.replace("whole", "part")), "bytes of omitted fields"),
+        (BEGIN.replace("whole", "part\nx"), "bytes of omitted fields"),
+        (BEGIN.replace("whole", "part\n-1"), "bytes of omitted fields"),
+        (BEGIN.replace("whole\n1", "whole\n2"), "sign of a body"),
         (BEGIN.replace("whole", "half"), "completeness"),
         (FETCHED.replace("\n200\n", "\n20\n"), "status"),
         (FETCHED.replace("fetch", "Fetch"), "kind of result"),
         (FETCHED.replace('C', "Z"), "kind of message"),
     ];
     for (text, expected) in rows {
-        assert_eq!(decode(text.as_bytes(), &SEED, &[]).unwrap_err().expected, expected, "{text}");
+        assert_eq!(decoded(&text, &SEED, &[]).unwrap_err().expected, expected, "{text}");
     }
 }
 
@@ -286,7 +291,7 @@ proptest! {
     fn no_message_panics(lines in proptest::collection::vec("[A-Z]|[a-z]{0,9}|[0-9]{0,20}|.{0,20}", 0..40), bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
         let text = lines.join("\n");
         for head in ["", "B\n", "C\n1\n1\n1\nfetch\n", "C\n1\n1\n1\ncache\nR\n", "C\n1\n1\n1\ncache\nV\n"] {
-            let _ = decode(format!("{head}{text}").as_bytes(), &bytes, &[]);
+            let _ = decoded(format!("{head}{text}"), &bytes, &[]);
         }
     }
 
@@ -303,7 +308,7 @@ proptest! {
         let mut lines: Vec<_> = BEGIN.split('\n').collect();
         let at = at.min(lines.len() - 1);
         lines[at] = &line;
-        if !line.contains('\n') && let Ok(Incoming::Begin(begin)) = decode(lines.join("\n").as_bytes(), &SEED, &[]) {
+        if !line.contains('\n') && let Ok(Incoming::Begin(begin)) = decoded(lines.join("\n"), &SEED, &[]) {
             prop_assert!(begin.request.headers().len() <= 2);
         }
     }
