@@ -16,7 +16,7 @@
 //
 // A call that the platform does not have may throw: the core counts that as a store that does not answer.
 
-import { Crash, effects, Instance, Lines, parseResponse } from "./instance.mjs";
+import { Crash, effects, Instance, Lines, parseResponse, record } from "./instance.mjs";
 
 const SEED_BYTES = 16;
 const SEEDS = 256;
@@ -133,7 +133,6 @@ class Exchange {
   #host;
   #platform;
   #seed;
-  #fields;
   #instance;
   #number = 0;
   #isRequestUsed = false;
@@ -157,7 +156,6 @@ class Exchange {
 
   /** Answers the request whose head the module has in part. */
   run(head) {
-    this.#fields = head.fields;
     const response = new Promise((resolve) => { this.#respond = resolve; });
     this.#instance = head.instance;
     this.#advance(() => this.#receive(head, "whole"));
@@ -206,10 +204,8 @@ class Exchange {
     const started = effects(this.#instance, lines);
     this.#wantsResults = parsed.isPending;
     this.#share(parsed.handle, started);
-    const came = this.#bodies.get(parsed.handle)?.came;
     const stream = parsed.handle === null ? undefined : this.#take(parsed.handle);
-    const headers = came && changed(came.headers, came.fields, parsed.fields);
-    const response = parsed.response(stream, headers);
+    const response = parsed.response(stream);
     this.#isAnswered = true;
     this.#start(started);
     if (this.#running > 0) this.#platform.after(this.#finished);
@@ -316,7 +312,7 @@ class Exchange {
     const upload = { isTooLarge: false, abort };
     const body = this.#upload(effect, upload);
     if (body instanceof Lost) return body.word;
-    const headers = changed(this.#request.headers, this.#fields, effect.fields);
+    const headers = record(effect.fields);
     let isLate = false;
     const timer = setTimeout(() => { isLate = true; abort.abort(); }, effect.timeout);
     try {
@@ -337,16 +333,14 @@ class Exchange {
 
   #fetched(response) {
     const { body, headers, status } = response;
-    const fields = [];
-    let text = "";
+    let fields = "";
+    let count = 0;
     headers.forEach((value, name) => {
-      fields.push([name, value]);
-      text += "\n" + name + "\n" + value;
+      fields += "\n" + name + "\n" + value;
+      count++;
     });
-    if (body === null) return `${status}\n-\n${fields.length}${text}`;
-    const handle = this.#keep(body, headers.get("content-encoding"));
-    this.#bodies.get(handle).came = { headers, fields };
-    return `${status}\n${handle}\n${fields.length}${text}`;
+    const kept = body === null ? "-" : this.#keep(body, headers.get("content-encoding"));
+    return `${status}\n${kept}\n${count}${fields}`;
   }
 
   /** The body of a request to a backend, bounded where its length is not announced. */
@@ -435,11 +429,9 @@ class Head {
   constructor(instance, names, request, host) {
     const { url } = request;
     let at = instance.write("B\n" + host.now() + "\n" + request.method + "\n" + url + "\n" + host.facts(request, url), 0);
-    const fields = [];
     let omitted = "";
     let lines = 0;
     request.headers.forEach((value, name) => {
-      fields.push([name, value]);
       const place = names.get(name);
       if (place === undefined) {
         omitted += "\n" + name + "\n" + value;
@@ -449,30 +441,10 @@ class Head {
       }
     });
     this.instance = instance;
-    this.fields = fields;
     this.end = at;
     this.omitted = omitted;
     this.omittedBytes = omitted.length - lines;
   }
-}
-
-/**
- * Headers with these fields, made from headers with nearly the same ones: copying is cheaper than writing each field.
- * A field that comes more than once, on either side, has all of them written.
- */
-function changed(headers, before, fields) {
-  const values = new Map(before);
-  const names = new Set();
-  for (const [name] of fields) names.add(name);
-  if (values.size < before.length || names.size < fields.length) {
-    const written = new Headers();
-    for (const [name, value] of fields) written.append(name, value);
-    return written;
-  }
-  const copy = new Headers(headers);
-  for (const name of values.keys()) if (!names.has(name)) copy.delete(name);
-  for (const [name, value] of fields) if (values.get(name) !== value) copy.set(name, value);
-  return copy;
 }
 
 /** An answer that needed no effect; a common one is kept as the module says. */

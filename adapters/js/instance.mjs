@@ -153,14 +153,15 @@ class Parsed {
     this.#headers = new Headers(this.fields);
   }
 
-  /** Makes the response; `stream` is the body where the module named one of the host's, and `headers` are the fields if they are made already. */
-  response(stream, headers = this.#headers ?? record(this.fields)) {
+  /** Makes the response; `stream` is the body where the module named one of the host's. */
+  response(stream) {
+    const headers = this.#headers ?? record(this.fields);
     return new Response(stream ?? this.body, { status: this.status, headers });
   }
 }
 
 /** Fields as what makes headers fastest: a record, if no name comes twice. */
-function record(fields) {
+export function record(fields) {
   const values = { __proto__: null };
   for (const [name, value] of fields) {
     if (name in values) return fields;

@@ -150,7 +150,8 @@ impl CacheStatus {
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
         let text: Cow<'static, str> = detail.into();
-        let is_clean = text.len() <= MAX_DETAIL_BYTES && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        let is_clean =
+            text.len() <= MAX_DETAIL_BYTES && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         let text = if is_clean { text } else { text.chars().take(MAX_DETAIL_BYTES).map(printable).collect() };
         self.detail = (!text.is_empty()).then_some(text);
         self

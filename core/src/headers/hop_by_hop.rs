@@ -8,17 +8,20 @@ use super::list_members;
 /// [RFC 9110 section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1).
 ///
 /// `TE` is among them, and so is its value `trailers`: a host that forwards trailers says so itself.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Fields that `Connection` cannot remove.
 ///
@@ -115,10 +118,9 @@ pub fn strip_response(headers: &mut HeaderMap) {
 }
 
 fn strip(headers: &mut HeaderMap, stays: impl Fn(&str) -> bool) {
-    for name in named_by_connection(headers, stays) {
-        headers.remove(name);
-    }
-    for name in &HOP_BY_HOP {
+    let mut names = named_by_connection(headers, stays);
+    names.extend(headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned());
+    for name in names {
         headers.remove(name);
     }
 }

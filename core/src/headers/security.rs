@@ -148,7 +148,11 @@ mod tests {
             let mut response = HeaderMap::new();
             let facts = Facts { is_https, ..Facts::default() };
             Preset::Security.apply(&mut response, Transport::of(&facts));
-            assert_eq!(response.contains_key(header::STRICT_TRANSPORT_SECURITY), is_sent, "is_https: {is_https:?}");
+            assert_eq!(
+                response.contains_key(header::STRICT_TRANSPORT_SECURITY),
+                is_sent,
+                "is_https: {is_https:?}"
+            );
         }
     }
 }

@@ -22,6 +22,7 @@ class CasePlatform extends Platform {
   }
 
   fetch(url, init) {
+    init.headers = new Headers(init.headers);
     init.headers.set("selvedge-case", this.test.case);
     return super.fetch(url, init);
   }
