@@ -133,6 +133,7 @@ class Exchange {
   #host;
   #platform;
   #seed;
+  #webSocket = null;
   #instance;
   #number = 0;
   #isRequestUsed = false;
@@ -205,7 +206,7 @@ class Exchange {
     this.#wantsResults = parsed.isPending;
     this.#share(parsed.handle, started);
     const stream = parsed.handle === null ? undefined : this.#take(parsed.handle);
-    const response = parsed.response(stream);
+    const response = parsed.response(stream, this.#webSocket);
     this.#isAnswered = true;
     this.#start(started);
     if (this.#running > 0) this.#platform.after(this.#finished);
@@ -333,6 +334,7 @@ class Exchange {
 
   #fetched(response) {
     const { body, headers, status } = response;
+    this.#webSocket = response.webSocket ?? null;
     let fields = "";
     let count = 0;
     headers.forEach((value, name) => {

@@ -153,10 +153,11 @@ class Parsed {
     this.#headers = new Headers(this.fields);
   }
 
-  /** Makes the response; `stream` is the body where the module named one of the host's. */
-  response(stream) {
+  /** Makes the response; `stream` is the body where the module named one of the host's, and `webSocket` what a 101 goes on with. */
+  response(stream, webSocket) {
+    const { status } = this;
     const headers = this.#headers ?? record(this.fields);
-    return new Response(stream ?? this.body, { status: this.status, headers });
+    return new Response(stream ?? this.body, status === 101 ? { status, headers, webSocket } : { status, headers });
   }
 }
 

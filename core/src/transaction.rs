@@ -1,6 +1,6 @@
 //! One request and what the phases learnt about it.
 
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request};
 
 use crate::backend::BackendId;
 use crate::body::Body;
@@ -9,6 +9,7 @@ use crate::cache::status::CacheStatus;
 use crate::device::DeviceClass;
 use crate::experiment::ExperimentId;
 use crate::facts::Facts;
+use crate::headers::hop_by_hop::Upgrade;
 use crate::reason::{Note, Reason, Rule, Summary};
 use crate::route::RouteId;
 use crate::route::condition::Subject;
@@ -30,6 +31,8 @@ pub struct Transaction {
     pub(crate) omitted: Omitted,
     /// What the handler said when it took the module down on an earlier try at this request.
     pub(crate) crash: Option<String>,
+    /// The protocol that the client asks to change to.
+    pub(crate) upgrade: Option<Upgrade>,
     pub(crate) target: Option<Target>,
     pub(crate) device: DeviceClass,
     pub(crate) verdict: Verdict,
@@ -81,6 +84,7 @@ impl Transaction {
             seed,
             omitted: Omitted::default(),
             crash: None,
+            upgrade: None,
             target: None,
             device: DeviceClass::Unknown,
             verdict: Verdict::default(),
@@ -155,6 +159,11 @@ impl Transaction {
     pub(crate) fn new_visitor(&self) -> String {
         let mixed = u128::from_le_bytes(self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         hex((mixed ^ (mixed >> 64)).to_le_bytes())
+    }
+
+    /// Whether the client asks for a WebSocket: its request goes to a backend as it is, and no store can answer it.
+    pub(crate) fn asks_for_web_socket(&self) -> bool {
+        self.upgrade == Some(Upgrade::WebSocket) && self.request.method() == Method::GET
     }
 
     pub(crate) fn subject(&self) -> Subject<'_> {

@@ -12,11 +12,14 @@ use selvedge_core::effect::ReadBodyError;
 
 use crate::client_body::ClientBody;
 use crate::tee::{Storing, Tee};
+use crate::tunnel::Ends;
 
 /// Every body of one exchange that is still with the host; each can be taken once.
 #[derive(Debug, Default)]
 pub(crate) struct Bodies {
     slots: RefCell<Vec<Option<HostBody>>>,
+    /// The connections themselves, should they change their protocol.
+    pub(crate) ends: Ends,
 }
 
 /// A body that streams from the client or from a backend.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::effect::{
@@ -39,7 +39,10 @@ impl EdgeHost {
         let Fetch { request, timeout, max_body_bytes, .. } = fetch;
         let (parts, body) = request.into_parts();
         let upload = self.upload(body, max_body_bytes)?;
-        let response = self.worker.backends.send(Request::from_parts(parts, upload), timeout).await?;
+        let mut response = self.worker.backends.send(Request::from_parts(parts, upload), timeout).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.bodies.ends.keep_backend(hyper::upgrade::on(&mut response));
+        }
         Ok(keep(&self.bodies, response))
     }
 

@@ -35,6 +35,7 @@ mod stats;
 mod status;
 mod store;
 mod tee;
+mod tunnel;
 mod upload;
 mod worker;
 

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -80,7 +80,7 @@ pub(crate) async fn serve(
             answer(Rc::clone(&worker), Rc::clone(&peer), request)
         }
     });
-    let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(protocols.serve_connection_with_upgrades(TokioIo::new(stream), service));
     loop {
         tokio::select! {
             biased;
@@ -110,7 +110,7 @@ fn log_end(end: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 async fn answer(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
     let started = Instant::now();
     let in_flight = InFlight::begin(Rc::clone(&worker));
@@ -119,9 +119,12 @@ async fn answer(
     }
     let line = RequestLine::of(&request);
     let bodies = Rc::new(Bodies::default());
+    if request.headers().contains_key(header::UPGRADE) {
+        bodies.ends.keep_client(hyper::upgrade::on(&mut request));
+    }
     let (request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
     let host = EdgeHost::new(Rc::clone(&worker), Rc::clone(&bodies));
-    let Driven { response, summary, after } = match &worker.shared.config.runtime {
+    let Driven { mut response, summary, after } = match &worker.shared.config.runtime {
         Some(runtime) => {
             let (response, summary) = runtime::forward(&host, runtime, request, &facts).await;
             Driven { response, summary, after: None }
@@ -131,6 +134,7 @@ async fn answer(
             drive(host, Exchange::new(engine, request, facts, worker.seeds.next())).await
         }
     };
+    worker.tunnels.open(&mut response, &bodies.ends);
     let response = response::send(response, &bodies, in_flight);
     let latency = started.elapsed();
     worker.stats().count(response.status(), summary.reason, summary.cache, latency);

@@ -23,6 +23,7 @@ use crate::request::Peer;
 use crate::server;
 use crate::shared::Shared;
 use crate::stats::ThreadStats;
+use crate::tunnel::Tunnels;
 
 /// Most connections of one thread; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
@@ -37,6 +38,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) backends: Backends,
     pub(crate) seeds: Seeds,
+    pub(crate) tunnels: Tunnels,
     index: usize,
     background: RefCell<JoinSet<()>>,
 }
@@ -110,8 +112,14 @@ fn run_thread(
 
 impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
-        let background = RefCell::new(JoinSet::new());
-        Rc::new(Self { shared, backends: Backends::new(), seeds: Seeds::new(), index, background })
+        Rc::new(Self {
+            shared,
+            backends: Backends::new(),
+            seeds: Seeds::new(),
+            tunnels: Tunnels::default(),
+            index,
+            background: RefCell::default(),
+        })
     }
 
     pub(crate) fn stats(&self) -> &ThreadStats {

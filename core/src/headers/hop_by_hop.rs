@@ -1,6 +1,6 @@
 //! Hop-by-hop header fields: they speak about one connection and never pass the edge.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::list_members;
 
@@ -139,6 +139,13 @@ pub fn upgrade_requested(headers: &HeaderMap) -> Option<Upgrade> {
     protocols.peek()?;
     let is_web_socket = protocols.any(|protocol| protocol.eq_ignore_ascii_case("websocket"));
     Some(if is_web_socket { Upgrade::WebSocket } else { Upgrade::Other })
+}
+
+/// Asks the next server to change to the WebSocket protocol
+/// ([RFC 6455 section 4.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.1)). The other fields of the handshake pass by themselves.
+pub fn request_web_socket(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// Returns the names that `Connection` may remove; only those that are there, so that nothing grows with the field.

@@ -50,7 +50,9 @@ impl Engine {
     pub(super) fn uses_cache(&self, tx: &Transaction) -> bool {
         let request = &tx.request;
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
-        let is_plain = request.body().is_empty() && !request.headers().contains_key(header::RANGE);
+        let is_plain = request.body().is_empty()
+            && !request.headers().contains_key(header::RANGE)
+            && !tx.asks_for_web_socket();
         let may_store = |route: &Route| {
             matches!(route.action, Action::Proxy { .. }) && route.cache.store == StoreRule::Store
         };

@@ -11,7 +11,7 @@ use crate::effect::Fetch;
 use crate::engine::{Engine, join};
 use crate::geo::country::centroid_of;
 use crate::geo::distance;
-use crate::headers::rules;
+use crate::headers::{hop_by_hop, rules};
 use crate::reason::{Reason, Rule};
 use crate::route::{Action, BackendChoice};
 use crate::target::normalise_path;
@@ -116,6 +116,9 @@ impl Engine {
         let mut request = Request::new(tx.request.body().clone());
         *request.method_mut() = tx.request.method().clone();
         *request.headers_mut() = self.outgoing_headers(tx, backend, &uri);
+        if tx.asks_for_web_socket() {
+            hop_by_hop::request_web_socket(request.headers_mut());
+        }
         *request.uri_mut() = uri;
         Fetch {
             backend: self.backend(backend).name.clone(),

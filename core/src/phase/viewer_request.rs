@@ -80,6 +80,7 @@ impl Engine {
         self.check_limits(tx)?;
         self.check_target(tx)?;
         imitation::strip(tx.request.headers_mut());
+        tx.upgrade = hop_by_hop::upgrade_requested(tx.request.headers());
         hop_by_hop::strip_request(tx.request.headers_mut());
         if let Some(response) = self.policy().maintenance.as_ref().and_then(|m| m.answer(&tx.facts)) {
             tx.decide(Reason::Maintenance, Rule::BuiltIn);

@@ -88,6 +88,12 @@ impl Workerd {
         Ok(Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
     }
 
+    /// Returns the process, which may be a wrapper around workerd itself.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Returns where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

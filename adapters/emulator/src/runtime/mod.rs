@@ -13,7 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri};
 use selvedge_core::body::Body;
 use selvedge_core::effect::{Fetch, FetchError};
 use selvedge_core::facts::Facts;
-use selvedge_core::headers::hop_by_hop;
+use selvedge_core::headers::hop_by_hop::{self, Upgrade};
 use selvedge_core::reason::{Reason, Summary};
 
 use crate::effects::EdgeHost;
@@ -83,7 +83,11 @@ fn address_to(runtime: &RuntimeHandle, request: &mut Request<Body>) -> Result<()
     parts.scheme = Some(uri::Scheme::HTTP);
     parts.authority = Some(runtime.address().to_string().parse()?);
     *request.uri_mut() = Uri::from_parts(parts)?;
+    let upgrade = hop_by_hop::upgrade_requested(request.headers());
     hop_by_hop::strip_request(request.headers_mut());
+    if upgrade == Some(Upgrade::WebSocket) {
+        hop_by_hop::request_web_socket(request.headers_mut());
+    }
     Ok(())
 }
 

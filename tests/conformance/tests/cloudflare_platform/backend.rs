@@ -1,0 +1,120 @@
+//! A backend that does what the path of a request says.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{LazyLock, mpsc};
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _, stream};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Answer = Response<BoxBody<Bytes, Error>>;
+
+/// The backend of every test.
+pub(super) fn shared() -> SocketAddr {
+    static ADDRESS: LazyLock<SocketAddr> = LazyLock::new(start);
+    *ADDRESS
+}
+
+fn start() -> SocketAddr {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            serve(listener).await;
+        });
+    });
+    receiver.recv().unwrap()
+}
+
+async fn serve(listener: TcpListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .with_upgrades();
+            // A client that goes away is none of the backend's business.
+            let _ = connection.await;
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
+    let field = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let response = Response::builder();
+    Ok(match request.uri().path() {
+        "/fields" => response
+            .header("set-cookie", "a=1; Expires=Wed, 25 Nov 2026 08:00:00 GMT")
+            .header("set-cookie", "b=2")
+            .header("link", "</a.css>; rel=preload")
+            .header("link", "</b.css>; rel=preload")
+            .header("vary", "accept")
+            .header("vary", "accept-language")
+            .body(full(""))?,
+        "/echo" => Response::new(request.into_body().map_err(Error::from).boxed()),
+        "/length" => response.header("content-length", 5).body(full("hello"))?,
+        "/no-content" => response.status(204).header("x-kept", "1").body(full(""))?,
+        "/conditional" if field("if-none-match").as_deref() == Some("\"v1\"") => {
+            response.status(304).header("etag", "\"v1\"").body(full(""))?
+        }
+        "/range" => {
+            assert_eq!(field("range").as_deref(), Some("bytes=1-3"));
+            response.status(206).header("content-range", "bytes 1-3/5").body(full("ell"))?
+        }
+        "/breaks" => response.header("content-length", 100).body(broken())?,
+        "/breaks-chunked" => response.body(broken())?,
+        "/gone" => return Err("the backend closes the connection".into()),
+        "/address" => response.body(full(field("x-forwarded-for").unwrap_or_else(|| "nobody".to_owned())))?,
+        "/socket" => web_socket(request)?,
+        _ => response.status(StatusCode::OK).body(full("hello"))?,
+    })
+}
+
+fn full(text: impl Into<Bytes>) -> BoxBody<Bytes, Error> {
+    Full::new(text.into()).map_err(|never: Infallible| match never {}).boxed()
+}
+
+/// A body that breaks off when its first bytes are on their way.
+fn broken() -> BoxBody<Bytes, Error> {
+    let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"part")))]);
+    let last = stream::once(async {
+        // The server sends what it has while it waits.
+        tokio::task::yield_now().await;
+        Err(Error::from("the body breaks off"))
+    });
+    BodyExt::boxed(StreamBody::new(first.chain(last)))
+}
+
+/// Changes the protocol and sends every message back.
+fn web_socket(mut request: Request<Incoming>) -> Result<Answer, Error> {
+    assert_eq!(request.headers()[header::UPGRADE], "websocket", "the edge passes the handshake on");
+    let accept = derive_accept_key(request.headers()[header::SEC_WEBSOCKET_KEY].as_bytes());
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let stream = TokioIo::new(upgrade.await.unwrap());
+        let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_close() || socket.send(message).await.is_err() {
+                break;
+            }
+        }
+    });
+    Ok(Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept)
+        .body(full(""))?)
+}

@@ -1,0 +1,109 @@
+//! One workerd with the Worker that `selvedge build` makes, in front of one backend.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use selvedge_emulator::runtime::cloudflare::{CF_HEADER, Workerd, program};
+use tempfile::TempDir;
+
+use super::backend;
+
+const CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "edge", worker = .edge),
+    (name = "backend", external = (address = "{{backend}}", http = ())),
+  ],
+  sockets = [
+    (name = "edge", address = "127.0.0.1:0", http = (cfBlobHeader = "{{cf-header}}"), service = "edge"),
+  ],
+);
+
+const edge :Workerd.Worker = (
+  compatibilityDate = "2026-10-01",
+  modules = [
+    (name = "index.mjs", esModule = embed "dist/index.mjs"),
+    (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
+    (name = "instance.mjs", esModule = embed "dist/instance.mjs"),
+    (name = "platform.mjs", esModule = embed "dist/platform.mjs"),
+    (name = "policy.wasm", wasm = embed "dist/policy.wasm"),
+    (name = "policy.bin", data = embed "dist/policy.bin"),
+  ],
+  globalOutbound = "backend",
+);
+"#;
+
+/// A workerd; it ends when dropped.
+pub(super) struct Edge {
+    process: Workerd,
+    _folder: TempDir,
+}
+
+/// The edge that tests share. It ends with the last test that holds it: a process outlives a static.
+pub(super) fn shared() -> Arc<Edge> {
+    static EDGE: Mutex<Weak<Edge>> = Mutex::new(Weak::new());
+    let mut edge = EDGE.lock().unwrap_or_else(PoisonError::into_inner);
+    edge.upgrade().unwrap_or_else(|| {
+        let started = Arc::new(Edge::start());
+        *edge = Arc::downgrade(&started);
+        started
+    })
+}
+
+impl Edge {
+    /// Starts an edge of its own.
+    pub(super) fn start() -> Self {
+        static ROOT: LazyLock<PathBuf> = LazyLock::new(build);
+        let root = &*ROOT;
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(built(), folder.path().join("dist")).unwrap();
+        let config =
+            CONFIG.replace("{{backend}}", &backend::shared().to_string()).replace("{{cf-header}}", CF_HEADER);
+        fs::write(folder.path().join("config.capnp"), config).unwrap();
+        let process = Workerd::start(&program(&root.join("deploy")).unwrap(), folder.path()).unwrap();
+        Self { process, _folder: folder }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.process.address()
+    }
+
+    /// The memory that the process and its children hold, in bytes.
+    pub(super) fn resident_bytes(&self) -> u64 {
+        resident_bytes(self.process.process_id())
+    }
+}
+
+/// Where the Worker of these tests is built.
+fn built() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cloudflare_platform")
+}
+
+/// Builds the Worker and returns the root of the repository.
+fn build() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args("run --quiet --package selvedge -- build --target cloudflare --policy".split(' '))
+        .arg(root.join("tests/conformance/handlers/platform.toml"))
+        .arg("--out")
+        .arg(built())
+        .current_dir(&root)
+        .status()
+        .unwrap();
+    assert!(status.success(), "`selvedge build` failed; what it said is above");
+    root
+}
+
+/// From `/proc`: see proc_pid_status(5) and proc_tid_children(5).
+fn resident_bytes(process: u32) -> u64 {
+    let folder = PathBuf::from(format!("/proc/{process}"));
+    let status = fs::read_to_string(folder.join("status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let own: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    let children = fs::read_to_string(folder.join(format!("task/{process}/children"))).unwrap();
+    own * 1024 + children.split_whitespace().map(|child| resident_bytes(child.parse().unwrap())).sum::<u64>()
+}
