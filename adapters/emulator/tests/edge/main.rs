@@ -8,3 +8,4 @@ mod lifecycle;
 mod own_pages;
 mod protocol;
 mod support;
+mod upgrade;
