@@ -3,7 +3,8 @@
 // The module decides and this file obeys. A host adapter gives a host with each request:
 //
 //   now()         number: milliseconds since the Unix epoch
-//   facts(request, url)   string: fourteen lines about the client, in the order of selvedge_core::wire
+//   facts(request, url, set)   string: fourteen lines about the client, in the order of selvedge_core::facts::Fact; those whose bit
+//                 is not in the set may be empty
 //   platform(request)     what the rest below is called on; made only for a request that needs an effect
 //
 //   fetch(url, init) -> Promise<Response>; may reject with an Error whose `fetchError` is one of the core's words
@@ -21,6 +22,12 @@ import { Crash, effects, Instance, Lines, parseResponse, record } from "./instan
 const SEED_BYTES = 16;
 const SEEDS = 256;
 const NO_BYTES = new Uint8Array();
+const ALL_FACTS = -1;
+
+/** What is remembered of requests in part that are not enough for an answer. */
+const NOT_ENOUGH = null;
+
+const LATE = new Error("the backend took longer than the policy allows");
 
 /** Effects by the letter that stands for them, for logs. */
 const EFFECTS = {
@@ -41,6 +48,7 @@ export class Runtime {
   #environment;
   #current = null;
   #names = new Map();
+  #facts = 0;
   #lastResort = null;
   #seeds = new Uint8Array(SEEDS * SEED_BYTES);
   #nextSeedAt = SEEDS * SEED_BYTES;
@@ -59,21 +67,38 @@ export class Runtime {
 
   /** Answers a request; a promise only where something has to be awaited. */
   handle(request, host) {
-    const seed = this.#nextSeed();
     let head;
+    let seed;
     try {
       const instance = this.#instance();
-      head = new Head(instance, this.#names, request, host);
-      const end = instance.write(`\n\npart\n${head.omittedBytes}\n0`, head.end);
-      const place = instance.receive(end, this.#seeds, seed, seed + SEED_BYTES);
-      const keep = instance.keep(place);
-      if (keep !== 0 && keep % 2 === 0) return instance.kept[keep - 1].response();
-      const lines = instance.read(place);
-      if (lines[0] === "R") return answer(instance, lines, request, host, keep);
+      head = new Head(request, host, this.#names);
+      const part = head.part(this.#facts);
+      const known = instance.recall(part);
+      if (known) return known.response();
+      seed = this.#nextSeed();
+      if (known !== NOT_ENOUGH) {
+        const end = instance.write(`B\n${host.now()}\n${part}`, 0);
+        const response = this.#alone(instance, end, seed, part, request, host);
+        if (response !== null) return response;
+        instance.remember(part, NOT_ENOUGH);
+      }
     } catch (error) {
       return this.#answerAtLast(host.platform(request), error);
     }
     return new Exchange(this, request, host, this.#seeds.slice(seed, seed + SEED_BYTES)).run(head);
+  }
+
+  /** Sends the part of a request that the policy can read at first; null when that is not enough for an answer. */
+  #alone(instance, end, seed, part, request, host) {
+    const place = instance.receive(end, this.#seeds, seed, seed + SEED_BYTES);
+    const keep = instance.keep(place);
+    if (keep !== 0 && keep % 2 === 0) {
+      const kept = instance.kept[keep - 1];
+      instance.remember(part, kept);
+      return kept.response();
+    }
+    const lines = instance.read(place);
+    return lines[0] === "R" ? answer(instance, lines, request, host, keep, part) : null;
   }
 
   /** The instance for new requests. */
@@ -81,6 +106,7 @@ export class Runtime {
     if (this.#current === null) {
       const instance = new Instance(this.#module, this.#policy, this.#environment);
       const lines = new Lines(instance.greeting, 1);
+      this.#facts = lines.number();
       const count = lines.number();
       this.#names = new Map(Array.from({ length: count }, (_, place) => [lines.text(), `\n:${place}\n`]));
       this.#lastResort = parseResponse(instance, new Lines(lines.lines, lines.at + 2));
@@ -134,6 +160,7 @@ class Exchange {
   #platform;
   #seed;
   #webSocket = null;
+  #head;
   #instance;
   #number = 0;
   #isRequestUsed = false;
@@ -155,20 +182,23 @@ class Exchange {
     this.#seed = seed;
   }
 
-  /** Answers the request whose head the module has in part. */
+  /** Answers the request with this head. */
   run(head) {
+    this.#head = head;
     const response = new Promise((resolve) => { this.#respond = resolve; });
-    this.#instance = head.instance;
-    this.#advance(() => this.#receive(head, "whole"));
+    this.#advance(() => this.#begin("whole"));
     return response;
   }
 
-  /** Sends what the module lacks of a request. */
-  #receive(head, whole) {
+  /** Sends the request with all there is to know about it. */
+  #begin(whole) {
+    const instance = this.#runtime.instance();
+    // The places of names may be others in another instance.
+    if (this.#instance !== undefined) this.#head = new Head(this.#request, this.#host, this.#runtime.names);
+    this.#instance = instance;
     const hasBody = this.#request.body === null ? 0 : 1;
-    const { instance } = head;
-    const end = instance.write(`${head.omitted}\n\n${whole}\n${hasBody}`, head.end);
-    return instance.read(instance.receive(end, this.#seed, 0, SEED_BYTES));
+    const text = `B\n${this.#host.now()}\n${this.#head.whole(ALL_FACTS)}\n\n${whole}\n${hasBody}`;
+    return instance.send(text, this.#seed);
   }
 
   /** Sends a message and does what the answer says. */
@@ -250,11 +280,7 @@ class Exchange {
   #restart(message) {
     this.#hasCrashed = true;
     this.#wantsResults = true;
-    this.#advance(() => {
-      this.#instance = this.#runtime.instance();
-      const head = new Head(this.#instance, this.#runtime.names, this.#request, this.#host);
-      return this.#receive(head, `crashed\n${message}`);
-    });
+    this.#advance(() => this.#begin(`crashed\n${message}`));
   }
 
   #start(started) {
@@ -313,35 +339,37 @@ class Exchange {
     const upload = { isTooLarge: false, abort };
     const body = this.#upload(effect, upload);
     if (body instanceof Lost) return body.word;
+    const { method } = effect;
     const headers = record(effect.fields);
-    let isLate = false;
-    const timer = setTimeout(() => { isLate = true; abort.abort(); }, effect.timeout);
+    const init = { method, headers, body, redirect: "manual", signal: abort.signal };
+    if (body instanceof ReadableStream) init.duplex = "half";
+    let timer;
     try {
-      const { method } = effect;
-      const init = { method, headers, body, redirect: "manual", signal: abort.signal };
-      if (body instanceof ReadableStream) init.duplex = "half";
-      const response = await this.#platform.fetch(effect.url, init);
+      const response = await new Promise((resolve, reject) => {
+        timer = setTimeout(() => { reject(LATE); abort.abort(); }, effect.timeout);
+        this.#platform.fetch(effect.url, init).then(resolve, reject);
+      });
       if (!upload.isTooLarge) return this.#fetched(response);
       response.body?.cancel().catch(() => {});
       return "body-too-large";
     } catch (error) {
       if (upload.isTooLarge) return "body-too-large";
-      return isLate ? "timeout" : (error.fetchError ?? "protocol");
+      return error === LATE ? "timeout" : (error.fetchError ?? "protocol");
     } finally {
       clearTimeout(timer);
     }
   }
 
   #fetched(response) {
-    const { body, headers, status } = response;
+    const { body, status } = response;
     this.#webSocket = response.webSocket ?? null;
     let fields = "";
     let count = 0;
-    headers.forEach((value, name) => {
+    response.headers.forEach((value, name) => {
       fields += "\n" + name + "\n" + value;
       count++;
     });
-    const kept = body === null ? "-" : this.#keep(body, headers.get("content-encoding"));
+    const kept = body === null ? "-" : this.#keep(body, response.headers.get("content-encoding"));
     return `${status}\n${kept}\n${count}${fields}`;
   }
 
@@ -426,11 +454,12 @@ class Lost {
   }
 }
 
-/** A request's head in the input of an instance: up to the headers that the policy can read at first. */
+/** A request's head as lines: what the policy can read at first, and the other header fields. */
 class Head {
-  constructor(instance, names, request, host) {
-    const { url } = request;
-    let at = instance.write("B\n" + host.now() + "\n" + request.method + "\n" + url + "\n" + host.facts(request, url), 0);
+  constructor(request, host, names) {
+    this.request = request;
+    this.host = host;
+    let fields = "";
     let omitted = "";
     let lines = 0;
     request.headers.forEach((value, name) => {
@@ -439,18 +468,32 @@ class Head {
         omitted += "\n" + name + "\n" + value;
         lines += 2;
       } else {
-        at = instance.write(value, instance.write(place, at));
+        fields += place + value;
       }
     });
-    this.instance = instance;
-    this.end = at;
+    this.fields = fields;
     this.omitted = omitted;
     this.omittedBytes = omitted.length - lines;
+  }
+
+  #start(facts) {
+    const { url } = this.request;
+    return this.request.method + "\n" + url + "\n" + this.host.facts(this.request, url, facts);
+  }
+
+  /** The lines of a request in part, after its time. */
+  part(facts) {
+    return this.#start(facts) + this.fields + "\n\npart\n" + this.omittedBytes + "\n0";
+  }
+
+  /** The lines of a whole request, after its time and up to its last field. */
+  whole(facts) {
+    return this.#start(facts) + this.fields + this.omitted;
   }
 }
 
 /** An answer that needed no effect; a common one is kept as the module says. */
-function answer(instance, message, request, host, keep) {
+function answer(instance, message, request, host, keep, part) {
   const lines = new Lines(message, 2);
   const parsed = parseResponse(instance, lines);
   const records = effects(instance, lines);
@@ -461,6 +504,7 @@ function answer(instance, message, request, host, keep) {
   if (keep !== 0) {
     parsed.keep();
     instance.kept[keep] = parsed;
+    instance.remember(part, parsed);
   }
   return parsed.response();
 }

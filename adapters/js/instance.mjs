@@ -5,6 +5,12 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 const MIN_INPUT_BYTES = 16 * 1024;
 
+/** Requests in part whose answers are remembered, twice as many at most. */
+const REMEMBERED = 512;
+
+/** Longest request in part that is remembered, in characters. */
+const MAX_REMEMBERED_CHARACTERS = 2048;
+
 /** The crash of a module: what took it down, in words. */
 export class Crash extends Error {}
 
@@ -37,6 +43,8 @@ export class Instance {
     this.address = 0;
     this.capacity = 0;
     this.kept = [];
+    this.recent = new Map();
+    this.earlier = new Map();
     this.renew();
     const variables = Object.entries(environment).filter(([, value]) => isVariable(value));
     const lines = encoder.encode(variables.map(([name, value]) => `${name}=${value}`).join("\n"));
@@ -90,6 +98,28 @@ export class Instance {
   /** Sends a message and returns the lines of the answer; a crash of the module is thrown as one. */
   send(text, bytes) {
     return this.read(this.receive(this.write(text, 0), bytes, 0, bytes.length));
+  }
+
+  /**
+   * The answer to a request in part, if the module gave one to the same before and said that it always would: the module is
+   * a function of what it is sent, and such an answer does not depend on time and seed.
+   */
+  recall(part) {
+    const recent = this.recent.get(part);
+    if (recent !== undefined || this.earlier.size === 0) return recent;
+    const earlier = this.earlier.get(part);
+    if (earlier !== undefined) this.remember(part, earlier);
+    return earlier;
+  }
+
+  /** Remembers an answer; the oldest half is forgotten when there are too many. */
+  remember(part, answer) {
+    if (part.length > MAX_REMEMBERED_CHARACTERS) return;
+    if (this.recent.size === REMEMBERED) {
+      this.earlier = this.recent;
+      this.recent = new Map();
+    }
+    this.recent.set(part, answer);
   }
 
   /** What the module says about keeping the answer at a place. */

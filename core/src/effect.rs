@@ -8,6 +8,7 @@ use http::{Request, Response};
 
 use crate::body::{Body, BodyHandle};
 use crate::cache::stored::StoredResponse;
+use crate::job::Settlement;
 use crate::reason::Reason;
 
 /// Names one effect within its exchange; ids count up from zero.
@@ -76,6 +77,15 @@ pub enum Effect {
         /// Most bytes to read; a longer body is refused.
         limit: usize,
     },
+    /// Put a message into a queue of the policy, so that it is delivered even if this host ends.
+    Enqueue {
+        /// Name of the queue.
+        queue: Arc<str>,
+        /// Tells the message from all others.
+        id: String,
+        /// The message, at most [`MAX_MESSAGE_BYTES`](crate::job::MAX_MESSAGE_BYTES).
+        body: Bytes,
+    },
     /// Hand a record to whatever collects them; never awaited.
     Record(Record),
 }
@@ -133,6 +143,8 @@ pub enum EffectResult {
     Count(Result<u64, StoreError>),
     /// The whole body.
     ReadBody(Result<Bytes, ReadBodyError>),
+    /// Whether the message is in the queue for good.
+    Enqueue(Result<(), StoreError>),
     /// The record was handed on.
     Record,
 }
@@ -186,6 +198,17 @@ pub enum Record {
         handler: String,
         /// What it said.
         message: String,
+    },
+    /// A queue's message or a schedule was not done at this attempt; for logs.
+    JobFailure {
+        /// Name of the queue or schedule.
+        name: String,
+        /// The job's id.
+        id: String,
+        /// What went wrong.
+        message: String,
+        /// What becomes of it.
+        settlement: Settlement,
     },
     /// A handler's own record.
     Event {

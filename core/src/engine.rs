@@ -15,13 +15,13 @@ use crate::facts::Facts;
 use crate::handler::{Handler, HandlerContext, HandlerResult, Handlers};
 use crate::headers::hop_by_hop;
 use crate::headers::name::FieldName;
-use crate::interest;
+use crate::interest::{self, Interest};
 use crate::phase::Failure;
 use crate::pipeline;
 use crate::policy::Policy;
 use crate::reason::{Reason, Rule, Summary};
+use crate::route::Route;
 use crate::route::router::Router;
-use crate::route::{Action, Route};
 use crate::time::Timestamp;
 use crate::transaction::{Omitted, Seed, Transaction};
 
@@ -75,10 +75,10 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// A route names a handler that nobody gave.
+    /// The policy names a handler that nobody gave.
     MissingHandler {
-        /// The route.
-        route: String,
+        /// The part of the policy, such as ``route `home` ``.
+        rule: String,
         /// The handler.
         handler: String,
     },
@@ -130,8 +130,10 @@ impl Engine {
     ///
     /// `None` when a backend, a handler, the cache or a counter is needed: hand the whole request to an
     /// [`Exchange`](crate::exchange::Exchange) then. Otherwise the answer is the one that an exchange would give.
-    /// `request` needs the headers that [`request_headers`](Self::request_headers) names, and `omitted`
-    /// says what the others weigh.
+    /// `request` and `facts` need what [`interest`](Self::interest) names, and `omitted` says what the other headers weigh.
+    ///
+    /// An answer without records and `Set-Cookie` holds for every request that is the same in all of this, whatever its
+    /// seed and time, unless the policy's answers name the [request's id](Interest::request_id).
     #[must_use]
     pub fn answer_alone(
         &self,
@@ -154,10 +156,10 @@ impl Engine {
         Answer { response, summary: tx.summary(), records: Vec::new() }
     }
 
-    /// Returns the request headers that [`answer_alone`](Self::answer_alone) can read, lower case and in order.
+    /// Returns what [`answer_alone`](Self::answer_alone) can read of a request.
     #[must_use]
-    pub fn request_headers(&self) -> Vec<String> {
-        interest::request_headers(&self.policy)
+    pub fn interest(&self) -> Interest {
+        interest::of(&self.policy)
     }
 
     pub(crate) fn router(&self) -> &Router {
@@ -192,11 +194,22 @@ impl Engine {
         tx.target.as_ref()?.path().get(tx.captures.get(at)?.clone())
     }
 
+    /// Every URL of a backend and of its failover order, in the order in which they are asked.
+    pub(crate) fn places(&self, first: BackendId) -> impl Iterator<Item = (BackendId, usize)> {
+        let order = std::iter::once(first).chain(self.policy.backend(first).failover.iter().copied());
+        order.flat_map(|id| (0..self.backend(id).urls.len()).map(move |url| (id, url)))
+    }
+
     /// A handler's own request to a backend, without hop-by-hop headers.
-    pub(crate) fn handler_fetch(&self, backend: &str, mut request: Request<Body>) -> Option<Fetch> {
+    pub(crate) fn handler_fetch(&self, backend: &str, request: Request<Body>) -> Option<Fetch> {
         let at = self.policy.backends.iter().position(|b| b.name == backend)?;
-        let compiled = &self.backends[at];
-        *request.uri_mut() = join(compiled.urls.first()?, request.uri().path_and_query()?.clone())?;
+        self.fetch_from(BackendId(u16::try_from(at).ok()?), 0, request)
+    }
+
+    /// A request that is not a client's to one of a backend's URLs, without hop-by-hop headers.
+    pub(crate) fn fetch_from(&self, id: BackendId, url: usize, mut request: Request<Body>) -> Option<Fetch> {
+        let compiled = self.backend(id);
+        *request.uri_mut() = join(compiled.urls.get(url)?, request.uri().path_and_query()?.clone())?;
         hop_by_hop::strip_request(request.headers_mut());
         request.headers_mut().remove(http::header::HOST);
         for (name, value) in &compiled.headers {
@@ -205,7 +218,7 @@ impl Engine {
         Some(Fetch {
             backend: Arc::clone(&compiled.name),
             request,
-            timeout: self.policy.backends[at].timeout,
+            timeout: self.policy.backend(id).timeout,
             max_body_bytes: self.policy.limits.max_body_bytes,
         })
     }
@@ -248,13 +261,9 @@ impl EngineBuilder {
     /// [`CompileError`] names the first thing that is missing.
     pub fn compile(self) -> Result<Engine, CompileError> {
         let Self { policy, handlers, environment } = self;
-        for route in &policy.routes {
-            if let Action::Handle(handler) = &route.action
-                && !handlers.contains_key(handler)
-            {
-                let (route, handler) = (route.name.clone(), handler.clone());
-                return Err(CompileError::MissingHandler { route, handler });
-            }
+        if let Some((rule, handler)) = policy.handlers().find(|(_, handler)| !handlers.contains_key(*handler))
+        {
+            return Err(CompileError::MissingHandler { rule, handler: handler.to_owned() });
         }
         let backends = policy.backends.iter().map(|backend| compile_backend(backend, &environment));
         let backends = backends.collect::<Result<Vec<_>, _>>()?;
@@ -317,8 +326,8 @@ impl fmt::Debug for Engine {
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MissingHandler { route, handler } => {
-                write!(f, "route `{route}` names the handler `{handler}`, which this program does not have")
+            Self::MissingHandler { rule, handler } => {
+                write!(f, "{rule} names the handler `{handler}`, which this program does not have")
             }
             Self::MissingVariable { backend, variable } => {
                 write!(f, "backend `{backend}` needs the environment variable `{variable}`, which is not set")

@@ -4,7 +4,8 @@
 //! Make an [`Exchange`], call [`Exchange::poll`] with [`Input::Begin`], then
 //! once for each result of an effect, until it returns [`Step::Respond`]. Send
 //! the response. When `rest` is [`Rest::Pending`], go on feeding the results of
-//! effects until it returns [`Step::Done`]. Effects may complete in any order.
+//! effects until it returns [`Step::Done`]. Effects may complete in any order. An exchange of
+//! a [job](crate::job) returns [`Step::Settle`] where that of a request returns [`Step::Respond`].
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use crate::body::Body;
 use crate::effect::{Effect, EffectId, EffectResult, EffectSpan, Issued};
 use crate::engine::Engine;
 use crate::facts::Facts;
+use crate::job::{self, Job, Settlement};
 use crate::pipeline;
 use crate::reason::Summary;
 use crate::time::Timestamp;
@@ -27,9 +29,15 @@ use crate::transaction::{Seed, Transaction};
 /// Owns the pipeline's future and drives it without an executor. The same
 /// inputs in the same order give the same steps.
 pub struct Exchange {
-    pipeline: Option<BoxFuture<(Response<Body>, Summary)>>,
+    pipeline: Option<BoxFuture<Finished>>,
     background: Vec<BoxFuture<()>>,
     mailbox: Arc<Mutex<Mailbox>>,
+}
+
+/// What a pipeline comes to.
+enum Finished {
+    Response(Box<(Response<Body>, Summary)>),
+    Settled(Settlement),
 }
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -55,6 +63,8 @@ pub enum Step {
     Effects(Vec<Issued>),
     /// Send this response.
     Respond(Box<Respond>),
+    /// Settle the job; only an exchange of [`Exchange::of_job`] says so, in place of a response.
+    Settle(Settle),
     /// Nothing is left to do.
     Done,
 }
@@ -67,6 +77,17 @@ pub struct Respond {
     /// What came of the request, for metrics and logs.
     pub summary: Summary,
     /// Effects to start along with the response; all of them outlive it.
+    pub effects: Vec<Issued>,
+    /// Whether the exchange wants their results.
+    pub rest: Rest,
+}
+
+/// What becomes of a job and what remains after it.
+#[derive(Debug)]
+pub struct Settle {
+    /// What becomes of it.
+    pub settlement: Settlement,
+    /// Effects to start along with it.
     pub effects: Vec<Issued>,
     /// Whether the exchange wants their results.
     pub rest: Rest,
@@ -107,11 +128,27 @@ impl Exchange {
         Self::of(engine, Transaction::after_crash(request, facts, seed, message))
     }
 
+    /// Prepares the exchange of a job, which ends with [`Step::Settle`].
+    ///
+    /// `seed` is as in [`new`](Self::new). `crash` is what took the module down that ran the job before, where a panic cannot be caught:
+    /// the handler counts as having panicked with that message.
+    #[must_use]
+    pub fn of_job(engine: Arc<Engine>, job: Job, seed: Seed, crash: Option<String>) -> Self {
+        Self::start(|fx| async move {
+            Finished::Settled(job::run::run(job::run::Run { engine, job, seed, crash, fx }).await)
+        })
+    }
+
     fn of(engine: Arc<Engine>, transaction: Transaction) -> Self {
+        Self::start(|effects| async move {
+            Finished::Response(Box::new(pipeline::run(engine, transaction, effects).await))
+        })
+    }
+
+    fn start<F: Future<Output = Finished> + Send + 'static>(pipeline: impl FnOnce(Effects) -> F) -> Self {
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
         let effects = Effects { mailbox: Arc::clone(&mailbox) };
-        let pipeline = Box::pin(pipeline::run(engine, transaction, effects));
-        Self { pipeline: Some(pipeline), background: Vec::new(), mailbox }
+        Self { pipeline: Some(Box::pin(pipeline(effects))), background: Vec::new(), mailbox }
     }
 
     /// Takes one input and says what to do next.
@@ -122,17 +159,19 @@ impl Exchange {
         let outcome = self.poll_pipeline();
         self.poll_background();
         let issued = std::mem::take(&mut self.mailbox().outbox);
+        let rest = if self.background.is_empty() { Rest::Nothing } else { Rest::Pending };
         match outcome {
-            Some((response, summary)) => {
-                let rest = if self.background.is_empty() { Rest::Nothing } else { Rest::Pending };
+            Some(Finished::Response(finished)) => {
+                let (response, summary) = *finished;
                 Step::Respond(Box::new(Respond { response, summary, effects: issued, rest }))
             }
+            Some(Finished::Settled(settlement)) => Step::Settle(Settle { settlement, effects: issued, rest }),
             None if self.pipeline.is_none() && self.background.is_empty() && issued.is_empty() => Step::Done,
             None => Step::Effects(issued),
         }
     }
 
-    fn poll_pipeline(&mut self) -> Option<(Response<Body>, Summary)> {
+    fn poll_pipeline(&mut self) -> Option<Finished> {
         let pipeline = self.pipeline.as_mut()?;
         match pipeline.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => {
@@ -205,6 +244,11 @@ impl Effects {
     /// Returns the time of the latest input.
     pub(crate) fn now(&self) -> Timestamp {
         lock(&self.mailbox).now
+    }
+
+    /// Returns the id of the effect that is asked for next.
+    pub(crate) fn next_id(&self) -> u32 {
+        lock(&self.mailbox).next_id
     }
 
     /// Asks for an effect and waits for its result.

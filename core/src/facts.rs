@@ -41,6 +41,44 @@ pub struct Facts {
     pub is_verified_bot: Option<bool>,
 }
 
+/// One value of [`Facts`], in the order in which [`wire`](crate::wire) lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fact {
+    /// [`Facts::client_ip`].
+    ClientIp,
+    /// [`Facts::country`].
+    Country,
+    /// [`Facts::continent`].
+    Continent,
+    /// [`Facts::region`].
+    Region,
+    /// [`Facts::city`].
+    City,
+    /// The latitude of [`Facts::coordinates`].
+    Latitude,
+    /// The longitude of [`Facts::coordinates`].
+    Longitude,
+    /// [`Facts::time_zone`].
+    TimeZone,
+    /// [`Facts::asn`].
+    Asn,
+    /// [`Facts::protocol`].
+    Protocol,
+    /// [`Facts::tls_version`].
+    TlsVersion,
+    /// [`Facts::is_https`].
+    IsHttps,
+    /// [`Facts::bot_score`].
+    BotScore,
+    /// [`Facts::is_verified_bot`].
+    IsVerifiedBot,
+}
+
+/// Some of the facts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FactSet(u16);
+
 /// A country: an ISO 3166-1 alpha-2 code, or `XK` for Kosovo.
 ///
 /// # Examples
@@ -79,6 +117,33 @@ pub struct Coordinates {
     pub latitude: f64,
     /// Degrees east, from -180 to 180.
     pub longitude: f64,
+}
+
+impl FactSet {
+    /// Makes a set.
+    #[must_use]
+    pub fn of(facts: &[Fact]) -> Self {
+        let mut set = Self::default();
+        facts.iter().for_each(|fact| set.insert(*fact));
+        set
+    }
+
+    /// Adds a fact.
+    pub fn insert(&mut self, fact: Fact) {
+        self.0 |= 1 << fact as u8;
+    }
+
+    /// Returns whether a fact is in the set.
+    #[must_use]
+    pub const fn has(self, fact: Fact) -> bool {
+        self.0 >> fact as u8 & 1 == 1
+    }
+
+    /// Returns the set as a number: the first fact is its lowest bit.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
 }
 
 impl CountryCode {

@@ -16,6 +16,7 @@ use crate::effect::{Effect, EffectResult, EffectSpan, FetchError, ReadBodyError,
 use crate::engine::Engine;
 use crate::exchange::Effects;
 use crate::facts::Facts;
+use crate::job::{EnqueueError, MAX_MESSAGE_BYTES};
 use crate::time::Timestamp;
 use crate::transaction::Transaction;
 
@@ -150,6 +151,23 @@ impl HandlerContext {
             return Err(StoreError);
         };
         result
+    }
+
+    /// Puts a message into a queue of the policy; once this returns, it is delivered at least once.
+    ///
+    /// # Errors
+    /// [`EnqueueError`] when it is not in the queue, or when nobody knows whether it is.
+    pub async fn enqueue(&self, queue: &str, message: Bytes) -> Result<(), EnqueueError> {
+        let queue = self.engine.policy().queue(queue).ok_or(EnqueueError::UnknownQueue)?;
+        if message.len() > MAX_MESSAGE_BYTES {
+            return Err(EnqueueError::TooLarge);
+        }
+        let id = format!("{}-{}", self.request_id(), self.effects.next_id());
+        let effect = Effect::Enqueue { queue: queue.name.as_str().into(), id, body: message };
+        match self.effects.perform(effect, EffectSpan::BeforeResponse).await {
+            EffectResult::Enqueue(Ok(())) => Ok(()),
+            _ => Err(EnqueueError::Store),
+        }
     }
 
     /// Hands a record on; nobody waits for it.

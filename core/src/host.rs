@@ -8,7 +8,8 @@ use http::Response;
 
 use crate::body::Body;
 use crate::effect::{Effect, EffectId, EffectResult, Issued};
-use crate::exchange::{Exchange, Input, Rest, Step};
+use crate::exchange::{Exchange, Input, Respond, Rest, Settle, Step};
+use crate::job::Settlement;
 use crate::reason::Summary;
 use crate::time::Timestamp;
 
@@ -46,27 +47,67 @@ pub struct Driver<H> {
     rest: Rest,
 }
 
-/// Runs an exchange until its response is decided.
+/// Runs an exchange of a request until its response is decided.
+///
+/// # Panics
+/// When the exchange is that of a job.
 pub async fn drive<H: Host>(host: H, exchange: Exchange) -> Driven<H> {
     let mut driver = Driver { host, exchange, running: Vec::new(), rest: Rest::Pending };
-    let mut input = Input::Begin;
-    loop {
-        let now = driver.host.now();
-        match driver.exchange.poll(input, now) {
-            Step::Effects(issued) => driver.start(issued),
-            Step::Respond(respond) => {
-                driver.start(respond.effects);
-                driver.rest = respond.rest;
-                let after = (!driver.running.is_empty()).then_some(driver);
-                return Driven { response: respond.response, summary: respond.summary, after };
-            }
-            Step::Done => unreachable!("an exchange responds before it is done"),
+    match driver.run().await {
+        Outcome::Response(respond) => {
+            let Respond { response, summary, effects, rest } = *respond;
+            let after = driver.go_on(effects, rest);
+            Driven { response, summary, after }
         }
-        input = driver.next_result().await;
+        Outcome::Settled(_) => unreachable!("a request is answered"),
     }
 }
 
+/// Runs an exchange of [a job](Exchange::of_job) to its end and says what becomes of the job.
+///
+/// # Panics
+/// When the exchange is that of a request.
+pub async fn settle<H: Host>(host: H, exchange: Exchange) -> Settlement {
+    let mut driver = Driver { host, exchange, running: Vec::new(), rest: Rest::Pending };
+    match driver.run().await {
+        Outcome::Settled(Settle { settlement, effects, rest }) => {
+            if let Some(driver) = driver.go_on(effects, rest) {
+                driver.finish().await;
+            }
+            settlement
+        }
+        Outcome::Response(_) => unreachable!("a job is settled"),
+    }
+}
+
+/// What an exchange comes to.
+enum Outcome {
+    Response(Box<Respond>),
+    Settled(Settle),
+}
+
 impl<H: Host> Driver<H> {
+    async fn run(&mut self) -> Outcome {
+        let mut input = Input::Begin;
+        loop {
+            let now = self.host.now();
+            match self.exchange.poll(input, now) {
+                Step::Effects(issued) => self.start(issued),
+                Step::Respond(respond) => return Outcome::Response(respond),
+                Step::Settle(settle) => return Outcome::Settled(settle),
+                Step::Done => unreachable!("an exchange responds before it is done"),
+            }
+            input = self.next_result().await;
+        }
+    }
+
+    /// Starts the last effects; `None` when nothing is left to wait for.
+    fn go_on(mut self, effects: Vec<Issued>, rest: Rest) -> Option<Self> {
+        self.start(effects);
+        self.rest = rest;
+        (!self.running.is_empty()).then_some(self)
+    }
+
     /// Runs what is left after the response.
     pub async fn finish(mut self) {
         while !self.running.is_empty() {
@@ -78,7 +119,7 @@ impl<H: Host> Driver<H> {
             match self.exchange.poll(input, now) {
                 Step::Effects(issued) => self.start(issued),
                 Step::Done => self.rest = Rest::Nothing,
-                Step::Respond(_) => unreachable!("an exchange responds once"),
+                Step::Respond(_) | Step::Settle(_) => unreachable!("an exchange responds once"),
             }
         }
     }

@@ -1,11 +1,12 @@
-//! Which request headers a policy can read before the request leaves the edge.
+//! What a policy can read of a request before it leaves the edge.
 //!
-//! A host for which every header that crosses a boundary costs something sends these first. Most answers of the edge
+//! A host for which everything that crosses a boundary costs something sends this first. Most answers of the edge
 //! itself (a block, a redirect, a fixed response, a 404) need no other; see [`Engine::answer_alone`](crate::engine::Engine::answer_alone).
 
 use http::header;
 
 use crate::experiment::{Experiment, Identity};
+use crate::facts::{Fact, FactSet};
 use crate::policy::Policy;
 use crate::route::{Action, Conditions, Route};
 use crate::template::{Template, Variable};
@@ -33,23 +34,41 @@ const ALWAYS: [&str; 15] = [
 /// What cross-origin rules read.
 const CORS: [&str; 3] = ["access-control-request-headers", "access-control-request-method", "origin"];
 
-/// Returns the names in lower case, in order and each once.
+/// Facts that the first and the last phase read whatever the policy says.
+const ALWAYS_FACTS: [Fact; 5] =
+    [Fact::Country, Fact::Continent, Fact::IsHttps, Fact::BotScore, Fact::IsVerifiedBot];
+
+/// What a policy can read of a request before it leaves the edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Names of header fields, lower case, in order and each once.
+    pub headers: Vec<String>,
+    /// What it can read of the platform's facts.
+    pub facts: FactSet,
+    /// Whether an answer may name the request's own id, so that no two requests are answered alike.
+    pub request_id: bool,
+}
+
+/// Returns what a policy can read.
 #[must_use]
-pub fn request_headers(policy: &Policy) -> Vec<String> {
-    let mut interest = Interest { names: ALWAYS.map(str::to_owned).to_vec() };
+pub fn of(policy: &Policy) -> Interest {
+    let mut interest = Interest {
+        headers: ALWAYS.map(str::to_owned).to_vec(),
+        facts: FactSet::of(&ALWAYS_FACTS),
+        request_id: false,
+    };
     if policy.cors.is_some() || policy.routes.iter().any(|route| route.cors.is_some()) {
-        interest.names.extend(CORS.map(str::to_owned));
+        interest.headers.extend(CORS.map(str::to_owned));
     }
     policy.headers.response.templates().for_each(|template| interest.template(template));
     policy.routes.iter().for_each(|route| interest.route(route));
     policy.experiments.iter().for_each(|experiment| interest.experiment(experiment));
-    interest.names.sort_unstable();
-    interest.names.dedup();
-    interest.names
-}
-
-struct Interest {
-    names: Vec<String>,
+    if policy.maintenance.as_ref().is_some_and(|maintenance| !maintenance.allow.is_empty()) {
+        interest.facts.insert(Fact::ClientIp);
+    }
+    interest.headers.sort_unstable();
+    interest.headers.dedup();
+    interest
 }
 
 impl Interest {
@@ -68,7 +87,7 @@ impl Interest {
         self.conditions(&experiment.when);
         match &experiment.identity {
             Identity::Cookie(_) => self.cookie(),
-            Identity::Header(name) => self.names.push(name.to_ascii_lowercase()),
+            Identity::Header(name) => self.headers.push(name.to_ascii_lowercase()),
         }
         if experiment.sticky.is_some() {
             self.cookie();
@@ -79,7 +98,7 @@ impl Interest {
     }
 
     fn conditions(&mut self, conditions: &Conditions) {
-        self.names.extend(conditions.headers.iter().map(|(name, _)| name.to_ascii_lowercase()));
+        self.headers.extend(conditions.headers.iter().map(|(name, _)| name.to_ascii_lowercase()));
         if !conditions.cookies.is_empty() {
             self.cookie();
         }
@@ -89,18 +108,18 @@ impl Interest {
         for variable in template.variables() {
             match variable {
                 Variable::Cookie(_) => self.cookie(),
-                Variable::Header(name) => self.names.push(name.to_ascii_lowercase()),
+                Variable::Header(name) => self.headers.push(name.to_ascii_lowercase()),
+                Variable::Region => self.facts.insert(Fact::Region),
+                Variable::City => self.facts.insert(Fact::City),
+                Variable::TimeZone => self.facts.insert(Fact::TimeZone),
+                Variable::Asn => self.facts.insert(Fact::Asn),
+                Variable::ClientIp => self.facts.insert(Fact::ClientIp),
+                Variable::RequestId => self.request_id = true,
                 Variable::Capture(_)
                 | Variable::Country
                 | Variable::Continent
-                | Variable::Region
-                | Variable::City
-                | Variable::TimeZone
-                | Variable::Asn
-                | Variable::ClientIp
                 | Variable::Device
                 | Variable::Bot
-                | Variable::RequestId
                 | Variable::Method
                 | Variable::Scheme
                 | Variable::Host
@@ -114,7 +133,7 @@ impl Interest {
     }
 
     fn cookie(&mut self) {
-        self.names.push(header::COOKIE.as_str().to_owned());
+        self.headers.push(header::COOKIE.as_str().to_owned());
     }
 }
 
@@ -125,7 +144,7 @@ mod tests {
 
     fn beyond_always(policy: &str) -> Vec<String> {
         let policy = read(policy).unwrap_or_else(|errors| panic!("{policy}: {errors}"));
-        let mut names = request_headers(&policy);
+        let mut names = of(&policy).headers;
         names.retain(|name| !ALWAYS.contains(&name.as_str()));
         names
     }
@@ -149,6 +168,29 @@ mod tests {
         for (policy, expected) in rows {
             assert_eq!(beyond_always(policy), expected, "{policy}");
         }
+    }
+
+    #[test]
+    fn every_place_of_a_policy_that_reads_a_fact_counts() {
+        let rows: [(&str, &[Fact]); 4] = [
+            ("", &[]),
+            (
+                "[headers.response.set]\nx = \"{city} {time-zone} {region}\"",
+                &[Fact::City, Fact::TimeZone, Fact::Region],
+            ),
+            (
+                "[[routes]]\npath = \"/\"\nrespond = { body = \"{client-ip} {asn}\" }",
+                &[Fact::ClientIp, Fact::Asn],
+            ),
+            ("[maintenance]\nenabled = true\nallow = [\"192.0.2.0/24\"]", &[Fact::ClientIp]),
+        ];
+        for (policy, expected) in rows {
+            let expected = FactSet::of(&[expected, &ALWAYS_FACTS[..]].concat());
+            let found = of(&read(policy).unwrap_or_else(|errors| panic!("{policy}: {errors}")));
+            assert_eq!((found.facts, found.request_id), (expected, false), "{policy}");
+        }
+        let named = read("[[routes]]\npath = \"/\"\nrespond = { body = \"{request-id}\" }").unwrap();
+        assert!(of(&named).request_id, "every answer is another");
     }
 
     #[test]

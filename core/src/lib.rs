@@ -62,6 +62,7 @@ pub mod handler;
 pub mod headers;
 pub mod host;
 pub mod interest;
+pub mod job;
 pub mod limits;
 pub mod phase;
 mod pipeline;

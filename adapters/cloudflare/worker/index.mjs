@@ -20,8 +20,8 @@ class Host {
     return Date.now();
   }
 
-  facts(request, url) {
-    return facts(request, url);
+  facts(request, url, set) {
+    return facts(request, url, set);
   }
 
   platform() {

@@ -27,6 +27,11 @@ const FETCH_ERRORS = {
 const NOTHING = Object.freeze({});
 const NO_FACTS = "\n".repeat(11);
 
+/** Bits of selvedge_core::facts::Fact: the address, and region to TLS version. */
+const CLIENT_IP = 1 << 0;
+const DETAILS = 0xff << 3;
+const NO_DETAILS = "\n".repeat(7);
+
 /** One request's platform. */
 export class Platform {
   constructor(env, context) {
@@ -108,20 +113,23 @@ export class Platform {
  * What Cloudflare knows about the client, as lines for the module, from `request.cf` alone
  * (https://developers.cloudflare.com/workers/runtime-apis/request/#incomingrequestcfproperties).
  *
+ * Facts that are not in the set may be left empty.
+ *
  * Without it the request did not come through Cloudflare's network, and `CF-Connecting-IP` is anybody's word.
  */
-export function facts(request, url) {
+export function facts(request, url, set) {
   const https = url.startsWith("https:") ? "1" : "0";
   const { cf } = request;
   if (!cf) return NO_FACTS + https + "\n\n";
-  const ip = request.headers.get("cf-connecting-ip") ?? "";
+  const ip = set & CLIENT_IP ? (request.headers.get("cf-connecting-ip") ?? "") : "";
   const bot = cf.botManagement ?? NOTHING;
   const verified = bot.verifiedBot === undefined ? "" : Number(Boolean(bot.verifiedBot));
-  // One expression: every request comes through here, and a list to join would be garbage to collect.
+  const place = "\n" + line(cf.country) + "\n" + line(cf.continent) + "\n";
+  const isBot = "\n" + https + "\n" + line(bot.score) + "\n" + verified;
+  if ((set & DETAILS) === 0) return ip + place + NO_DETAILS + isBot;
+  // One expression: a list to join would be garbage to collect.
   return ip +
-    "\n" + line(cf.country) +
-    "\n" + line(cf.continent) +
-    "\n" + line(cf.regionCode) +
+    place + line(cf.regionCode) +
     "\n" + line(cf.city) +
     "\n" + line(cf.latitude) +
     "\n" + line(cf.longitude) +
@@ -129,9 +137,7 @@ export function facts(request, url) {
     "\n" + line(cf.asn) +
     "\n" + line(cf.httpProtocol) +
     "\n" + line(cf.tlsVersion) +
-    "\n" + https +
-    "\n" + line(bot.score) +
-    "\n" + verified;
+    isBot;
 }
 
 /** A line break within a value crosses as a record separator. */

@@ -12,7 +12,7 @@ use selvedge_core::engine::{Engine, EngineBuilder};
 use selvedge_core::exchange::{Exchange, Input, Rest, Step};
 use selvedge_core::policy::blob;
 use selvedge_core::time::Timestamp;
-use selvedge_core::wire::{self, Begin, Incoming, Message, Whole};
+use selvedge_core::wire::{self, Begin, BeginJob, Incoming, Message, Whole};
 
 /// A message to the driver.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub struct Outgoing {
     pub text: Vec<u8>,
     /// The bytes beside them.
     pub bytes: Vec<u8>,
-    /// Whether it is a response that other requests may well get too, and nothing else.
+    /// Whether it is a response, and nothing else, that a request gets whenever the rest of its message is the same, whatever time and
+    /// seed say.
     pub is_common: bool,
 }
 
@@ -29,6 +30,7 @@ pub struct Outgoing {
 #[derive(Clone)]
 pub struct Module {
     engine: Arc<Engine>,
+    answers_repeat: bool,
     names: Rc<[HeaderName]>,
     waiting: Rc<RefCell<Waiting>>,
 }
@@ -54,13 +56,16 @@ impl Module {
         let environment = variables(environment)?;
         let builder = Engine::builder(policy).environment(move |name| environment.get(name).cloned());
         let engine = handlers(builder).compile().map_err(|error| error.to_string())?;
-        let names = engine.request_headers();
+        let interest = engine.interest();
+        let names = interest.headers;
         let last_resort = wire::encode_answer(&engine.last_resort());
         let Outgoing { text, bytes, .. } = Outgoing::of(last_resort);
-        let greeting = format!("L\n{}\n{}\n", names.len(), names.join("\n")).into_bytes();
+        let (count, facts) = (names.len(), interest.facts.bits());
+        let greeting = format!("L\n{facts}\n{count}\n{}\n", names.join("\n")).into_bytes();
         let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
         let names = parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-        let module = Self { engine: Arc::new(engine), names, waiting: Rc::default() };
+        let answers_repeat = !interest.request_id;
+        let module = Self { engine: Arc::new(engine), answers_repeat, names, waiting: Rc::default() };
         Ok((module, Outgoing { text: [greeting, text].concat(), bytes, is_common: false }))
     }
 
@@ -79,6 +84,12 @@ impl Module {
     pub fn receive(&self, incoming: Incoming) -> Result<Outgoing, String> {
         match incoming {
             Incoming::Begin(begin) => Ok(self.begin(*begin)),
+            Incoming::Job(begin) => {
+                let BeginJob { job, crash, seed, now } = *begin;
+                let exchange = Exchange::of_job(Arc::clone(&self.engine), job, seed, crash);
+                let number = self.waiting.borrow_mut().next();
+                Ok(self.step(number, exchange, Input::Begin, now))
+            }
             Incoming::Completed { exchange: number, id, result, now } => {
                 // The exchange is out of the table while it runs: a handler that panics takes no other one with it.
                 let taken = self.waiting.borrow_mut().exchanges.remove(&number);
@@ -109,8 +120,9 @@ impl Module {
             Whole::Without(omitted) => {
                 return match self.engine.answer_alone(request, facts, seed, omitted, now) {
                     Some(answer) => {
-                        let is_common =
-                            answer.records.is_empty() && !answer.response.headers().contains_key(SET_COOKIE);
+                        let is_common = self.answers_repeat
+                            && answer.records.is_empty()
+                            && !answer.response.headers().contains_key(SET_COOKIE);
                         Outgoing { is_common, ..Outgoing::of(wire::encode_answer(&answer)) }
                     }
                     None => Outgoing { text: b"H".to_vec(), bytes: Vec::new(), is_common: false },
@@ -126,6 +138,7 @@ impl Module {
         let goes_on = match &step {
             Step::Effects(_) => true,
             Step::Respond(respond) => respond.rest == Rest::Pending,
+            Step::Settle(settle) => settle.rest == Rest::Pending,
             Step::Done => false,
         };
         if goes_on {
@@ -225,9 +238,9 @@ mod tests {
         let (_, Outgoing { text, bytes, .. }) = load("KEY=1").expect("the policy compiles");
         let text = String::from_utf8(text).expect("the greeting is UTF-8");
         let lines: Vec<_> = text.split('\n').collect();
-        let count: usize = lines[1].parse().expect("a number");
-        assert!(lines[2..2 + count].contains(&"x-name"), "{lines:?}");
-        assert_eq!((lines[0], lines[2 + count], lines[2 + count + 5]), ("L", "R", "503"), "{lines:?}");
+        let count: usize = lines[2].parse().expect("a number");
+        assert!(lines[3..3 + count].contains(&"x-name"), "{lines:?}");
+        assert_eq!((lines[0], lines[3 + count], lines[3 + count + 5]), ("L", "R", "503"), "{lines:?}");
         assert_eq!((lines.last().copied(), bytes), (Some("sorry"), Vec::new()));
     }
 

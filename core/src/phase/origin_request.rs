@@ -54,9 +54,7 @@ impl Engine {
 
     /// Plans attempts at `first` and at its failover order.
     pub(crate) fn plan(&self, tx: &mut Transaction, first: BackendId) {
-        let order = [first].into_iter().chain(self.policy().backend(first).failover.iter().copied());
-        let attempts = order.flat_map(|id| (0..self.backend(id).urls.len()).map(move |url| (id, url)));
-        tx.attempts.plan.extend(attempts);
+        tx.attempts.plan.extend(self.places(first));
     }
 
     fn chosen(&self, tx: &Transaction) -> Option<BackendId> {

@@ -26,8 +26,9 @@ use crate::fallback::{Fallback, Maintenance};
 use crate::geo::rules::GeoPolicy;
 use crate::headers::cors::Cors;
 use crate::headers::rules::HeaderRules;
+use crate::job::{JobTarget, Queue, Schedule};
 use crate::limits::Limits;
-use crate::route::{Route, RouteId};
+use crate::route::{Action, Route, RouteId};
 
 /// A checked policy: every name resolves and every value is in range.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,10 @@ pub struct Policy {
     pub maintenance: Option<Maintenance>,
     /// Hosts, lower case, that redirects may lead to beside the client's own and literal ones.
     pub redirect_hosts: Vec<String>,
+    /// Queues, by name in order.
+    pub queues: Vec<Queue>,
+    /// Schedules, by name in order.
+    pub schedules: Vec<Schedule>,
 }
 
 impl Policy {
@@ -75,6 +80,27 @@ impl Policy {
     #[must_use]
     pub fn route(&self, id: RouteId) -> &Route {
         &self.routes[usize::from(id.0)]
+    }
+
+    /// Returns the queue of a name.
+    #[must_use]
+    pub fn queue(&self, name: &str) -> Option<&Queue> {
+        self.queues.iter().find(|queue| queue.name == name)
+    }
+
+    /// Returns the handlers that the policy names, each with the part that names it, such as ``route `home` ``.
+    pub fn handlers(&self) -> impl Iterator<Item = (String, &str)> {
+        let routes = self.routes.iter().filter_map(|route| match &route.action {
+            Action::Handle(handler) => Some((format!("route `{}`", route.name), handler.as_str())),
+            Action::Proxy { .. } | Action::Redirect(_) | Action::Respond(_) => None,
+        });
+        let queues = self.queues.iter().map(|queue| ("queue", &queue.name, &queue.target));
+        let schedules = self.schedules.iter().map(|schedule| ("schedule", &schedule.name, &schedule.target));
+        let jobs = queues.chain(schedules).filter_map(|(what, name, target)| match target {
+            JobTarget::Handler(handler) => Some((format!("{what} `{name}`"), handler.as_str())),
+            JobTarget::Backend { .. } => None,
+        });
+        routes.chain(jobs)
     }
 
     /// Returns an experiment.

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use super::lines::{EXPECTED_VALUE, Reader};
-use super::{Begin, Incoming, REQUEST_BODY, Whole, WireError, head};
+use super::{Begin, BeginJob, Incoming, REQUEST_BODY, Whole, WireError, head};
 use crate::body::{Body, BodyHandle};
 use crate::effect::{CacheEntry, EffectId, EffectResult, FetchError, ReadBodyError, StoreError};
 use crate::facts::{Continent, Coordinates, CountryCode, Facts};
+use crate::job::{Job, JobSource};
 use crate::time::Timestamp;
 use crate::transaction::{Omitted, Seed};
 
@@ -29,6 +30,7 @@ pub fn decode(text: &Bytes, bytes: &[u8], names: &[HeaderName]) -> Result<Incomi
     let mut lines = Reader::new(text, b'\n');
     let incoming = match lines.text("kind of message")? {
         "B" => begin(&mut lines, text, bytes, names)?,
+        "J" => job(&mut lines, bytes)?,
         "C" => completed(&mut lines, bytes)?,
         _ => return Err(WireError { expected: "kind of message" }),
     };
@@ -57,6 +59,23 @@ fn begin(lines: &mut Reader<'_>, text: &Bytes, bytes: &[u8], names: &[HeaderName
         *request.body_mut() = Body::Host(REQUEST_BODY);
     }
     Ok(Incoming::Begin(Box::new(Begin { request, whole, facts, seed, now })))
+}
+
+fn job(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
+    let (seed, body) = bytes.split_first_chunk().ok_or(WireError { expected: "seed" })?;
+    let now = time(lines)?;
+    let kind = lines.text("source of a job")?;
+    let name = lines.text("name of a source")?.to_owned();
+    let source = match kind {
+        "queue" => JobSource::Queue(name),
+        "schedule" => JobSource::Schedule(name),
+        _ => return Err(WireError { expected: "source of a job" }),
+    };
+    let id = lines.text("id of a job")?.to_owned();
+    let attempt = lines.parse("attempt")?;
+    let crash = lines.optional("message of a crash")?.map(str::to_owned);
+    let job = Job { source, id, attempt, body: Bytes::copy_from_slice(body) };
+    Ok(Incoming::Job(Box::new(BeginJob { job, crash, seed: *seed, now })))
 }
 
 /// Reads fields up to the empty line; a name is written out, or is `:` and its place in `names`.
@@ -138,6 +157,9 @@ fn completed(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
             "too-large" => Err(ReadBodyError::TooLarge),
             _ => Err(ReadBodyError::Broken),
         }),
+        "enqueue" => {
+            EffectResult::Enqueue(if lines.text("outcome")? == "=" { Ok(()) } else { Err(StoreError) })
+        }
         "record" => EffectResult::Record,
         _ => return Err(WireError { expected: "kind of result" }),
     };

@@ -9,7 +9,8 @@ use http::header::CONTENT_TYPE;
 use crate::body::Body;
 use crate::effect::{CacheEntry, CachePut, Effect, Fetch, Issued, Record};
 use crate::engine::Answer;
-use crate::exchange::{Rest, Step};
+use crate::exchange::{Rest, Settle, Step};
+use crate::job::Settlement;
 use crate::reason::{Reason, Summary};
 
 use super::head;
@@ -100,6 +101,12 @@ impl Message {
                 self.lines.number(body.0);
                 self.lines.number(limit);
             }
+            Effect::Enqueue { queue, id, body } => {
+                begin("Q");
+                self.lines.text(queue);
+                self.lines.text(id);
+                self.body(&Body::Bytes(body.clone()));
+            }
             Effect::Record(record) => {
                 begin("X");
                 self.record(record);
@@ -143,6 +150,10 @@ impl Message {
             Record::HandlerFailure { handler, message } => {
                 ["handler-failure", handler, message, ""].into_iter().for_each(|line| self.lines.text(line));
             }
+            Record::JobFailure { name, id, message, settlement } => {
+                let detail = format!("{message}; {settlement}");
+                ["job-failure", name, id, &detail].into_iter().for_each(|line| self.lines.text(line));
+            }
             Record::Event { name, value } => {
                 self.lines.text("event");
                 self.lines.text(name);
@@ -150,6 +161,18 @@ impl Message {
                 self.lines.text("");
             }
         }
+    }
+
+    fn settle(&mut self, settle: &Settle) {
+        let (word, after) = match settle.settlement {
+            Settlement::Done => ("done", Duration::ZERO),
+            Settlement::Retry { after } => ("retry", after),
+            Settlement::Dropped => ("dropped", Duration::ZERO),
+        };
+        self.lines.text(if settle.rest == Rest::Pending { "1" } else { "0" });
+        self.lines.text(word);
+        self.lines.number(after.as_secs());
+        self.effects(&settle.effects);
     }
 
     fn respond(&mut self, rest: Rest, summary: &Summary, response: &Response<Body>) {
@@ -177,6 +200,7 @@ pub fn encode_step(exchange: u32, step: &Step) -> Message {
     message.lines.text(match step {
         Step::Effects(_) => "E",
         Step::Respond(_) => "R",
+        Step::Settle(_) => "S",
         Step::Done => "D",
     });
     message.lines.number(exchange);
@@ -186,6 +210,7 @@ pub fn encode_step(exchange: u32, step: &Step) -> Message {
             message.respond(respond.rest, &respond.summary, &respond.response);
             message.effects(&respond.effects);
         }
+        Step::Settle(settle) => message.settle(settle),
         Step::Done => {}
     }
     message

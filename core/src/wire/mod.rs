@@ -20,6 +20,7 @@ use http::Request;
 use crate::body::{Body, BodyHandle};
 use crate::effect::{EffectId, EffectResult};
 use crate::facts::Facts;
+use crate::job::Job;
 use crate::time::Timestamp;
 use crate::transaction::{Omitted, Seed};
 
@@ -34,6 +35,8 @@ pub const REQUEST_BODY: BodyHandle = BodyHandle(0);
 pub enum Incoming {
     /// A request came in.
     Begin(Box<Begin>),
+    /// A job is to be done.
+    Job(Box<BeginJob>),
     /// An effect is done.
     Completed {
         /// The number that the module gave the exchange.
@@ -56,6 +59,19 @@ pub struct Begin {
     pub whole: Whole,
     /// What the platform knows about the client.
     pub facts: Facts,
+    /// Fresh randomness.
+    pub seed: Seed,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// A job and what it needs.
+#[derive(Debug)]
+pub struct BeginJob {
+    /// The job.
+    pub job: Job,
+    /// What crashed the module that ran it before.
+    pub crash: Option<String>,
     /// Fresh randomness.
     pub seed: Seed,
     /// The time.

@@ -10,6 +10,7 @@ use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::effect::{CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError};
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::{Exchange, Input, Rest, Step as CoreStep};
+use selvedge_core::facts::{Fact, FactSet, Facts};
 use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::Omitted;
 
@@ -80,18 +81,19 @@ impl Session for CoreSession {
 impl CoreSession {
     /// The answer that hosts get who send only the headers that the policy can read.
     fn answer_alone(&self, request: &Request<Body>, step: &Step, seed: [u8; 16]) -> Option<Response<Body>> {
-        let names = self.engine.request_headers();
+        let interest = self.engine.interest();
         let mut part = request.clone();
         let mut omitted = Omitted::default();
         part.headers_mut().clear();
         for (name, value) in request.headers() {
-            if names.iter().any(|known| known == name.as_str()) {
+            if interest.headers.iter().any(|known| known == name.as_str()) {
                 part.headers_mut().append(name.clone(), value.clone());
             } else {
                 omitted.bytes += name.as_str().len() + value.len();
             }
         }
-        let answer = self.engine.answer_alone(part, step.facts.clone(), seed, omitted, step.now);
+        let facts = only(&step.facts, interest.facts);
+        let answer = self.engine.answer_alone(part, facts, seed, omitted, step.now);
         answer.map(|answer| answer.response)
     }
 }
@@ -236,6 +238,30 @@ impl MemoryHost {
             }
         }
     }
+}
+
+/// The facts of a set.
+fn only(facts: &Facts, set: FactSet) -> Facts {
+    let mut part = facts.clone();
+    let mut drop = |fact: Fact, forget: fn(&mut Facts)| {
+        if !set.has(fact) {
+            forget(&mut part);
+        }
+    };
+    drop(Fact::ClientIp, |facts| facts.client_ip = None);
+    drop(Fact::Country, |facts| facts.country = None);
+    drop(Fact::Continent, |facts| facts.continent = None);
+    drop(Fact::Region, |facts| facts.region = None);
+    drop(Fact::City, |facts| facts.city = None);
+    drop(Fact::Latitude, |facts| facts.coordinates = None);
+    drop(Fact::TimeZone, |facts| facts.time_zone = None);
+    drop(Fact::Asn, |facts| facts.asn = None);
+    drop(Fact::Protocol, |facts| facts.protocol = None);
+    drop(Fact::TlsVersion, |facts| facts.tls_version = None);
+    drop(Fact::IsHttps, |facts| facts.is_https = None);
+    drop(Fact::BotScore, |facts| facts.bot_score = None);
+    drop(Fact::IsVerifiedBot, |facts| facts.is_verified_bot = None);
+    part
 }
 
 fn fields(headers: &HeaderMap) -> Fields {

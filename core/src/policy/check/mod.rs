@@ -5,6 +5,7 @@ mod backends;
 mod conditions;
 mod experiments;
 mod headers;
+mod jobs;
 mod routes;
 mod site;
 #[cfg(test)]
@@ -49,6 +50,8 @@ pub(crate) fn check(raw: &raw::Policy, report: &mut Report) -> Policy {
         fallback: checker.fallback(&raw.fallback),
         maintenance: raw.maintenance.as_ref().and_then(|maintenance| checker.maintenance(maintenance)),
         redirect_hosts: checker.redirect_hosts(&raw.redirects),
+        queues: checker.queues(&raw.queues),
+        schedules: checker.schedules(&raw.schedules),
     }
 }
 

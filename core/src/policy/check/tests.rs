@@ -1,5 +1,6 @@
 //! Every error of meaning: a text with `§` at its place, its path, and parts of its message and advice.
 
+mod jobs;
 mod routes;
 
 use crate::policy::read::tests::{Row, assert_errors};

@@ -5,6 +5,7 @@
 //! checker can report all their errors at once, each with its place.
 
 mod experiment;
+mod job;
 mod route;
 mod site;
 
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use experiment::{Experiment, ExperimentVariation, Namespace, Sticky};
+pub use job::{Queue, QueueStore, Schedule};
 pub use route::{
     Authorization, BackendByPlace, BackendChoice, CacheKey, CacheRule, KeyFact, QueryKey, QueryKeyword,
     Redirect, RedirectTarget, Respond, Route, SetCookie, When,
@@ -55,6 +57,10 @@ pub struct Policy {
     pub maintenance: Option<Maintenance>,
     /// Where redirects may lead.
     pub redirects: Redirects,
+    /// Queues of messages that handlers send, by name.
+    pub queues: BTreeMap<String, Queue>,
+    /// What happens at certain times, by name.
+    pub schedules: BTreeMap<String, Schedule>,
 }
 
 /// One text or several.

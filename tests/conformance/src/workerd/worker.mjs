@@ -61,8 +61,8 @@ class CaseHost {
     return this.only.now();
   }
 
-  facts(request, url) {
-    return facts(request, url);
+  facts(request, url, set) {
+    return facts(request, url, set);
   }
 
   platform() {

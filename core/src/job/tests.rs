@@ -1,0 +1,262 @@
+//! What becomes of jobs, response by response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header};
+
+use super::*;
+use crate::body::Body;
+use crate::effect::{Effect, EffectId, EffectResult, Fetch, FetchError, Issued, Record};
+use crate::engine::Engine;
+use crate::exchange::{Exchange, Input, Settle, Step};
+use crate::handler::HandlerError;
+use crate::policy::read::read;
+use crate::time::Timestamp;
+
+const POLICY: &str = r#"
+[backends.a]
+url = "http://a.test/base"
+failover = ["b"]
+request-headers = { X-Key = "k" }
+[backends.b]
+url = "http://b.test"
+
+[queues.orders]
+backend = "a"
+path = "/jobs?x=1"
+attempts = 3
+retry-delay = "10s"
+
+[queues.handled]
+handler = "odd"
+
+[queues.panicking]
+handler = "panic"
+
+[schedules.nightly]
+cron = "0 3 * * *"
+backend = "b"
+path = "/nightly"
+
+[schedules.nightly-too]
+cron = "0 3 * * *"
+handler = "odd"
+"#;
+
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+fn engine() -> Arc<Engine> {
+    let builder = Engine::builder(read(POLICY).unwrap())
+        .handler("odd", |context| async move {
+            let body = context.read_body(100).await.map_err(|_| HandlerError::new("no body"))?;
+            match body.len() % 2 {
+                1 => Ok(Response::new(Body::Empty)),
+                _ => Err(HandlerError::new("it is even")),
+            }
+        })
+        .handler("panic", |_| async { panic!("it panics as it should") });
+    Arc::new(builder.compile().unwrap())
+}
+
+fn message(queue: &str, attempt: u32, body: &'static [u8]) -> Job {
+    let source = JobSource::Queue(queue.to_owned());
+    Job { source, id: "id-1".to_owned(), attempt, body: Bytes::from_static(body) }
+}
+
+fn begin(job: Job, seed: u8, crash: Option<String>) -> (Exchange, Step) {
+    let mut exchange = Exchange::of_job(engine(), job, [seed; 16], crash);
+    let step = exchange.poll(Input::Begin, NOW);
+    (exchange, step)
+}
+
+/// The one request that a step asks for.
+fn fetch(step: Step) -> (EffectId, Box<Fetch>) {
+    let Step::Effects(issued) = step else { panic!("a fetch was expected: {step:?}") };
+    let [Issued { id, effect: Effect::Fetch(fetch), .. }] = <[_; 1]>::try_from(issued).unwrap() else {
+        panic!("one fetch was expected")
+    };
+    (id, fetch)
+}
+
+fn settled(step: Step) -> (Settlement, Vec<String>) {
+    let Step::Settle(Settle { settlement, effects, .. }) = step else { panic!("not settled: {step:?}") };
+    let messages = effects.into_iter().map(|issued| match issued.effect {
+        Effect::Record(Record::JobFailure { name, id, message, settlement: recorded }) => {
+            assert_eq!((id.as_str(), recorded), ("id-1", settlement), "{name}");
+            format!("{name}: {message}")
+        }
+        other => panic!("a record was expected: {other:?}"),
+    });
+    (settlement, messages.collect())
+}
+
+fn status(status: u16, retry_after: Option<&'static str>) -> Result<Response<Body>, FetchError> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status.try_into().unwrap();
+    if let Some(value) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// Answers every fetch with the same and returns how many there were.
+fn run(
+    job: Job,
+    seed: u8,
+    answer: impl Fn() -> Result<Response<Body>, FetchError>,
+) -> (usize, Settlement, Vec<String>) {
+    let (mut exchange, mut step) = begin(job, seed, None);
+    for fetches in 0.. {
+        if !matches!(step, Step::Effects(_)) {
+            let (settlement, messages) = settled(step);
+            return (fetches, settlement, messages);
+        }
+        let (id, _) = fetch(step);
+        step = exchange.poll(Input::Completed { id, result: EffectResult::Fetch(answer()) }, NOW);
+    }
+    unreachable!("a job ends")
+}
+
+#[test]
+fn a_message_is_a_request_that_tells_itself_from_others() {
+    let (_, step) = begin(message("orders", 2, b"hello"), 0, None);
+    let (_, fetch) = fetch(step);
+    let request = fetch.request;
+    assert_eq!(
+        (request.method().as_str(), request.uri().to_string()),
+        ("POST", "http://a.test/base/jobs?x=1".to_owned())
+    );
+    assert!(matches!(request.body(), Body::Bytes(bytes) if bytes == "hello"));
+    let expected: HeaderMap = [
+        ("content-type", "application/octet-stream"),
+        ("idempotency-key", "\"id-1\""),
+        ("selvedge-queue", "orders"),
+        ("selvedge-attempt", "2"),
+        ("x-key", "k"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+    .collect();
+    assert_eq!(request.headers(), &expected);
+}
+
+#[test]
+fn the_status_says_what_becomes_of_a_message() {
+    let retry = |seconds| Settlement::Retry { after: Duration::from_secs(seconds) };
+    // Seed 0 draws no jitter.
+    let rows: [(u16, Option<&'static str>, u32, usize, Settlement); 12] = [
+        (200, None, 1, 1, Settlement::Done),
+        (204, None, 3, 1, Settlement::Done),
+        (404, None, 1, 1, Settlement::Dropped),
+        (301, None, 1, 1, Settlement::Dropped),
+        (500, None, 1, 2, retry(10)),
+        (503, None, 2, 2, retry(20)),
+        (503, None, 3, 2, Settlement::Dropped),
+        (429, Some("90"), 1, 2, retry(90)),
+        (429, Some("99999999999"), 1, 2, retry(43_200)),
+        (503, Some("Sun, 06 Nov 1994 08:49:37 GMT"), 1, 2, retry(10)),
+        (408, None, 1, 2, retry(10)),
+        (425, None, 1, 2, retry(10)),
+    ];
+    for (code, retry_after, attempt, places, expected) in rows {
+        let (fetches, settlement, messages) =
+            run(message("orders", attempt, b"x"), 0, || status(code, retry_after));
+        assert_eq!((fetches, settlement), (places, expected), "{code} at attempt {attempt}");
+        let failed =
+            if expected == Settlement::Done { vec![] } else { vec![format!("orders: status {code}")] };
+        assert_eq!(messages, failed, "{code} at attempt {attempt}");
+    }
+}
+
+#[test]
+fn a_backend_that_does_not_answer_is_asked_again_later_and_its_failover_at_once() {
+    let (mut exchange, step) = begin(message("orders", 1, b"x"), 0, None);
+    let (id, first) = fetch(step);
+    let step =
+        exchange.poll(Input::Completed { id, result: EffectResult::Fetch(Err(FetchError::Connect)) }, NOW);
+    let (id, second) = fetch(step);
+    assert_eq!((&*first.backend, &*second.backend), ("a", "b"));
+    let step = exchange.poll(Input::Completed { id, result: EffectResult::Fetch(status(201, None)) }, NOW);
+    assert_eq!(settled(step), (Settlement::Done, vec![]));
+    let (_, settlement, messages) = run(message("orders", 1, b"x"), 0, || Err(FetchError::Timeout));
+    assert_eq!(settlement, Settlement::Retry { after: Duration::from_secs(10) });
+    assert_eq!(messages, ["orders: timeout"]);
+}
+
+#[test]
+fn messages_that_failed_together_come_back_at_different_times() {
+    let delay =
+        |seed, attempt| match run(message("orders", attempt, b"x"), seed, || Err(FetchError::Connect)).1 {
+            Settlement::Retry { after } => after.as_secs(),
+            other => panic!("{other:?}"),
+        };
+    assert_eq!((delay(0, 1), delay(0xff, 1)), (10, 15), "up to half more");
+    assert_eq!((delay(0, 2), delay(0xff, 2)), (20, 30));
+}
+
+#[test]
+fn a_handler_does_a_job_as_a_backend_does() {
+    let outcome = |queue, body, crash: Option<&str>| {
+        settled(begin(message(queue, 1, body), 0, crash.map(str::to_owned)).1)
+    };
+    let retry = Settlement::Retry { after: Duration::from_secs(10) };
+    assert_eq!(outcome("handled", b"odd", None), (Settlement::Done, vec![]));
+    assert_eq!(
+        outcome("handled", b"even", None),
+        (retry, vec!["handled: the handler `odd` failed: it is even".to_owned()])
+    );
+    assert_eq!(
+        outcome("panicking", b"", None),
+        (retry, vec!["panicking: the handler `panic` panicked: it panics as it should".to_owned()])
+    );
+    assert_eq!(
+        outcome("handled", b"odd", Some("a trap")),
+        (retry, vec!["handled: the handler `odd` panicked: a trap".to_owned()]),
+        "what crashed the module is not run again at once"
+    );
+}
+
+#[test]
+fn a_message_of_a_queue_that_is_gone_waits_for_it() {
+    let hour = Settlement::Retry { after: Duration::from_secs(3_600) };
+    let lost = vec!["gone: the policy has no such queue".to_owned()];
+    assert_eq!(settled(begin(message("gone", 1, b""), 0, None).1), (hour, lost.clone()));
+    assert_eq!(settled(begin(message("gone", 24, b""), 0, None).1), (Settlement::Dropped, lost));
+}
+
+#[test]
+fn every_schedule_of_a_time_is_told_and_none_twice() {
+    let job = |cron: &str| Job {
+        source: JobSource::Schedule(cron.to_owned()),
+        id: "id-1".to_owned(),
+        attempt: 1,
+        body: Bytes::new(),
+    };
+    let (mut exchange, step) = begin(job("0 3 * * *"), 0, None);
+    let (id, fetch) = fetch(step);
+    let headers = fetch.request.headers();
+    assert_eq!(
+        (headers["selvedge-schedule"].as_bytes(), fetch.request.uri().path()),
+        (&b"nightly"[..], "/nightly")
+    );
+    let step = exchange.poll(Input::Completed { id, result: EffectResult::Fetch(status(503, None)) }, NOW);
+    let failures = ["nightly: status 503", "nightly-too: the handler `odd` failed: it is even"]
+        .map(str::to_owned)
+        .to_vec();
+    let Step::Settle(Settle { settlement, effects, .. }) = step else { panic!("not settled: {step:?}") };
+    let messages: Vec<_> = effects
+        .into_iter()
+        .map(|issued| match issued.effect {
+            Effect::Record(Record::JobFailure { name, message, .. }) => format!("{name}: {message}"),
+            other => panic!("a record was expected: {other:?}"),
+        })
+        .collect();
+    assert_eq!((settlement, messages), (Settlement::Done, failures), "a schedule comes again by itself");
+    assert_eq!(
+        settled(begin(job("0 4 * * *"), 0, None).1),
+        (Settlement::Done, vec![]),
+        "nothing happens at four"
+    );
+}
