@@ -98,12 +98,23 @@ impl Default for Dev {
 #[command(after_help = "Examples:
   selvedge check
   selvedge check examples/storefront/edge.toml && echo fine
+  selvedge check --target cloudflare
+  selvedge check --target cloudflare --plan free examples/storefront/edge.toml
 
-Exit codes: 0 all is well, 1 the policy has errors, 2 the file cannot be read.")]
+With a platform it also says what that platform will refuse (error), and what it does
+otherwise than one may expect (warning), with the rule's place and what to do instead.
+
+Exit codes: 0 no errors, though maybe warnings, 1 the policy has errors, 2 the file cannot be read.")]
 pub(crate) struct Check {
     /// Policy to check
     #[arg(value_name = "FILE", default_value = "edge.toml")]
     pub(crate) file: PathBuf,
+    /// Platform whose limits count too
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<Target>,
+    /// Plan of the account [default: what only the paid plan can do is a warning]
+    #[arg(long, value_name = "PLAN", requires = "target")]
+    pub(crate) plan: Option<Plan>,
 }
 
 /// Options of `selvedge explain`.
@@ -155,11 +166,22 @@ impl Target {
     }
 }
 
+/// A plan that a platform is paid by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Plan {
+    /// Workers Free
+    Free,
+    /// Workers Paid
+    Paid,
+}
+
 /// Options of `selvedge build`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   selvedge build --target cloudflare
   selvedge build --target cloudflare --policy examples/storefront/edge.toml --out /tmp/storefront
+
+Errors of `selvedge check --target` are refused, its warnings are shown.
 
 It needs cargo with the target wasm32-unknown-unknown (rustup target add wasm32-unknown-unknown).
 Routes with handlers need a Cargo.toml beside the policy, of a library with
@@ -174,6 +196,9 @@ pub(crate) struct Build {
     /// Folder to write to [default: dist/TARGET beside the policy]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Plan of the account [default: what only the paid plan can do is a warning]
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: Option<Plan>,
 }
 
 /// Options of `selvedge deploy`.
@@ -208,6 +233,7 @@ pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 
 /// `error:` as errors start; colours disappear where the output is no terminal.

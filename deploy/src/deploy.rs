@@ -10,7 +10,7 @@ use crate::tools;
 
 /// Builds, shows what will be uploaded, and runs the platform's tool in the folder of the build.
 pub(crate) fn run(options: &Deploy) -> anyhow::Result<ExitCode> {
-    let Some(project) = Project::open(&options.build.policy)? else { return Ok(ExitCode::from(1)) };
+    let Some(project) = Project::open(&options.build)? else { return Ok(ExitCode::from(1)) };
     let out = build::make(&options.build, &project)?;
     match options.build.target {
         Target::Cloudflare => {

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use selvedge_core::engine::Engine;
-use selvedge_core::policy::read::{PolicyErrors, read};
+use selvedge_core::policy::read::{PolicyError, PolicyErrors, read};
 use selvedge_core::policy::{Policy, blob};
 use selvedge_core::route::{Action, BackendChoice, Route};
 
-use crate::cli::{BOLD, CYAN, DIM, RED};
+use crate::check::Severity;
+use crate::cli::{BOLD, CYAN, DIM};
 use crate::table::Table;
 
 /// The storefront, for whoever has no policy yet.
@@ -95,20 +96,48 @@ pub(crate) fn fingerprint(text: &str) -> String {
 
 /// Writes every error with its line and a caret under its place.
 pub(crate) fn render(file: &str, text: &str, errors: &PolicyErrors) -> String {
-    let mut out = String::new();
-    for error in errors.iter() {
-        let (line, column) = (error.line(), error.column());
-        let path =
-            if error.path().is_empty() { String::new() } else { format!("{BOLD}{}{BOLD:#}: ", error.path()) };
-        out += &format!("{file}:{line}:{column}: {RED}error{RED:#}: {path}{}\n", error.message());
-        let source = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        let indent: String = source.chars().take(column.saturating_sub(1)).map(blank).collect();
-        out += &format!("{DIM}{line:>5} |{DIM:#} {source}\n      {DIM}|{DIM:#} {indent}{RED}^{RED:#}\n");
-        if let Some(help) = error.help() {
-            out += &format!("      {DIM}={DIM:#} {CYAN}help{CYAN:#}: {help}\n");
+    errors.iter().map(|error| Remark::from(error).render(file, text)).collect()
+}
+
+/// Something to say about a place of a policy.
+pub(crate) struct Remark<'a> {
+    pub(crate) severity: Severity,
+    /// Path of the value; empty for the file itself.
+    pub(crate) path: &'a str,
+    /// Line and column, from 1.
+    pub(crate) place: (usize, usize),
+    pub(crate) message: &'a str,
+    pub(crate) help: Option<&'a str>,
+}
+
+impl<'a> From<&'a PolicyError> for Remark<'a> {
+    fn from(error: &'a PolicyError) -> Self {
+        Self {
+            severity: Severity::Error,
+            path: error.path(),
+            place: (error.line(), error.column()),
+            message: error.message(),
+            help: error.help(),
         }
     }
-    out
+}
+
+impl Remark<'_> {
+    /// Writes it with its line and a caret under its place.
+    pub(crate) fn render(&self, file: &str, text: &str) -> String {
+        let (line, column) = self.place;
+        let (name, style) = (self.severity.name(), self.severity.style());
+        let path =
+            if self.path.is_empty() { String::new() } else { format!("{BOLD}{}{BOLD:#}: ", self.path) };
+        let mut out = format!("{file}:{line}:{column}: {style}{name}{style:#}: {path}{}\n", self.message);
+        let source = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+        let indent: String = source.chars().take(column.saturating_sub(1)).map(blank).collect();
+        out += &format!("{DIM}{line:>5} |{DIM:#} {source}\n      {DIM}|{DIM:#} {indent}{style}^{style:#}\n");
+        if let Some(help) = self.help {
+            out += &format!("      {DIM}={DIM:#} {CYAN}help{CYAN:#}: {help}\n");
+        }
+        out
+    }
 }
 
 fn blank(c: char) -> char {
@@ -117,7 +146,13 @@ fn blank(c: char) -> char {
 
 /// `1 error`, `2 errors`.
 pub(crate) fn count(errors: usize) -> String {
-    if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") }
+    count_of(errors, Severity::Error)
+}
+
+/// `1 warning`, `2 warnings`.
+pub(crate) fn count_of(number: usize, severity: Severity) -> String {
+    let name = severity.name();
+    if number == 1 { format!("1 {name}") } else { format!("{number} {name}s") }
 }
 
 /// The routes as a table.

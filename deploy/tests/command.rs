@@ -55,6 +55,56 @@ fn check_shows_every_error_with_its_line_and_exits_1() {
 }
 
 #[test]
+fn check_for_a_platform_tells_what_it_refuses_with_place_and_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "[backends.us]\nurl = \"http://127.0.0.1:8788\"\n\n[limits]\nmax-url-bytes = \"1MiB\"\n";
+    fs::write(folder.path().join("edge.toml"), policy).unwrap();
+    let check = |args: &[&str]| {
+        let output = selvedge(folder.path(), &[&["check"], args].concat());
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    assert_eq!(check(&[]), (Some(0), String::new()), "the policy itself is well");
+    let (code, shown) = check(&["--target", "cloudflare"]);
+    assert_eq!(code, Some(1), "{shown}");
+    for part in [
+        "edge.toml:2:7: warning: backends.us.url: Cloudflare cannot reach `127.0.0.1`",
+        "edge.toml:5:17: error: limits.max-url-bytes: 1048576 bytes are more than the 16384",
+        "    5 | max-url-bytes = \"1MiB\"\n      |                 ^\n      = help: write `max-url-bytes = \"16KiB\"`",
+        "edge.toml: 1 error and 1 warning on cloudflare",
+    ] {
+        assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+    assert!(shown.find(":2:7:") < shown.find(":5:17:"), "in the order of the file: {shown}");
+    let (code, shown) = check(&["--plan", "free"]);
+    assert_eq!(code, Some(2), "a plan is of a platform: {shown}");
+}
+
+#[test]
+fn the_storefront_has_warnings_on_cloudflare_and_no_errors() {
+    let policy = storefront();
+    for plan in ["free", "paid"] {
+        let args = ["check", "--target", "cloudflare", "--plan", plan, policy.to_str().unwrap()];
+        let output = selvedge(Path::new("."), &args);
+        let shown = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{shown}");
+        assert!(shown.contains("4 warnings on cloudflare") && !shown.contains("error"), "{shown}");
+    }
+}
+
+#[test]
+fn a_platform_that_refuses_a_policy_is_not_built_for() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("edge.toml"), "[limits]\nmax-header-bytes = \"1MiB\"\n").unwrap();
+    for command in ["build", "deploy"] {
+        let output = selvedge(folder.path(), &[command, "--target", "cloudflare"]);
+        let shown = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {shown}");
+        assert!(shown.contains("edge.toml:2:20: error: limits.max-header-bytes"), "{command}: {shown}");
+    }
+    assert!(!folder.path().join("dist").exists(), "nothing was written");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_another_exit_code_with_a_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let output = selvedge(folder.path(), &["check", "nothing.toml"]);

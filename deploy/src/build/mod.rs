@@ -9,11 +9,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use selvedge_core::policy::Policy;
-use selvedge_core::policy::read::read;
 use selvedge_core::route::Action;
 
+use crate::check::{self, Platform};
 use crate::cli::{BOLD, Build, GREEN, Target};
-use crate::policy;
 use crate::table::Table;
 
 /// A policy that is built, and the project around it.
@@ -33,7 +32,7 @@ pub(crate) struct Written {
 
 /// Builds and tells what was written.
 pub(crate) fn run(options: &Build) -> anyhow::Result<ExitCode> {
-    let Some(project) = Project::open(&options.policy)? else { return Ok(ExitCode::from(1)) };
+    let Some(project) = Project::open(options)? else { return Ok(ExitCode::from(1)) };
     let out = make(options, &project)?;
     match options.target {
         Target::Cloudflare => anstream::println!(
@@ -56,21 +55,18 @@ pub(crate) fn make(options: &Build, project: &Project) -> anyhow::Result<PathBuf
 }
 
 impl Project {
-    /// Reads a policy; its errors are printed and give `None`.
-    pub(crate) fn open(file: &Path) -> anyhow::Result<Option<Self>> {
+    /// Reads a policy for a platform; errors, of the policy or on the platform, are printed and give `None`.
+    pub(crate) fn open(options: &Build) -> anyhow::Result<Option<Self>> {
+        let file = &options.policy;
         let text = std::fs::read_to_string(file).with_context(|| {
             format!(
                 "cannot read {}; name a policy with --policy, or make one with `selvedge new NAME`",
                 file.display()
             )
         })?;
-        let policy = match read(&text) {
-            Ok(policy) => policy,
-            Err(errors) => {
-                anstream::eprint!("{}", policy::render(&file.display().to_string(), &text, &errors));
-                anstream::eprintln!("{}: {}", file.display(), policy::count(errors.iter().count()));
-                return Ok(None);
-            }
+        let platform = Platform { target: options.target, plan: options.plan };
+        let Some(policy) = check::accept(&file.display().to_string(), &text, Some(platform)) else {
+            return Ok(None);
         };
         let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
         let folder = file.parent().context("a file is in a folder")?.to_owned();

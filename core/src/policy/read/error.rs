@@ -24,16 +24,8 @@ pub struct PolicyErrors {
 
 impl PolicyError {
     pub(super) fn new(text: &str, span: Range<usize>, finding: Finding) -> Self {
-        let before = &text[..text.floor_char_boundary(span.start)];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Self {
-            path: finding.path,
-            line: before.bytes().filter(|b| *b == b'\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            span,
-            message: finding.message,
-            help: finding.help,
-        }
+        let (line, column) = line_and_column(text, span.start);
+        Self { path: finding.path, line, column, span, message: finding.message, help: finding.help }
     }
 
     pub(super) fn syntax(text: &str, span: Option<Range<usize>>, message: &str) -> Self {
@@ -132,3 +124,10 @@ impl fmt::Display for PolicyErrors {
 }
 
 impl std::error::Error for PolicyErrors {}
+
+/// The line and the column in characters, both from 1, of a byte of a text.
+pub(super) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(at)];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.bytes().filter(|b| *b == b'\n').count() + 1, before[line_start..].chars().count() + 1)
+}

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 use super::check::check;
-use super::report::{Finding, Report};
+use super::report::{Finding, Report, join};
 use super::{Policy, raw};
 
 pub use error::{PolicyError, PolicyErrors};
@@ -55,6 +55,40 @@ pub fn read(text: &str) -> Result<Policy, PolicyErrors> {
         Some(policy) if errors.is_empty() => Ok(policy),
         Some(_) | None => Err(PolicyErrors::new(errors)),
     }
+}
+
+/// Returns the line and the column, both from 1, of what a path such as `routes[2].cache.edge` names.
+///
+/// A path that the text does not have is where its nearest ancestor is; at last the text's start. Routes are counted
+/// from 0 in the order of the file, as they stand in [`Policy::routes`](super::Policy::routes). A table has the place of its key.
+///
+/// # Examples
+/// ```
+/// use selvedge_core::policy::read::place;
+///
+/// let text = "[limits]\nmax-url-bytes = 10\n";
+/// assert_eq!(place(text, "limits.max-url-bytes"), (2, 17));
+/// assert_eq!(place(text, "limits.methods"), (1, 2));
+/// assert_eq!(place(text, "geo"), (1, 1));
+/// ```
+#[must_use]
+pub fn place(text: &str, path: &str) -> (usize, usize) {
+    let (root, _) = DeTable::parse_recoverable(text);
+    error::line_and_column(text, Places::new(root.get_ref()).find(path).start)
+}
+
+/// Returns the path of a key below another path, with quotes around a key that needs them.
+///
+/// # Examples
+/// ```
+/// use selvedge_core::policy::read::child;
+///
+/// assert_eq!(child("backends", "us"), "backends.us");
+/// assert_eq!(child("backends", "my shop"), "backends.\"my shop\"");
+/// ```
+#[must_use]
+pub fn child(path: &str, key: &str) -> String {
+    join(path, key)
 }
 
 #[cfg(test)]

@@ -139,6 +139,27 @@ fn places_count_characters_whatever_the_line_ends() {
 }
 
 #[test]
+fn every_path_of_a_policy_has_its_place() {
+    let rows = [
+        ("[§backends.us]\nurl = \"http://a.test\"\n", "backends"),
+        ("[backends.§us]\nurl = \"http://a.test\"\n", "backends.us"),
+        ("[backends.us]\nurl = §\"http://a.test\"\n", "backends.us.url"),
+        ("[backends.us]\nurl = [\"http://a.test\", §\"http://b.test\"]\n", "backends.us.url[1]"),
+        ("[backends.us]\nurl = §\"http://a.test\"\n", "backends.us.url[1]"),
+        ("[backends.\"a.b\"]\nurl = §\"http://a.test\"\n", "backends.\"a.b\".url"),
+        ("[bots.rules]\n§scraper = { action = \"block\" }\n", "bots.rules.scraper"),
+        ("[bots.rules]\nscraper = §\"block\"\n", "bots.rules.scraper"),
+        ("[[routes]]\npath = \"/\"\n[[routes]]\n§cache = { edge = \"1h\" }\n", "routes[1].cache"),
+        ("[[routes]]\npath = \"/\"\n[[routes]]\ncache = { edge = §\"1h\" }\n", "routes[1].cache.edge"),
+        ("§# nothing\n", "routes[1]"),
+    ];
+    for (text, path) in rows {
+        let (text, line, column) = marked(text);
+        assert_eq!(place(&text, path), (line, column), "{path} in\n{text}");
+    }
+}
+
+#[test]
 fn ten_mistakes_are_ten_errors_in_the_order_of_their_places() {
     let text = r#"
 nme = "shop"

@@ -1,0 +1,140 @@
+//! `selvedge check`: every error of a policy at once, and what a platform makes of it.
+//!
+//! A platform is one file here, with one function from a checked policy to [`Finding`]s; [`Platform::findings`] names it.
+
+mod cloudflare;
+
+use std::process::ExitCode;
+
+use anstyle::Style;
+use anyhow::Context as _;
+use selvedge_core::policy::Policy;
+use selvedge_core::policy::read::{place, read};
+
+use crate::cli::{Check, Plan, RED, Target, YELLOW};
+use crate::policy::{self, Remark};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// The platform refuses it or does something else.
+    Error,
+    /// It works, but not as one may expect, or not on every plan.
+    Warning,
+}
+
+/// What a platform makes of one rule of a policy.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) severity: Severity,
+    /// Path of the rule, such as `routes[2].backend`; empty for the policy as a whole.
+    pub(crate) path: String,
+    /// What is wrong, with the value and the limit.
+    pub(crate) message: String,
+    /// What to do instead.
+    pub(crate) help: String,
+}
+
+/// Where a policy will run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Platform {
+    pub(crate) target: Target,
+    /// Without it, what only the paid plan can do is a warning.
+    pub(crate) plan: Option<Plan>,
+}
+
+/// Checks a file; silent when all is well.
+pub(crate) fn run(options: &Check) -> anyhow::Result<ExitCode> {
+    let file = options.file.display().to_string();
+    let text = std::fs::read_to_string(&options.file).with_context(|| {
+        format!("cannot read {file}; name a policy with `selvedge check FILE`, or make one with `selvedge new NAME`")
+    })?;
+    let platform = options.target.map(|target| Platform { target, plan: options.plan });
+    Ok(match accept(&file, &text, platform) {
+        Some(_) => ExitCode::SUCCESS,
+        None => ExitCode::from(1),
+    })
+}
+
+/// Reads a policy and prints whatever there is to say; `None` when it has errors, of its own or on the platform.
+pub(crate) fn accept(file: &str, text: &str, platform: Option<Platform>) -> Option<Policy> {
+    match read(text) {
+        Ok(policy) => {
+            let errors = platform.map_or(0, |platform| tell(file, text, platform, &policy));
+            (errors == 0).then_some(policy)
+        }
+        Err(errors) => {
+            anstream::eprint!("{}", policy::render(file, text, &errors));
+            anstream::eprintln!("{file}: {}", policy::count(errors.len()));
+            None
+        }
+    }
+}
+
+/// Prints what a platform makes of a policy, in the order of the file, and returns the number of errors.
+fn tell(file: &str, text: &str, platform: Platform, policy: &Policy) -> usize {
+    let findings = platform.findings(policy);
+    let mut remarks: Vec<_> = findings.iter().map(|finding| finding.remark(text)).collect();
+    remarks.sort_by_key(|remark| remark.place);
+    for remark in &remarks {
+        anstream::eprint!("{}", remark.render(file, text));
+    }
+    let number = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let counts = [Severity::Error, Severity::Warning].map(|severity| (number(severity), severity));
+    let counted = counts.iter().filter(|(number, _)| *number > 0);
+    let counted: Vec<_> = counted.map(|(number, severity)| policy::count_of(*number, *severity)).collect();
+    if !counted.is_empty() {
+        anstream::eprintln!("{file}: {} on {}", counted.join(" and "), platform.target.name());
+    }
+    number(Severity::Error)
+}
+
+impl Platform {
+    fn findings(self, policy: &Policy) -> Vec<Finding> {
+        match self.target {
+            Target::Cloudflare => cloudflare::findings(policy, self.plan),
+        }
+    }
+}
+
+impl Finding {
+    fn error(path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(Severity::Error, path, message, help)
+    }
+
+    fn warning(path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, path, message, help)
+    }
+
+    fn new(
+        severity: Severity,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self { severity, path: path.into(), message: message.into(), help: help.into() }
+    }
+
+    fn remark(&self, text: &str) -> Remark<'_> {
+        let Self { severity, path, message, help } = self;
+        Remark { severity: *severity, path, place: place(text, path), message, help: Some(help) }
+    }
+}
+
+impl Severity {
+    /// The word that messages start with.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+
+    /// How that word looks.
+    pub(crate) const fn style(self) -> Style {
+        match self {
+            Self::Error => RED,
+            Self::Warning => YELLOW,
+        }
+    }
+}
