@@ -10,6 +10,7 @@
 //   fetch(url, init) -> Promise<Response>; may reject with an Error whose `fetchError` is one of the core's words
 //   cacheGet(key) -> Promise<null | { names: string[] } | { head: string, body: ReadableStream | null }>
 //   cachePut(key, keepMilliseconds, { names } | { head, body, encoding }) -> Promise<void>
+//   enqueue(queue, id, bytes) -> Promise<void>
 //   kvGet(key) -> Promise<Uint8Array | null>, kvPut(key, bytes) -> Promise<void>
 //   count(key, windowMilliseconds) -> Promise<number>
 //   record(kind, ...values), failed(message): for whatever collects records and errors
@@ -17,29 +18,15 @@
 //
 // A call that the platform does not have may throw: the core counts that as a store that does not answer.
 
-import { Crash, effects, Instance, Lines, parseResponse, record } from "./instance.mjs";
+import { Exchange } from "./exchange.mjs";
+import { Crash, effects, Instance, Lines, parseResponse } from "./instance.mjs";
 
 const SEED_BYTES = 16;
 const SEEDS = 256;
-const NO_BYTES = new Uint8Array();
 const ALL_FACTS = -1;
 
 /** What is remembered of requests in part that are not enough for an answer. */
 const NOT_ENOUGH = null;
-
-const LATE = new Error("the backend took longer than the policy allows");
-
-/** Effects by the letter that stands for them, for logs. */
-const EFFECTS = {
-  F: "fetch",
-  G: "cache lookup",
-  P: "cache store",
-  K: "key-value read",
-  W: "key-value write",
-  N: "count",
-  B: "body read",
-  X: "record",
-};
 
 /** A policy, ready to answer requests. */
 export class Runtime {
@@ -85,7 +72,22 @@ export class Runtime {
     } catch (error) {
       return this.#answerAtLast(host.platform(request), error);
     }
-    return new Exchange(this, request, host, this.#seeds.slice(seed, seed + SEED_BYTES)).run(head);
+    const subject = new RequestSubject(request, host, head, this.#seeds.slice(seed, seed + SEED_BYTES));
+    return new Exchange(this, subject, host).run();
+  }
+
+  /**
+   * Does a job: a message of a queue, or the time of a schedule, of which `name` is the cron expression.
+   *
+   * Resolves with what becomes of it, `settlement`: `done`, `dropped`, or `retry` in `after` seconds. Rejects when the module
+   * could not say: then it comes again as if this attempt had not been.
+   *
+   * @param {{ source: "queue" | "schedule", name: string, id: string, attempt: number, body: Uint8Array }} job
+   */
+  job(job, host) {
+    const seed = this.#nextSeed();
+    const subject = new JobSubject(job, this.#seeds.slice(seed, seed + SEED_BYTES));
+    return new Exchange(this, subject, host).run();
   }
 
   /** Sends the part of a request that the policy can read at first; null when that is not enough for an answer. */
@@ -152,305 +154,64 @@ export class Runtime {
   }
 }
 
-/** One request that needs effects. */
-class Exchange {
-  #runtime;
+/** A request that needs effects. */
+class RequestSubject {
   #request;
   #host;
-  #platform;
-  #seed;
-  #webSocket = null;
   #head;
-  #instance;
-  #number = 0;
-  #isRequestUsed = false;
-  #bodies = new Map();
-  #nextBody = 1;
-  #running = 0;
-  #wantsResults = true;
-  #isAnswered = false;
-  #hasCrashed = false;
-  #respond;
-  #finish;
-  #finished = new Promise((resolve) => { this.#finish = resolve; });
+  #seed;
 
-  constructor(runtime, request, host, seed) {
-    this.#runtime = runtime;
+  constructor(request, host, head, seed) {
     this.#request = request;
     this.#host = host;
-    this.#platform = host.platform(request);
+    this.#head = head;
     this.#seed = seed;
   }
 
-  /** Answers the request with this head. */
-  run(head) {
-    this.#head = head;
-    const response = new Promise((resolve) => { this.#respond = resolve; });
-    this.#advance(() => this.#begin("whole"));
-    return response;
+  get request() {
+    return this.#request;
   }
 
-  /** Sends the request with all there is to know about it. */
-  #begin(whole) {
-    const instance = this.#runtime.instance();
+  /** Sends the request with all there is to know about it; `crash` is what took down the instance that had it before. */
+  send(instance, names, now, crash) {
     // The places of names may be others in another instance.
-    if (this.#instance !== undefined) this.#head = new Head(this.#request, this.#host, this.#runtime.names);
-    this.#instance = instance;
+    const head = crash === undefined ? this.#head : new Head(this.#request, this.#host, names);
+    const whole = crash === undefined ? "whole" : `crashed\n${crash}`;
     const hasBody = this.#request.body === null ? 0 : 1;
-    const text = `B\n${this.#host.now()}\n${this.#head.whole(ALL_FACTS)}\n\n${whole}\n${hasBody}`;
-    return instance.send(text, this.#seed);
+    return instance.send(`B\n${now}\n${head.whole(ALL_FACTS)}\n\n${whole}\n${hasBody}`, this.#seed);
   }
 
-  /** Sends a message and does what the answer says. */
-  #advance(send) {
-    try {
-      this.#step(send());
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #step(message) {
-    const lines = new Lines(message, 1);
-    this.#number = lines.number();
-    switch (message[0]) {
-      case "E":
-        this.#start(effects(this.#instance, lines));
-        if (this.#running === 0) this.#restart("the handler waits for nothing that could come");
-        break;
-      case "R":
-        this.#answer(lines);
-        break;
-      case "D":
-        this.#wantsResults = false;
-        break;
-      default:
-        throw new Error(`the module's message is of the unknown kind ${message[0]}`);
-    }
-    if (this.#isAnswered && this.#running === 0) this.#end();
-  }
-
-  #answer(lines) {
-    const parsed = parseResponse(this.#instance, lines);
-    const started = effects(this.#instance, lines);
-    this.#wantsResults = parsed.isPending;
-    this.#share(parsed.handle, started);
-    const stream = parsed.handle === null ? undefined : this.#take(parsed.handle);
-    const response = parsed.response(stream, this.#webSocket);
-    this.#isAnswered = true;
-    this.#start(started);
-    if (this.#running > 0) this.#platform.after(this.#finished);
-    this.#respond(response);
-  }
-
-  /** Splits a body that goes to the client and to the store at once. */
-  #share(handle, started) {
-    const put = started.find((effect) => effect.kind === "P" && effect.entry.handle === handle);
-    const body = this.#bodies.get(handle);
-    if (handle === null || put === undefined || !body?.stream) return;
-    const [client, store] = body.stream.tee();
-    body.stream = client;
-    put.entry.stream = store;
-  }
-
-  #end() {
-    for (const { stream } of this.#bodies.values()) stream?.cancel().catch(() => {});
-    this.#bodies.clear();
-    this.#finish();
-  }
-
-  /** A crash or a broken message: the policy's fallback answers, and after the response there is nothing to answer. */
-  #fail(error) {
-    if (error instanceof Crash) this.#runtime.retire(this.#instance);
-    this.#instance?.exports.selvedge_forget(this.#number);
-    this.#wantsResults = false;
-    if (this.#isAnswered) {
-      this.#platform.failed(error.message);
-      this.#end();
-    } else if (error instanceof Crash && !this.#hasCrashed) {
-      this.#restart(error.message);
-    } else {
-      this.#isAnswered = true;
-      this.#respond(this.#runtime.answerAtLast(this.#platform, error));
-      this.#end();
-    }
-  }
-
-  /** Begins again; the route's handler counts as failed with this message. */
-  #restart(message) {
-    this.#hasCrashed = true;
-    this.#wantsResults = true;
-    this.#advance(() => this.#begin(`crashed\n${message}`));
-  }
-
-  #start(started) {
-    const instance = this.#instance;
-    const number = this.#number;
-    for (const effect of started) {
-      this.#running++;
-      this.#perform(effect).then(([result, bytes = NO_BYTES]) => {
-        this.#running--;
-        // What a crashed module asked for is of no use to the one that took over.
-        if (this.#wantsResults && this.#instance === instance && this.#number === number) {
-          const text = `C\n${this.#host.now()}\n${number}\n${effect.id}\n${result}`;
-          this.#advance(() => instance.send(text, bytes));
-        } else if (this.#isAnswered && this.#running === 0) {
-          this.#end();
-        }
-      });
-    }
-  }
-
-  /** Performs one effect; never rejects. Returns the lines of its result, and bytes beside them. */
-  async #perform(effect) {
-    const platform = this.#platform;
-    try {
-      switch (effect.kind) {
-        case "F":
-          return [`fetch\n${await this.#fetch(effect)}`];
-        case "G":
-          return [`cache\n${this.#cached(await platform.cacheGet(effect.key))}`];
-        case "P":
-          await this.#put(effect);
-          return ["put"];
-        case "K": {
-          const value = await platform.kvGet(effect.key);
-          return value === null ? ["kv\n-"] : ["kv\n=", value];
-        }
-        case "W":
-          await platform.kvPut(effect.key, effect.value);
-          return ["kvput\n="];
-        case "N":
-          return [`count\n${await platform.count(effect.key, effect.window)}`];
-        case "B":
-          return await this.#readBody(effect);
-        default:
-          platform.record(...effect.values);
-          return ["record"];
-      }
-    } catch (error) {
-      platform.failed(`${EFFECTS[effect.kind]}: ${error.message}`);
-      return [failure(effect.kind)];
-    }
-  }
-
-  async #fetch(effect) {
-    const abort = new AbortController();
-    const upload = { isTooLarge: false, abort };
-    const body = this.#upload(effect, upload);
-    if (body instanceof Lost) return body.word;
-    const { method } = effect;
-    const headers = record(effect.fields);
-    const init = { method, headers, body, redirect: "manual", signal: abort.signal };
-    if (body instanceof ReadableStream) init.duplex = "half";
-    let timer;
-    try {
-      const response = await new Promise((resolve, reject) => {
-        timer = setTimeout(() => { reject(LATE); abort.abort(); }, effect.timeout);
-        this.#platform.fetch(effect.url, init).then(resolve, reject);
-      });
-      if (!upload.isTooLarge) return this.#fetched(response);
-      response.body?.cancel().catch(() => {});
-      return "body-too-large";
-    } catch (error) {
-      if (upload.isTooLarge) return "body-too-large";
-      return error === LATE ? "timeout" : (error.fetchError ?? "protocol");
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #fetched(response) {
-    const { body, status } = response;
-    this.#webSocket = response.webSocket ?? null;
-    let fields = "";
-    let count = 0;
-    response.headers.forEach((value, name) => {
-      fields += "\n" + name + "\n" + value;
-      count++;
-    });
-    const kept = body === null ? "-" : this.#keep(body, response.headers.get("content-encoding"));
-    return `${status}\n${kept}\n${count}${fields}`;
-  }
-
-  /** The body of a request to a backend, bounded where its length is not announced. */
-  #upload(effect, upload) {
-    const { bytes, handle } = effect.body;
-    if (bytes) return bytes.length > effect.maxBytes ? new Lost("body-too-large") : bytes;
-    if (handle === null) return null;
-    if (handle !== 0) return this.#take(handle) ?? new Lost("client-body");
-    const { body, headers } = this.#request;
-    if (this.#isRequestUsed || body === null) return new Lost("client-body");
-    this.#isRequestUsed = true;
-    if (headers.has("content-length")) return body;
-    let left = effect.maxBytes;
-    return body.pipeThrough(new TransformStream({
-      transform(chunk, controller) {
-        left -= chunk.byteLength;
-        if (left >= 0) return controller.enqueue(chunk);
-        upload.isTooLarge = true;
-        // Some hosts end the request in good order when its body fails, and the backend would take the part for the whole.
-        upload.abort.abort();
-        controller.error(new Error("the request body is longer than the policy allows"));
-      },
-    }));
-  }
-
-  #cached(entry) {
-    if (entry === null) return "-";
-    if (entry.names) return ["V", entry.names.length, ...entry.names].join("\n");
-    return `R\n${entry.head}\n${entry.body === null ? "-" : this.#keep(entry.body, null)}`;
-  }
-
-  async #put({ key, keep, entry }) {
-    const { names, head, bytes, handle } = entry;
-    if (names) return this.#platform.cachePut(key, keep, { names });
-    const body = entry.stream ?? bytes ?? (handle === null ? null : this.#take(handle));
-    if (body === undefined) return;
-    const encoding = this.#bodies.get(handle)?.encoding ?? null;
-    await this.#platform.cachePut(key, keep, { head, body, encoding });
-  }
-
-  async #readBody({ handle, limit }) {
-    const isRequest = handle === 0;
-    const stream = isRequest ? this.#request.body : this.#take(handle);
-    if (!stream || (isRequest && this.#isRequestUsed)) return ["body\nbroken"];
-    this.#isRequestUsed ||= isRequest;
-    const chunks = [];
-    let length = 0;
-    for await (const chunk of stream) {
-      length += chunk.byteLength;
-      if (length > limit) return ["body\ntoo-large"];
-      chunks.push(chunk);
-    }
-    const whole = new Uint8Array(length);
-    let at = 0;
-    for (const chunk of chunks) {
-      whole.set(chunk, at);
-      at += chunk.byteLength;
-    }
-    return ["body\n=", whole];
-  }
-
-  #keep(stream, encoding) {
-    const handle = this.#nextBody++;
-    this.#bodies.set(handle, { stream, encoding });
-    return handle;
-  }
-
-  /** Takes a body for good; a body is used once. */
-  #take(handle) {
-    const body = this.#bodies.get(handle);
-    const stream = body?.stream;
-    if (body) body.stream = null;
-    return stream ?? undefined;
+  /** What answers when the module cannot. */
+  atLast(runtime, platform, error) {
+    return runtime.answerAtLast(platform, error);
   }
 }
 
-/** A body that cannot be sent, with the core's word for why. */
-class Lost {
-  constructor(word) {
-    this.word = word;
+/** A job. */
+class JobSubject {
+  #job;
+  #bytes;
+
+  constructor(job, seed) {
+    this.#job = job;
+    this.#bytes = new Uint8Array(seed.length + job.body.length);
+    this.#bytes.set(seed);
+    this.#bytes.set(job.body, seed.length);
+  }
+
+  /** A job has no client whose request could be read. */
+  get request() {
+    return null;
+  }
+
+  send(instance, names, now, crash = "") {
+    const { source, name, id, attempt } = this.#job;
+    return instance.send(`J\n${now}\n${source}\n${name}\n${id}\n${attempt}\n${crash}`, this.#bytes);
+  }
+
+  atLast(runtime, platform, error) {
+    platform.failed(error.message);
+    throw error;
   }
 }
 
@@ -507,26 +268,4 @@ function answer(instance, message, request, host, keep, part) {
     instance.remember(part, parsed);
   }
   return parsed.response();
-}
-
-/** The result of an effect that the platform could not perform. */
-function failure(kind) {
-  switch (kind) {
-    case "F":
-      return "fetch\nprotocol";
-    case "G":
-      return "cache\n-";
-    case "P":
-      return "put";
-    case "K":
-      return "kv\n!";
-    case "W":
-      return "kvput\n!";
-    case "N":
-      return "count\n!";
-    case "B":
-      return "body\nbroken";
-    default:
-      return "record";
-  }
 }

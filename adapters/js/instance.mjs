@@ -254,6 +254,10 @@ function parseEffect(instance, lines) {
       return { kind, id, key: lines.text() };
     case "W":
       return { kind, id, key: lines.text(), value: parseBody(instance, lines).bytes };
+    case "Q": {
+      const [queue, message] = [lines.text(), lines.text()];
+      return { kind, id, queue, message, body: parseBody(instance, lines).bytes };
+    }
     case "N":
       return { kind, id, key: lines.text(), window: lines.number() };
     case "B":

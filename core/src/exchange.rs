@@ -5,7 +5,7 @@
 //! once for each result of an effect, until it returns [`Step::Respond`]. Send
 //! the response. When `rest` is [`Rest::Pending`], go on feeding the results of
 //! effects until it returns [`Step::Done`]. Effects may complete in any order. An exchange of
-//! a [job](crate::job) returns [`Step::Settle`] where that of a request returns [`Step::Respond`].
+//! a [job] returns [`Step::Settle`] where that of a request returns [`Step::Respond`].
 
 use std::future::Future;
 use std::pin::Pin;

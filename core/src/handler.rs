@@ -164,10 +164,11 @@ impl HandlerContext {
         }
         let id = format!("{}-{}", self.request_id(), self.effects.next_id());
         let effect = Effect::Enqueue { queue: queue.name.as_str().into(), id, body: message };
-        match self.effects.perform(effect, EffectSpan::BeforeResponse).await {
-            EffectResult::Enqueue(Ok(())) => Ok(()),
-            _ => Err(EnqueueError::Store),
-        }
+        let EffectResult::Enqueue(result) = self.effects.perform(effect, EffectSpan::BeforeResponse).await
+        else {
+            return Err(EnqueueError::Store);
+        };
+        result.map_err(|_| EnqueueError::Store)
     }
 
     /// Hands a record on; nobody waits for it.

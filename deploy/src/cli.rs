@@ -74,6 +74,9 @@ pub(crate) struct Dev {
     /// Ignore the header Selvedge-Client-Ip
     #[arg(long)]
     pub(crate) no_pose: bool,
+    /// File that keeps queues' messages [default: they end with the edge]
+    #[arg(long, value_name = "FILE", conflicts_with = "runtime")]
+    pub(crate) queues: Option<PathBuf>,
     /// Run the policy on a platform's own runtime behind the local edge
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime: Option<Target>,
@@ -88,6 +91,7 @@ impl Default for Dev {
             no_origin: false,
             geoip: None,
             no_pose: false,
+            queues: None,
             runtime: None,
         }
     }

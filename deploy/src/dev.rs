@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use selvedge_core::engine::Engine;
+use selvedge_core::job::QueueStore;
 use selvedge_core::policy::Policy;
 use selvedge_emulator::{
     Change, Emulator, EmulatorConfig, EngineHandle, GeoDatabase, PolicyInfo, Watcher, Watching,
@@ -74,6 +75,7 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         listen: options.listen,
         geoip: Some(geoip(options.geoip.as_deref())?),
         pose: !options.no_pose,
+        queues: options.queues,
         runtime: runtime.as_ref().map(Runtime::handle),
         ..EmulatorConfig::default()
     };
@@ -165,7 +167,14 @@ fn start_runtime(source: &Source, engine: &Engine) -> anyhow::Result<Runtime> {
         Source::File(path) => path.canonicalize()?.parent().context("a file is in a folder")?.to_owned(),
         Source::Storefront => crate::build::source::cache().join("storefront"),
     };
-    Runtime::start(&Project { policy: engine.policy().clone(), folder })
+    Runtime::start(&Project { policy: local(engine.policy()), folder })
+}
+
+/// The policy as a runtime on this machine can have it: no platform keeps its messages.
+fn local(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    policy.queues.iter_mut().for_each(|queue| queue.store = QueueStore::Edge);
+    policy
 }
 
 /// Lets edits take effect; an invalid one leaves the policy as it is and says why.
@@ -181,7 +190,9 @@ fn watch_policy(
     let on_change = move |change| match change {
         Change::Edited(text) => match policy::compile_with(&text, |policy| origin.redirect(policy)) {
             Ok(engine) => {
-                if let Some(Err(error)) = runtime.as_mut().map(|runtime| runtime.reload(engine.policy())) {
+                if let Some(Err(error)) =
+                    runtime.as_mut().map(|runtime| runtime.reload(&local(engine.policy())))
+                {
                     anstream::eprintln!("{} {name}: {error:#}", error_label());
                     return;
                 }

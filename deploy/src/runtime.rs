@@ -14,9 +14,13 @@ use crate::cli::DIM;
 use crate::tools;
 
 /// Files of a build that workerd is told of.
-const MODULES: [&str; 8] = [
+const MODULES: [&str; 12] = [
     "index.mjs",
+    "runtime.mjs",
+    "jobs.mjs",
+    "queue.mjs",
     "driver.mjs",
+    "exchange.mjs",
     "instance.mjs",
     "platform.mjs",
     "policy.wasm",
@@ -24,6 +28,10 @@ const MODULES: [&str; 8] = [
     "state.js",
     "state_bg.wasm",
 ];
+
+/// Durable Objects: binding, class, and the name of its storage.
+const OBJECTS: [(&str, &str, &str); 2] =
+    [("SELVEDGE_COUNTERS", "Counter", "counter"), ("SELVEDGE_QUEUES", "Queue", "queue")];
 
 /// How many runtimes that were taken over from may finish what they began.
 const MAX_RETIRED: usize = 2;
@@ -72,9 +80,9 @@ impl Runtime {
 
     /// Lets another policy answer from the next request on; nothing is compiled.
     pub(crate) fn reload(&mut self, policy: &Policy) -> anyhow::Result<()> {
-        if Needs::of(policy).counters && !self.needs.counters {
+        if Needs::of(policy).state() && !self.needs.state() {
             anyhow::bail!(
-                "the policy limits clients now, which needs another part of the Worker; start again"
+                "the policy limits clients or has queues now, which needs another part of the Worker; start again"
             );
         }
         self.reloads += 1;
@@ -109,11 +117,16 @@ fn write_config(folder: &std::path::Path, policy: &Policy, policy_file: &str) ->
         bindings.push(format!("(name = \"{secret}\", fromEnvironment = \"{secret}\")"));
     }
     let mut objects = String::new();
-    if Needs::of(policy).counters {
-        bindings.push("(name = \"SELVEDGE_COUNTERS\", durableObjectNamespace = \"Counter\")".to_owned());
-        "durableObjectNamespaces = [(className = \"Counter\", uniqueKey = \"counter\", enableSql = true)],\n  \
-         durableObjectStorage = (localDisk = \"objects\"),"
-            .clone_into(&mut objects);
+    if Needs::of(policy).state() {
+        let mut namespaces = Vec::new();
+        for (binding, class, key) in OBJECTS {
+            bindings.push(format!("(name = \"{binding}\", durableObjectNamespace = \"{class}\")"));
+            namespaces.push(format!("(className = \"{class}\", uniqueKey = \"{key}\", enableSql = true)"));
+        }
+        objects = format!(
+            "durableObjectNamespaces = [{}],\n  durableObjectStorage = (localDisk = \"objects\"),",
+            namespaces.join(", ")
+        );
     }
     let text = include_str!("../templates/cloudflare/config.capnp")
         .replace("{{cf-header}}", CF_HEADER)

@@ -83,6 +83,17 @@ export class Platform {
     await this.env.SELVEDGE_KV.put(key, value);
   }
 
+  /** Cloudflare Queues where the policy says so, else a Durable Object for each queue. */
+  async enqueue(queue, id, message) {
+    const producer = this.env[`SELVEDGE_QUEUE_${queue.replaceAll("-", "_").toUpperCase()}`];
+    if (producer !== undefined) return producer.send(message, { contentType: "bytes" });
+    const { SELVEDGE_QUEUES: queues } = this.env;
+    const headers = { "selvedge-operation": `put ${queue} ${id}` };
+    const object = queues.get(queues.idFromName(queue));
+    const response = await object.fetch("https://queue.selvedge.invalid/", { method: "POST", headers, body: message });
+    if (!response.ok) throw new Error(`the queue answered ${response.status}`);
+  }
+
   /** A Durable Object for each counter: the only exact one that Cloudflare has. */
   async count(key, window) {
     const { SELVEDGE_COUNTERS: counters } = this.env;

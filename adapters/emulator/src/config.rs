@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use selvedge_core::facts::Facts;
@@ -28,6 +29,8 @@ pub struct EmulatorConfig {
     pub runtime: Option<RuntimeHandle>,
     /// The time that the policy sees; the machine's by default.
     pub clock: Clock,
+    /// File that keeps queues' messages; without one they end with the emulator, which is the default.
+    pub queues: Option<PathBuf>,
     /// Most bytes of stored responses, 64 MiB by default.
     pub cache_bytes: u64,
     /// Most bytes of a request's head, 64 KiB by default. The policy's own limit, which is
@@ -49,6 +52,7 @@ impl Default for EmulatorConfig {
             pose: true,
             runtime: None,
             clock: Clock::System,
+            queues: None,
             cache_bytes: 64 * 1024 * 1024,
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),

@@ -88,6 +88,9 @@ impl EdgeHost {
             Record::HandlerFailure { handler, message } => {
                 tracing::error!(handler, message, "a handler failed");
             }
+            Record::JobFailure { name, id, message, settlement } => {
+                tracing::warn!(name, id, message, %settlement, "a job was not done");
+            }
             Record::Event { name, value } => tracing::info!(name, value, "event"),
             _ => tracing::debug!(?record, "record"),
         }
@@ -112,6 +115,9 @@ impl Host for EdgeHost {
             Effect::KvPut { key, value } => done(EffectResult::KvPut(shared.kv.put(key, value))),
             Effect::Count { key, window } => {
                 done(EffectResult::Count(shared.counters.count(&key, window, self.now())))
+            }
+            Effect::Enqueue { queue, id, body } => {
+                done(EffectResult::Enqueue(shared.queues.put(&queue, &id, &body, self.now())))
             }
             Effect::ReadBody { body, limit } => self.read_body(body, limit),
             Effect::Record(record) => {

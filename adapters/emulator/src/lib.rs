@@ -21,6 +21,7 @@ mod counters;
 mod effects;
 mod facts;
 mod handle;
+mod jobs;
 mod kv;
 mod listen;
 mod metrics;
@@ -59,11 +60,11 @@ impl Emulator {
     /// Starts to listen.
     ///
     /// # Errors
-    /// When the address is taken or not this machine's; the message names the address and the
-    /// flag that chooses another.
+    /// When the address is taken or not this machine's, and the message names the address and the
+    /// flag that chooses another; or when the queues' file cannot be opened.
     pub fn bind(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(config.listen, config.thread_count())?;
-        Ok(Self { listeners, shared: Arc::new(Shared::new(config, engine)) })
+        Ok(Self { listeners, shared: Arc::new(Shared::new(config, engine)?) })
     }
 
     /// Returns the address that the edge listens on, with the port that the system chose for port 0.

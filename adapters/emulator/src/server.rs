@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use crate::body::Bodies;
 use crate::config::EmulatorConfig;
 use crate::effects::EdgeHost;
+use crate::jobs;
 use crate::request::{self, Peer};
 use crate::response::{self, Outgoing};
 use crate::runtime;
@@ -115,7 +116,7 @@ async fn answer(
     let started = Instant::now();
     let in_flight = InFlight::begin(Rc::clone(&worker));
     if status::owns(request.uri().path()) {
-        return Ok(response::send_bytes(own_page(&worker, &peer, &request), in_flight));
+        return Ok(response::send_bytes(own_page(&worker, &peer, request).await, in_flight));
     }
     let line = RequestLine::of(&request);
     let bodies = Rc::new(Bodies::default());
@@ -148,11 +149,13 @@ async fn answer(
 }
 
 /// The status is for this machine only, whoever the client poses as.
-fn own_page(worker: &Worker, peer: &Peer, request: &Request<Incoming>) -> Response<bytes::Bytes> {
-    if peer.is_loopback() {
-        status::respond(&worker.shared, request.method(), request.uri().path())
-    } else {
+async fn own_page(worker: &Rc<Worker>, peer: &Peer, request: Request<Incoming>) -> Response<bytes::Bytes> {
+    if !peer.is_loopback() {
         status::not_found()
+    } else if jobs::page::owns(request.uri().path()) {
+        jobs::page::respond(worker, request).await
+    } else {
+        status::respond(&worker.shared, request.method(), request.uri().path())
     }
 }
 

@@ -9,6 +9,7 @@ use crate::config::EmulatorConfig;
 use crate::counters::Counters;
 use crate::facts::locate;
 use crate::handle::EngineHandle;
+use crate::jobs::queues::Queues;
 use crate::kv::KvStore;
 use crate::stats::Stats;
 use crate::store::Store;
@@ -24,19 +25,21 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     pub(crate) counters: Counters,
     pub(crate) kv: KvStore,
+    pub(crate) queues: Queues,
     pub(crate) stats: Stats,
 }
 
 impl Shared {
-    pub(crate) fn new(config: EmulatorConfig, engine: EngineHandle) -> Self {
-        Self {
+    pub(crate) fn new(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
+        Ok(Self {
             engine,
             store: Arc::new(Store::new(config.cache_bytes)),
             counters: Counters::new(MAX_COUNTERS),
             kv: KvStore::new(MAX_KV_BYTES),
+            queues: Queues::open(config.queues.as_deref())?,
             stats: Stats::new(config.thread_count()),
             config,
-        }
+        })
     }
 
     pub(crate) fn locate(&self, address: IpAddr) -> Facts {

@@ -63,7 +63,7 @@ impl Stats {
         self.threads.iter().map(|thread| thread.in_flight.load(Ordering::Relaxed)).sum()
     }
 
-    /// Returns how many sent responses still have work to do behind them.
+    /// Returns how many sent responses still have work to do behind them, and jobs.
     pub(crate) fn after_response(&self) -> i64 {
         self.threads.iter().map(|thread| thread.after_response.load(Ordering::Relaxed)).sum()
     }

@@ -33,7 +33,12 @@ pub(crate) fn respond(shared: &Shared, method: &Method, path: &str) -> Response<
 
 /// What anybody else gets.
 pub(crate) fn not_found() -> Response<Bytes> {
-    with_header(StatusCode::NOT_FOUND, (CONTENT_TYPE, "text/plain"), Bytes::from_static(b"not found\n"))
+    text(StatusCode::NOT_FOUND, "not found\n")
+}
+
+/// A short answer in words.
+pub(crate) fn text(status: StatusCode, words: impl Into<Bytes>) -> Response<Bytes> {
+    with_header(status, (CONTENT_TYPE, "text/plain"), words.into())
 }
 
 fn with_header(
@@ -55,6 +60,7 @@ fn json(shared: &Shared) -> Value {
         "requests": requests(&counts),
         "in_flight": shared.stats.in_flight(),
         "after_response": shared.stats.after_response(),
+        "queues": queues(shared),
         "cache": cache(shared, &counts),
         "latency_micros": latency(&counts),
     })
@@ -84,6 +90,11 @@ fn cache(shared: &Shared, counts: &Counts) -> Value {
         "bytes": bytes,
         "max_bytes": shared.config.cache_bytes,
     })
+}
+
+fn queues(shared: &Shared) -> Value {
+    let (messages, due) = shared.queues.counts(shared.config.clock.now());
+    json!({ "messages": messages, "due": due })
 }
 
 fn latency(counts: &Counts) -> Value {

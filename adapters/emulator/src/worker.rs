@@ -17,6 +17,7 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::backend::Backends;
 use crate::body::Bodies;
 use crate::effects::EdgeHost;
+use crate::jobs;
 use crate::listen::Listeners;
 use crate::random::Seeds;
 use crate::request::Peer;
@@ -47,9 +48,9 @@ pub(crate) struct Worker {
 #[derive(Debug)]
 pub(crate) struct InFlight(Rc<Worker>);
 
-/// Counts work behind a sent response as under way until dropped.
+/// Counts work behind a sent response, or a job, as under way until dropped.
 #[derive(Debug)]
-struct AfterResponse(Rc<Worker>);
+pub(crate) struct AfterResponse(Rc<Worker>);
 
 /// Tells that the edge stops.
 #[derive(Clone, Debug)]
@@ -150,6 +151,9 @@ impl Worker {
     async fn serve(self: Rc<Self>, listener: TcpListener, stopped: Stopped) {
         let protocols = Rc::new(server::protocols(&self.shared.config));
         let mut connections = JoinSet::new();
+        if self.index == 0 && self.shared.config.runtime.is_none() {
+            connections.spawn_local(jobs::serve(Rc::clone(&self), stopped.clone()));
+        }
         while let Some((stream, address)) = next_connection(&listener, &mut connections, &stopped).await {
             let peer = Peer::new(address.ip());
             let (worker, protocols) = (Rc::clone(&self), Rc::clone(&protocols));
@@ -222,7 +226,7 @@ impl Drop for InFlight {
 }
 
 impl AfterResponse {
-    fn begin(worker: Rc<Worker>) -> Self {
+    pub(crate) fn begin(worker: Rc<Worker>) -> Self {
         worker.stats().begin_after_response();
         Self(worker)
     }

@@ -122,11 +122,13 @@ impl Run {
                 return Delivered::Refused(format!("`{path}` is no path for the backend"));
             };
             let effect = Effect::Fetch(Box::new(fetch));
-            let result = self.fx.perform(effect, EffectSpan::BeforeResponse).await;
+            let EffectResult::Fetch(result) = self.fx.perform(effect, EffectSpan::BeforeResponse).await
+            else {
+                return Delivered::NotNow(FetchError::Protocol.as_str().to_owned(), None);
+            };
             outcome = match result {
-                EffectResult::Fetch(Ok(response)) => judge(response.status(), response.headers()),
-                EffectResult::Fetch(Err(error)) => Delivered::NotNow(error.as_str().to_owned(), None),
-                _ => Delivered::NotNow(FetchError::Protocol.as_str().to_owned(), None),
+                Ok(response) => judge(response.status(), response.headers()),
+                Err(error) => Delivered::NotNow(error.as_str().to_owned(), None),
             };
             if !matches!(outcome, Delivered::NotNow(..)) {
                 break;

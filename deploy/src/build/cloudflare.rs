@@ -4,6 +4,7 @@ use std::path::Path;
 
 use selvedge_core::backend::HeaderSource;
 use selvedge_core::bot::rules::BotAction;
+use selvedge_core::job::{Queue, QueueStore};
 use selvedge_core::policy::{Policy, blob};
 
 use super::source::quote;
@@ -15,11 +16,19 @@ pub(crate) const COMPATIBILITY_DATE: &str = "2026-10-01";
 
 const INDEX: &str = include_str!("../../../adapters/cloudflare/worker/index.mjs");
 
+const INDEX_JOBS: &str = include_str!("../../../adapters/cloudflare/worker/index_jobs.mjs");
+
+const JOBS: &str = include_str!("../../../adapters/cloudflare/worker/jobs.mjs");
+
 const COUNTER: &str = include_str!("../../../adapters/cloudflare/worker/counter.mjs");
 
-const WORKER: [(&str, &str); 3] = [
+const QUEUE: &str = include_str!("../../../adapters/cloudflare/worker/queue.mjs");
+
+const WORKER: [(&str, &str); 5] = [
+    ("runtime.mjs", include_str!("../../../adapters/cloudflare/worker/runtime.mjs")),
     ("platform.mjs", include_str!("../../../adapters/cloudflare/worker/platform.mjs")),
     ("driver.mjs", include_str!("../../../adapters/js/driver.mjs")),
+    ("exchange.mjs", include_str!("../../../adapters/js/exchange.mjs")),
     ("instance.mjs", include_str!("../../../adapters/js/instance.mjs")),
 ];
 
@@ -28,6 +37,10 @@ const WORKER: [(&str, &str); 3] = [
 pub(crate) struct Needs {
     /// A Durable Object that counts, for limits.
     pub(crate) counters: bool,
+    /// A Durable Object that keeps messages, for queues.
+    pub(crate) queues: bool,
+    /// Cloudflare Queues or Cron Triggers.
+    pub(crate) events: bool,
     /// A KV namespace, for handlers.
     pub(crate) kv: bool,
     /// A dataset of Analytics Engine, for exposures and handlers' events.
@@ -36,13 +49,20 @@ pub(crate) struct Needs {
 
 impl Needs {
     pub(crate) fn of(policy: &Policy) -> Self {
-        let has_handlers =
-            policy.routes.iter().any(|route| matches!(route.action, selvedge_core::route::Action::Handle(_)));
+        let has_handlers = policy.handlers().next().is_some();
+        let stores = |store| policy.queues.iter().any(|queue| queue.store == store);
         Self {
+            queues: stores(QueueStore::Edge),
+            events: stores(QueueStore::Platform) || !policy.schedules.is_empty(),
             counters: policy.bots.rules.values().any(|action| matches!(action, BotAction::Limit(_))),
             kv: has_handlers,
-            records: has_handlers || !policy.experiments.is_empty(),
+            records: has_handlers || !policy.experiments.is_empty() || !policy.queues.is_empty(),
         }
+    }
+
+    /// Whether the module of what is stateful is shipped.
+    pub(crate) fn state(self) -> bool {
+        self.counters || self.queues
     }
 }
 
@@ -51,16 +71,19 @@ pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written
     let sources = source::find(project)?;
     let needs = Needs::of(&project.policy);
     let wasm = module::policy(&sources)?;
-    let state = if needs.counters { Some(module::state(&sources)?) } else { None };
+    let state = if needs.state() { Some(module::state(&sources)?) } else { None };
     empty_folder(out, "wrangler.toml")?;
     let mut written = Vec::new();
-    let export = if needs.counters { "\nexport { Counter } from \"./counter.mjs\";\n" } else { "" };
-    written.push(write(out, "index.mjs", format!("{INDEX}{export}").as_bytes())?);
+    written.push(write(out, "index.mjs", index(needs).as_bytes())?);
+    if needs.events {
+        written.push(write(out, "jobs.mjs", JOBS.as_bytes())?);
+    }
     for (name, text) in WORKER {
         written.push(write(out, name, text.as_bytes())?);
     }
     if let Some(files) = state {
         written.push(write(out, "counter.mjs", COUNTER.as_bytes())?);
+        written.push(write(out, "queue.mjs", QUEUE.as_bytes())?);
         for (name, content) in files {
             written.push(write(out, &name, &content)?);
         }
@@ -69,6 +92,19 @@ pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written
     written.push(write(out, "policy.bin", &blob::encode(&project.policy))?);
     written.push(write(out, "wrangler.toml", wrangler_toml(&project.policy).as_bytes())?);
     Ok(written)
+}
+
+/// The Worker's main module. Both classes go with the module of what is stateful: a deployment that once had
+/// a class cannot do without it.
+fn index(needs: Needs) -> String {
+    let main = if needs.events { INDEX_JOBS } else { INDEX };
+    if needs.state() {
+        format!(
+            "{main}\nexport {{ Counter }} from \"./counter.mjs\";\nexport {{ Queue }} from \"./queue.mjs\";\n"
+        )
+    } else {
+        main.to_owned()
+    }
 }
 
 /// Names of the environment that backends' headers are read from.
@@ -112,9 +148,47 @@ fn wrangler_toml(policy: &Policy) -> String {
     }
     if needs.counters {
         text += "\n# Counters of limits.\n[[durable_objects.bindings]]\nname = \"SELVEDGE_COUNTERS\"\n\
-                 class_name = \"Counter\"\n\n[[migrations]]\ntag = \"v1\"\nnew_sqlite_classes = [\"Counter\"]\n";
+                 class_name = \"Counter\"\n";
+    }
+    if needs.queues {
+        text += "\n# Messages of queues.\n[[durable_objects.bindings]]\nname = \"SELVEDGE_QUEUES\"\n\
+                 class_name = \"Queue\"\n";
+    }
+    if needs.state() {
+        text += "\n[[migrations]]\ntag = \"v1\"\nnew_sqlite_classes = [\"Counter\", \"Queue\"]\n";
+    }
+    text + &events(policy, &name)
+}
+
+/// The policy's queues that are Cloudflare's, and its schedules.
+fn events(policy: &Policy, name: &str) -> String {
+    let mut text = String::new();
+    let queues: Vec<_> = policy.queues.iter().filter(|queue| queue.store == QueueStore::Platform).collect();
+    for queue in &queues {
+        text += &platform_queue(name, queue);
+    }
+    if !queues.is_empty() {
+        text += &format!("\n[vars]\nSELVEDGE_QUEUE_PREFIX = {}\n", quote(&format!("{name}-")));
+    }
+    let mut crons: Vec<_> =
+        policy.schedules.iter().map(|schedule| quote(&schedule.cron.to_string())).collect();
+    crons.sort_unstable();
+    crons.dedup();
+    if !crons.is_empty() {
+        text += &format!("\n# Schedules, in UTC.\n[triggers]\ncrons = [{}]\n", crons.join(", "));
     }
     text
+}
+
+/// A queue of Cloudflare's: the policy counts attempts itself, so Cloudflare allows as many as it can.
+fn platform_queue(name: &str, queue: &Queue) -> String {
+    let binding = quote(&format!("SELVEDGE_QUEUE_{}", queue.name.replace('-', "_").to_uppercase()));
+    let name = quote(&format!("{name}-{}", queue.name));
+    format!(
+        "\n# Make it once with `wrangler queues create {name}`.\n\
+         [[queues.producers]]\nbinding = {binding}\nqueue = {name}\n\n\
+         [[queues.consumers]]\nqueue = {name}\nmax_batch_timeout = 1\nmax_retries = 100\n"
+    )
 }
 
 /// A Worker's name: lower-case letters, digits and hyphens, at most 63.
@@ -133,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_policy_gets_the_bindings_it_needs_and_no_others() {
-        let none = Needs { counters: false, kv: false, records: false };
+        let none = Needs { counters: false, queues: false, events: false, kv: false, records: false };
         let rows = [
             ("", none),
             (
@@ -145,6 +219,18 @@ mod tests {
                 "[experiments.a]\nvariations = [{ name = \"b\" }, { name = \"c\" }]",
                 Needs { records: true, ..none },
             ),
+            (
+                "[backends.a]\nurl = \"http://a.test\"\n[queues.q]\nbackend = \"a\"",
+                Needs { queues: true, records: true, ..none },
+            ),
+            (
+                "[backends.a]\nurl = \"http://a.test\"\n[queues.q]\nbackend = \"a\"\nstore = \"platform\"",
+                Needs { events: true, records: true, ..none },
+            ),
+            (
+                "[backends.a]\nurl = \"http://a.test\"\n[schedules.s]\nbackend = \"a\"\ncron = \"0 3 * * *\"",
+                Needs { events: true, ..none },
+            ),
         ];
         for (text, needs) in rows {
             let policy = read(text).unwrap_or_else(|errors| panic!("{text}: {errors}"));
@@ -152,6 +238,8 @@ mod tests {
             let toml = wrangler_toml(&policy);
             let bindings = [
                 ("SELVEDGE_COUNTERS", needs.counters),
+                ("SELVEDGE_QUEUES\"", needs.queues),
+                ("[[migrations]]", needs.state()),
                 ("SELVEDGE_KV", needs.kv),
                 ("SELVEDGE_RECORDS", needs.records),
             ];

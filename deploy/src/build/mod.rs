@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use selvedge_core::policy::Policy;
-use selvedge_core::route::Action;
 
 use crate::check::{self, Platform};
 use crate::cli::{BOLD, Build, GREEN, Target};
@@ -73,13 +72,9 @@ impl Project {
         Ok(Some(Self { policy, folder }))
     }
 
-    /// The handlers that routes name.
+    /// The handlers that the policy names.
     pub(crate) fn handlers(&self) -> Vec<&str> {
-        let names = self.policy.routes.iter().filter_map(|route| match &route.action {
-            Action::Handle(name) => Some(name.as_str()),
-            Action::Proxy { .. } | Action::Redirect(_) | Action::Respond(_) => None,
-        });
-        names.collect()
+        self.policy.handlers().map(|(_, handler)| handler).collect()
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Step {
     pub now: Timestamp,
     /// What the platform knows about the client; the address is always there.
     pub facts: Facts,
+    /// The job that is done in place of a request: the step's body is its message, and what becomes of it the answer's body.
+    pub job: Option<Job>,
     /// The method.
     pub method: String,
     /// The target as it stands in the request line.
@@ -70,6 +72,17 @@ pub struct Step {
     pub answers: BTreeMap<String, Answer>,
     /// What must come of it.
     pub expect: Expect,
+}
+
+/// A job of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// `queue` or `schedule`.
+    pub source: String,
+    /// Name of the queue or the schedule.
+    pub name: String,
+    /// Which attempt it is.
+    pub attempt: u32,
 }
 
 /// What a backend answers. Default: status 200, no headers, body `from LABEL`.
@@ -198,7 +211,8 @@ struct RawStep {
     after: Option<u64>,
     #[serde(default)]
     client: Client,
-    request: String,
+    request: Option<String>,
+    job: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, OneOrMany>,
     #[serde(default)]
@@ -294,8 +308,14 @@ fn address_of(client: &Client, known: &mut Vec<(IpAddr, Client)>) -> anyhow::Res
 }
 
 fn convert_step(raw: RawStep, now: Timestamp, address: IpAddr) -> anyhow::Result<Step> {
-    let Some((method, target)) = raw.request.split_once(' ') else {
-        bail!("`request` is METHOD TARGET, not `{}`", raw.request);
+    let job = raw.job.as_deref().map(parse_job).transpose()?;
+    let request = match (&raw.request, &job) {
+        (Some(request), None) => request.clone(),
+        (None, Some(job)) => format!("POST /_selvedge/jobs/{}/{}/{}", job.source, job.name, job.attempt),
+        (Some(_), Some(_)) | (None, None) => bail!("a step has either a `request` or a `job`"),
+    };
+    let Some((method, target)) = request.split_once(' ') else {
+        bail!("`request` is METHOD TARGET, not `{request}`");
     };
     let mut headers = Vec::new();
     for (name, value) in BROWSER {
@@ -311,6 +331,7 @@ fn convert_step(raw: RawStep, now: Timestamp, address: IpAddr) -> anyhow::Result
         headers.push(("content-length".to_owned(), raw.body.len().to_string()));
     }
     Ok(Step {
+        job,
         now,
         facts: facts(&raw.client, address)?,
         method: method.to_owned(),
@@ -320,6 +341,17 @@ fn convert_step(raw: RawStep, now: Timestamp, address: IpAddr) -> anyhow::Result
         answers: raw.answers,
         expect: raw.expect,
     })
+}
+
+/// Reads `queue NAME ATTEMPT` or `schedule NAME`.
+fn parse_job(text: &str) -> anyhow::Result<Job> {
+    let parts: Vec<_> = text.split(' ').collect();
+    let (source, name, attempt) = match parts[..] {
+        ["queue", name, attempt] => ("queue", name, attempt.parse()?),
+        ["schedule", name] => ("schedule", name, 1),
+        _ => bail!("`job` is `queue NAME ATTEMPT` or `schedule NAME`, not `{text}`"),
+    };
+    Ok(Job { source: source.to_owned(), name: name.to_owned(), attempt })
 }
 
 fn facts(client: &Client, address: IpAddr) -> anyhow::Result<Facts> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use selvedge_core::body::{Body, BodyHandle};
@@ -11,6 +11,7 @@ use selvedge_core::effect::{CacheEntry, Effect, EffectResult, Fetch, FetchError,
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::{Exchange, Input, Rest, Step as CoreStep};
 use selvedge_core::facts::{Fact, FactSet, Facts};
+use selvedge_core::job::{Job, JobSource, Settlement};
 use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::Omitted;
 
@@ -39,6 +40,12 @@ struct CoreSession {
     host: MemoryHost,
 }
 
+/// What an exchange comes to.
+enum Outcome {
+    Response(Response<Body>),
+    Settled(Settlement),
+}
+
 #[derive(Default)]
 struct MemoryHost {
     unreachable: Vec<String>,
@@ -46,6 +53,7 @@ struct MemoryHost {
     store: HashMap<String, CacheEntry>,
     kv: HashMap<String, Bytes>,
     counters: HashMap<String, (u64, u64)>,
+    queue: Vec<(Timestamp, Job)>,
     bodies: Vec<Bytes>,
     now: Timestamp,
     answers: BTreeMap<String, Answer>,
@@ -55,12 +63,19 @@ struct MemoryHost {
 impl Session for CoreSession {
     fn send(&mut self, step: &Step) -> anyhow::Result<Observed> {
         self.host.begin(step);
+        if let Some(job) = &step.job {
+            let job = self.job(job, step)?;
+            let settlement = self.settle(job)?;
+            return Ok(Observed { status: 200, body: format!("{settlement}\n").into(), ..self.observed()? });
+        }
         let request = self.host.request(step)?;
         let is_head = request.method() == http::Method::HEAD;
         let seed = self.host.seed();
         let alone = self.answer_alone(&request, step, seed);
         let mut exchange = Exchange::new(Arc::clone(&self.engine), request, step.facts.clone(), seed);
-        let response = self.host.run(&mut exchange)?;
+        let Outcome::Response(response) = self.host.run(&mut exchange)? else {
+            bail!("a request was settled")
+        };
         if let Some(alone) = alone {
             ensure!(
                 (alone.status(), alone.headers(), alone.body())
@@ -69,16 +84,43 @@ impl Session for CoreSession {
             );
         }
         let body = if is_head { Bytes::new() } else { self.host.content(response.body().clone())? };
-        Ok(Observed {
-            status: response.status().as_u16(),
-            headers: fields(response.headers()),
-            body: body.to_vec(),
-            fetches: std::mem::take(&mut self.host.fetches),
-        })
+        let (status, headers) = (response.status().as_u16(), fields(response.headers()));
+        Ok(Observed { status, headers, body: body.to_vec(), ..self.observed()? })
     }
 }
 
 impl CoreSession {
+    /// What backends received, after the messages that are due were delivered.
+    fn observed(&mut self) -> anyhow::Result<Observed> {
+        while let Some(at) = self.host.queue.iter().position(|(due, _)| *due <= self.host.now) {
+            let (_, job) = self.host.queue.remove(at);
+            if let Settlement::Retry { after } = self.settle(job.clone())? {
+                self.host.queue.push((self.host.now + after, Job { attempt: job.attempt + 1, ..job }));
+            }
+        }
+        Ok(Observed { fetches: std::mem::take(&mut self.host.fetches), ..Observed::default() })
+    }
+
+    fn settle(&mut self, job: Job) -> anyhow::Result<Settlement> {
+        let mut exchange = Exchange::of_job(Arc::clone(&self.engine), job, self.host.seed(), None);
+        match self.host.run(&mut exchange)? {
+            Outcome::Settled(settlement) => Ok(settlement),
+            Outcome::Response(response) => bail!("a job was answered: {response:?}"),
+        }
+    }
+
+    fn job(&self, job: &crate::case::Job, step: &Step) -> anyhow::Result<Job> {
+        let source = match job.source.as_str() {
+            "queue" => JobSource::Queue(job.name.clone()),
+            _ => {
+                let mut schedules = self.engine.policy().schedules.iter();
+                let schedule = schedules.find(|schedule| schedule.name == job.name);
+                JobSource::Schedule(schedule.context("there is no such schedule")?.cron.to_string())
+            }
+        };
+        Ok(Job { source, id: "job".to_owned(), attempt: job.attempt, body: step.body.clone().into() })
+    }
+
     /// The answer that hosts get who send only the headers that the policy can read.
     fn answer_alone(&self, request: &Request<Body>, step: &Step, seed: [u8; 16]) -> Option<Response<Body>> {
         let interest = self.engine.interest();
@@ -142,23 +184,27 @@ impl MemoryHost {
     }
 
     /// Runs an exchange to its end: effects in the order in which they were asked for.
-    fn run(&mut self, exchange: &mut Exchange) -> anyhow::Result<Response<Body>> {
+    fn run(&mut self, exchange: &mut Exchange) -> anyhow::Result<Outcome> {
         let mut waiting = VecDeque::new();
-        let mut response = None;
+        let mut outcome = None;
         let mut input = Input::Begin;
         loop {
             match exchange.poll(input, self.now) {
                 CoreStep::Effects(issued) => waiting.extend(issued),
                 CoreStep::Respond(respond) => {
-                    ensure!(response.is_none(), "the core responded twice");
+                    ensure!(outcome.is_none(), "the core responded twice");
                     waiting.extend(respond.effects);
-                    response = Some(respond.response);
+                    outcome = Some(Outcome::Response(respond.response));
                     if respond.rest == Rest::Nothing {
-                        for Issued { effect, .. } in waiting.drain(..) {
-                            self.perform(effect)?;
-                        }
+                        self.perform_all(&mut waiting)?;
                         break;
                     }
+                }
+                CoreStep::Settle(settle) => {
+                    waiting.extend(settle.effects);
+                    self.perform_all(&mut waiting)?;
+                    outcome = Some(Outcome::Settled(settle.settlement));
+                    break;
                 }
                 CoreStep::Done => break,
             }
@@ -166,7 +212,14 @@ impl MemoryHost {
             let result = self.perform(effect)?;
             input = Input::Completed { id, result };
         }
-        response.context("the core waits for nothing and has not responded")
+        outcome.context("the core waits for nothing and has not responded")
+    }
+
+    fn perform_all(&mut self, waiting: &mut VecDeque<Issued>) -> anyhow::Result<()> {
+        for Issued { effect, .. } in waiting.drain(..) {
+            self.perform(effect)?;
+        }
+        Ok(())
     }
 
     fn perform(&mut self, effect: Effect) -> anyhow::Result<EffectResult> {
@@ -195,6 +248,11 @@ impl MemoryHost {
                 *count = if *window == current { *count + 1 } else { 1 };
                 *window = current;
                 EffectResult::Count(Ok(*count))
+            }
+            Effect::Enqueue { queue, id, body } => {
+                let job = Job { source: JobSource::Queue(queue.to_string()), id, attempt: 1, body };
+                self.queue.push((self.now, job));
+                EffectResult::Enqueue(Ok(()))
             }
             Effect::ReadBody { body, limit } => {
                 let content = self.kept(body).ok_or(ReadBodyError::Broken);

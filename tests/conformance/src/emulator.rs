@@ -86,6 +86,7 @@ async fn settle(address: SocketAddr) -> anyhow::Result<()> {
         now: START,
         facts: selvedge_core::facts::Facts::default(),
         method: "GET".to_owned(),
+        job: None,
         target: "/_selvedge/".to_owned(),
         headers: vec![("host".to_owned(), address.to_string())],
         body: String::new(),
@@ -95,7 +96,7 @@ async fn settle(address: SocketAddr) -> anyhow::Result<()> {
     for _ in 0..MAX_STATUS_REQUESTS {
         let page = http1::exchange(address, &status, &[]).await?;
         let page: serde_json::Value = serde_json::from_slice(&page.body)?;
-        if page["after_response"] == 0 {
+        if page["after_response"] == 0 && page["queues"]["due"] == 0 {
             return Ok(());
         }
     }

@@ -97,6 +97,7 @@ fn step(method: &str, target: &str, headers: &[(String, String)], answer: &Answe
     let mut all = vec![("host".to_owned(), "shop.example.com".to_owned())];
     all.extend_from_slice(headers);
     Step {
+        job: None,
         now: START,
         facts,
         method: method.to_owned(),

@@ -5,14 +5,17 @@ use http::{Request, Response, StatusCode};
 use selvedge_core::body::Body;
 use selvedge_core::engine::EngineBuilder;
 use selvedge_core::handler::{HandlerContext, HandlerError, HandlerResult};
+use selvedge_core::job::MAX_MESSAGE_BYTES;
 
-/// Adds the handlers `echo`, `fetch`, `count`, `fail`, `panic`, `late-panic` and `stuck`.
+/// Adds the handlers `echo`, `fetch`, `count`, `send`, `send-long`, `fail`, `panic`, `late-panic` and `stuck`.
 #[must_use]
 pub fn handlers(builder: EngineBuilder) -> EngineBuilder {
     builder
         .handler("echo", echo)
         .handler("fetch", fetch)
         .handler("count", count)
+        .handler("send", send)
+        .handler("send-long", send_long)
         .handler("fail", |_| async { Err(HandlerError::new("it fails as it should")) })
         .handler("panic", |_| async { panic!("it panics as it should") })
         .handler("late-panic", late_panic)
@@ -48,6 +51,29 @@ async fn count(context: HandlerContext) -> HandlerResult {
     context.kv_put("count", text.clone().into()).await.map_err(|_| HandlerError::new("no store"))?;
     context.record("counted", 1.0);
     respond(StatusCode::OK, text)
+}
+
+/// Puts the body into the queue that the capture `queue` names.
+async fn send(context: HandlerContext) -> HandlerResult {
+    let body = context.read_body(1 << 20).await.map_err(|_| HandlerError::new("no body"))?;
+    let queue = context.capture("queue").unwrap_or_default().to_owned();
+    match context.enqueue(&queue, body).await {
+        Ok(()) => respond(StatusCode::ACCEPTED, "queued".to_owned()),
+        Err(error) => respond(StatusCode::BAD_GATEWAY, error.to_string()),
+    }
+}
+
+/// Sends the longest message and one that is longer to the queue `long`.
+async fn send_long(context: HandlerContext) -> HandlerResult {
+    let mut outcomes = Vec::new();
+    for length in [MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES + 1] {
+        let outcome = match context.enqueue("long", vec![b'x'; length].into()).await {
+            Ok(()) => "taken".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        outcomes.push(format!("{length} {outcome}"));
+    }
+    respond(StatusCode::OK, outcomes.join("; "))
 }
 
 fn respond(status: StatusCode, text: String) -> HandlerResult {

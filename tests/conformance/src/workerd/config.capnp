@@ -22,6 +22,7 @@ const edge :Workerd.Worker = (
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
+    (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),
     (name = "platform.mjs", esModule = embed "dist/platform.mjs"),
     (name = "policy.wasm", wasm = embed "dist/policy.wasm"),

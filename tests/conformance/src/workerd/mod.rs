@@ -131,8 +131,15 @@ impl Platform for Workerd {
             address: self.process.address(),
             number,
             policy,
+            crons: crons(case)?,
         }))
     }
+}
+
+/// The cron expressions of the case's schedules, by name.
+fn crons(case: &Case) -> anyhow::Result<BTreeMap<String, String>> {
+    let schedules = policy(case)?.schedules.into_iter();
+    Ok(schedules.map(|schedule| (schedule.name, schedule.cron.to_string())).collect())
 }
 
 struct WorkerdSession {
@@ -141,13 +148,18 @@ struct WorkerdSession {
     address: SocketAddr,
     number: String,
     policy: String,
+    crons: BTreeMap<String, String>,
 }
 
 impl Session for WorkerdSession {
     fn send(&mut self, step: &Step) -> anyhow::Result<Observed> {
         self.backends.set_answers(&self.number, &step.answers);
         let mut cf = request_cf(&step.facts);
-        let test = json!({ "case": self.number, "policy": self.policy, "now": step.now.as_millis() });
+        let mut test = json!({ "case": self.number, "policy": self.policy, "now": step.now.as_millis() });
+        if let Some(job) = &step.job {
+            let name = self.crons.get(&job.name).unwrap_or(&job.name);
+            test["job"] = json!({ "source": job.source, "name": name, "id": "job", "attempt": job.attempt });
+        }
         cf.insert("selvedge".to_owned(), test);
         let scheme = if step.facts.is_https == Some(true) { "https" } else { "http" };
         let client = step.facts.client_ip.context("every client has an address")?.to_string();

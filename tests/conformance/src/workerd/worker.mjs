@@ -47,6 +47,11 @@ class CasePlatform extends Platform {
     return super.count(`${this.test.case} ${key}`, window);
   }
 
+  /** The queue of a case is delivered at the end of each step; a Durable Object goes by the machine's time. */
+  async enqueue(queue, id, body) {
+    queued(this.test.case).push({ source: "queue", name: queue, id, attempt: 1, body, due: this.now() });
+  }
+
   after(promise) {
     this.pending.push(promise);
   }
@@ -70,6 +75,32 @@ class CaseHost {
   }
 }
 
+const queues = new Map();
+
+function queued(name) {
+  if (!queues.has(name)) queues.set(name, []);
+  return queues.get(name);
+}
+
+/** Delivers what is due of a case's messages. */
+async function deliver(policy, host, test) {
+  const messages = queued(test.case);
+  for (;;) {
+    const at = messages.findIndex(({ due }) => due <= test.now);
+    if (at < 0) return;
+    const [job] = messages.splice(at, 1);
+    const { settlement, after } = await policy.job(job, host);
+    if (settlement === "retry") messages.push({ ...job, attempt: job.attempt + 1, due: test.now + after * 1000 });
+  }
+}
+
+/** Does a step's job and tells what becomes of it, in the words of selvedge_core::job::Settlement. */
+async function settle(policy, host, test, request) {
+  const body = new Uint8Array(await request.arrayBuffer());
+  const { settlement, after } = await policy.job({ ...test.job, body }, host);
+  return new Response(settlement === "retry" ? `again in ${after} s\n` : `${settlement}\n`);
+}
+
 function runtime(env, name) {
   let known = runtimes.get(name);
   if (known === undefined) {
@@ -86,7 +117,10 @@ export default {
   async fetch(request, env, context) {
     const { selvedge: test } = request.cf;
     const host = new CaseHost(env, context, test);
-    const response = await runtime(env, test.policy).handle(request, host);
+    const policy = runtime(env, test.policy);
+    const response = test.job ? await settle(policy, host, test, request) : await policy.handle(request, host);
+    await Promise.all(host.only.pending);
+    await deliver(policy, host, test);
     await Promise.all(host.only.pending);
     return response;
   },

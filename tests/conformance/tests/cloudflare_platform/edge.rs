@@ -27,7 +27,9 @@ const edge :Workerd.Worker = (
   compatibilityDate = "2026-10-01",
   modules = [
     (name = "index.mjs", esModule = embed "dist/index.mjs"),
+    (name = "runtime.mjs", esModule = embed "dist/runtime.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
+    (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),
     (name = "platform.mjs", esModule = embed "dist/platform.mjs"),
     (name = "policy.wasm", wasm = embed "dist/policy.wasm"),
@@ -57,7 +59,7 @@ pub(super) fn shared() -> Arc<Edge> {
 impl Edge {
     /// Starts an edge of its own.
     pub(super) fn start() -> Self {
-        static ROOT: LazyLock<PathBuf> = LazyLock::new(build);
+        static ROOT: LazyLock<PathBuf> = LazyLock::new(|| build("platform.toml", &built()));
         let root = &*ROOT;
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(built(), folder.path().join("dist")).unwrap();
@@ -83,14 +85,14 @@ fn built() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cloudflare_platform")
 }
 
-/// Builds the Worker and returns the root of the repository.
-fn build() -> PathBuf {
+/// Builds a policy of the handlers' crate into a folder and returns the root of the repository.
+pub(super) fn build(policy: &str, out: &Path) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args("run --quiet --package selvedge -- build --target cloudflare --policy".split(' '))
-        .arg(root.join("tests/conformance/handlers/platform.toml"))
+        .arg(root.join("tests/conformance/handlers").join(policy))
         .arg("--out")
-        .arg(built())
+        .arg(out)
         .current_dir(&root)
         .status()
         .unwrap();

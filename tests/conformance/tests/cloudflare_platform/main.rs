@@ -6,6 +6,7 @@ mod backend;
 mod client;
 mod crashes;
 mod edge;
+mod jobs;
 mod semantics;
 mod streams;
 mod web_socket;

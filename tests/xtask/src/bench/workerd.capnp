@@ -17,7 +17,9 @@ const edge :Workerd.Worker = (
   compatibilityDate = "2026-10-01",
   modules = [
     (name = "index.mjs", esModule = embed "dist/index.mjs"),
+    (name = "runtime.mjs", esModule = embed "dist/runtime.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
+    (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),
     (name = "platform.mjs", esModule = embed "dist/platform.mjs"),
     (name = "policy.wasm", wasm = embed "dist/policy.wasm"),

@@ -48,7 +48,7 @@ fn queues_and_schedules() {
             "[backends.a]\nurl = \"http://a.test\"\n[queues.q]\nbackend = \"a\"\npath = §\"/a#b\"\n",
             "queues.q.path",
             "`/a#b` is not a path",
-            "",
+            "write it like",
         ),
         queue("[schedules.§s]\nhandler = \"h\"\n", "schedules.s", "a schedule needs a `cron`", "30 3 * * *"),
         queue(
@@ -63,6 +63,11 @@ fn queues_and_schedules() {
             "its minute `61` is not made of numbers from 0 to 59",
             "30 3 * * MON-FRI",
         ),
-        queue("[schedules.§s]\ncron = \"0 0 * * *\"\n", "schedules.s", "nobody does the work", ""),
+        queue(
+            "[schedules.§s]\ncron = \"0 0 * * *\"\n",
+            "schedules.s",
+            "nobody does the work",
+            "add `backend",
+        ),
     ]);
 }
