@@ -13,14 +13,44 @@ use crate::command::Cmd;
 /// A request without content.
 pub(crate) struct Head {
     pub(crate) path: String,
+    /// The user agent first.
     pub(crate) fields: Vec<(String, String)>,
+    /// How many different ones are sent in turns; 1 sends this one only, more differ in path and user agent.
+    pub(crate) variety: usize,
 }
 
 impl Head {
     /// The request as a script of wrk.
     pub(crate) fn script(&self) -> String {
         let fields = self.fields.iter().map(|(name, value)| format!("wrk.headers[{name:?}] = {value:?}\n"));
-        fields.collect()
+        let fields: String = fields.collect();
+        if self.variety == 1 {
+            return fields;
+        }
+        let Self { path, variety, .. } = self;
+        let (name, agent) = &self.fields[0];
+        // The requests are written before the first is sent, so that they cost wrk no time.
+        format!(
+            "{fields}local requests, at = {{}}, 0\n\
+             function init()\n  \
+             for number = 1, {variety} do\n    \
+             wrk.headers[{name:?}] = {agent:?} .. \" number/\" .. number\n    \
+             requests[number] = wrk.format(nil, {path:?} .. \"/\" .. number)\n  \
+             end\nend\n\
+             function request()\n  \
+             at = at % #requests + 1\n  \
+             return requests[at]\nend\n"
+        )
+    }
+
+    /// The one of the different requests that has a number, from 1 on.
+    pub(crate) fn numbered(&self, number: usize) -> Self {
+        let (mut path, mut fields) = (self.path.clone(), self.fields.clone());
+        if self.variety > 1 {
+            path += &format!("/{number}");
+            fields[0].1 += &format!(" number/{number}");
+        }
+        Self { path, fields, variety: 1 }
     }
 
     /// Sends it once and returns the status line, the fields in order of name, and the body.
@@ -59,7 +89,7 @@ pub(crate) fn how_to_install() -> String {
 /// Sends a request again and again on 16 connections, and returns how many were answered a second.
 pub(crate) fn wrk(address: SocketAddr, head: &Head, script: &Path) -> Result<f64> {
     let printed = Cmd::new("wrk")
-        .args(["-t1", "-c16", "-d3s", "-s"])
+        .args(["-t1", "-c16", "-d2s", "-s"])
         .arg(script)
         .arg(format!("http://{address}{}", head.path))
         .read()?;
@@ -99,7 +129,30 @@ mod tests {
     #[test]
     fn a_script_quotes_what_it_sets() {
         let fields = vec![("Cf".to_owned(), r#"{"country":"CN"}"#.to_owned())];
-        let script = Head { path: "/".to_owned(), fields }.script();
+        let script = Head { path: "/".to_owned(), fields, variety: 1 }.script();
         assert_eq!(script, "wrk.headers[\"Cf\"] = \"{\\\"country\\\":\\\"CN\\\"}\"\n");
+    }
+
+    #[test]
+    fn a_script_of_many_requests_sends_those_that_have_numbers() {
+        let fields = vec![("User-Agent".to_owned(), "Firefox".to_owned())];
+        let head = Head { path: "/nothing".to_owned(), fields, variety: 4 };
+        let script = head.script();
+        for part in [
+            "for number = 1, 4 do",
+            r#"wrk.headers["User-Agent"] = "Firefox" .. " number/" .. number"#,
+            r#"wrk.format(nil, "/nothing" .. "/" .. number)"#,
+        ] {
+            assert!(script.contains(part), "no {part} in\n{script}");
+        }
+        let last = head.numbered(4);
+        assert_eq!((last.path.as_str(), last.fields[0].1.as_str()), ("/nothing/4", "Firefox number/4"));
+    }
+
+    #[test]
+    fn the_one_request_has_no_number() {
+        let fields = vec![("User-Agent".to_owned(), "Firefox".to_owned())];
+        let only = Head { path: "/nothing".to_owned(), fields, variety: 1 }.numbered(1);
+        assert_eq!((only.path.as_str(), only.fields[0].1.as_str()), ("/nothing", "Firefox"));
     }
 }

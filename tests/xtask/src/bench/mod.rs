@@ -25,7 +25,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     let bench = Cmd::cargo(workspace, ["bench", "--package", "selvedge-bench"]);
     if args == ["workerd"] {
         Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge"]).run()?;
-        let report = Report { machine: machine::describe(), rows: workerd::rows(workspace)? };
+        let (rows, section) = workerd::measure(workspace)?;
+        let report = Report { machine: machine::describe(), rows, section };
         anstream::println!("\n{report}");
         return Ok(());
     }
@@ -37,8 +38,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge"]).run()?;
     rows.push(memory_row(workspace)?);
     rows.push(nginx_row(workspace)?);
-    rows.extend(workerd::rows(workspace)?);
-    let report = Report { machine: machine::describe(), rows };
+    let (on_workerd, section) = workerd::measure(workspace)?;
+    rows.extend(on_workerd);
+    let report = Report { machine: machine::describe(), rows, section };
     let path = workspace.root.join("tests/bench/REPORT.md");
     std::fs::write(&path, report.to_string())?;
     anstream::println!("\n{report}\nwritten to {}", path.display());

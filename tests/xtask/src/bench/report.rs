@@ -7,6 +7,16 @@ use std::fmt;
 pub(crate) struct Report {
     pub(crate) machine: Vec<(&'static str, String)>,
     pub(crate) rows: Vec<Row>,
+    /// What explains the rows, where something is to be explained.
+    pub(crate) section: Option<Section>,
+}
+
+/// Figures below the table, with a title and what they are.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    pub(crate) about: String,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// One target.
@@ -24,18 +34,29 @@ pub(crate) enum Measured {
     AtMost { bound: f64, value: f64, unit: &'static str },
     /// A value that is meant to be large, and what it is made of.
     AtLeast { bound: f64, value: f64, unit: &'static str, detail: String },
+    /// A value that is for information and has no target, and what it is made of.
+    Told { value: f64, unit: &'static str, detail: String },
     /// Why nothing was measured.
     Skipped(String),
 }
 
 impl Measured {
+    /// Whether there is a target, and it is not reached.
+    pub(crate) fn is_missed(&self) -> bool {
+        match self {
+            Self::AtMost { bound, value, .. } => value > bound,
+            Self::AtLeast { bound, value, .. } => value < bound,
+            Self::Told { .. } | Self::Skipped(_) => false,
+        }
+    }
+
     fn verdict(&self) -> &'static str {
-        let is_met = match self {
-            Self::AtMost { bound, value, .. } => value <= bound,
-            Self::AtLeast { bound, value, .. } => value >= bound,
-            Self::Skipped(_) => return "not measured",
-        };
-        if is_met { "met" } else { "**missed**" }
+        match self {
+            Self::AtMost { .. } | Self::AtLeast { .. } if self.is_missed() => "**missed**",
+            Self::AtMost { .. } | Self::AtLeast { .. } => "met",
+            Self::Told { .. } => "no target",
+            Self::Skipped(_) => "not measured",
+        }
     }
 }
 
@@ -43,7 +64,10 @@ impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtMost { value, unit, .. } => write!(f, "{value:.2} {unit}"),
-            Self::AtLeast { value, unit, detail, .. } => write!(f, "{value:.2} {unit}: {detail}"),
+            Self::Told { value, unit, detail } if detail.is_empty() => write!(f, "{value:.2} {unit}"),
+            Self::AtLeast { value, unit, detail, .. } | Self::Told { value, unit, detail } => {
+                write!(f, "{value:.2} {unit}: {detail}")
+            }
             Self::Skipped(reason) => f.write_str(reason),
         }
     }
@@ -58,6 +82,17 @@ impl fmt::Display for Report {
         f.write_str("\n| What | Target | Measured | |\n|---|---|---|---|\n")?;
         for Row { what, target, measured } in &self.rows {
             writeln!(f, "| {what} | {target} | {measured} | {} |", measured.verdict())?;
+        }
+        self.section.as_ref().map_or(Ok(()), |section| write!(f, "{section}"))
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { title, about, rows } = self;
+        writeln!(f, "\n## {title}\n\n{about}\n\n| What | Measured |\n|---|---|")?;
+        for Row { what, measured, .. } in rows {
+            writeln!(f, "| {what} | {measured} |")?;
         }
         Ok(())
     }
@@ -78,14 +113,35 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_target_is_never_missed() {
+        let told = |detail: &str| Measured::Told { value: 0.5, unit: "times", detail: detail.to_owned() };
+        assert_eq!((told("").verdict(), told("").is_missed()), ("no target", false));
+        assert_eq!(told("").to_string(), "0.50 times");
+        assert_eq!(told("1 against 2").to_string(), "0.50 times: 1 against 2");
+        assert!(!Measured::Skipped(String::new()).is_missed());
+        assert!(Measured::AtMost { bound: 1.0, value: 2.0, unit: "µs" }.is_missed());
+    }
+
+    #[test]
     fn the_report_is_a_table() {
         let rows = vec![Row {
             what: "Speed".to_owned(),
             target: "at most 5 µs",
             measured: Measured::AtMost { bound: 5.0, value: 4.126, unit: "µs" },
         }];
-        let text = Report { machine: vec![("Cores", "2".to_owned())], rows }.to_string();
+        let text = Report { machine: vec![("Cores", "2".to_owned())], rows, section: None }.to_string();
         assert!(text.contains("\n- Cores: 2\n"), "{text}");
         assert!(text.ends_with("| Speed | at most 5 µs | 4.13 µs | met |\n"), "{text}");
+    }
+
+    #[test]
+    fn a_section_follows_the_table_with_its_own() {
+        let measured = Measured::Told { value: 1.5, unit: "µs", detail: String::new() };
+        let rows = vec![Row { what: "Reading".to_owned(), target: "-", measured }];
+        let section = Section { title: "Where the time goes", about: "Above the rest.".to_owned(), rows };
+        let text = Report { machine: Vec::new(), rows: Vec::new(), section: Some(section) }.to_string();
+        let end = "|---|---|---|---|\n\n## Where the time goes\n\nAbove the rest.\n\n\
+                   | What | Measured |\n|---|---|\n| Reading | 1.50 µs |\n";
+        assert!(text.ends_with(end), "{text}");
     }
 }
