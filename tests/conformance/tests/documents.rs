@@ -17,15 +17,14 @@ fn blocks(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_policies_of_the_readme_have_no_errors() {
-    let blocks = blocks(&text("README.md"));
-    assert!(!blocks.is_empty(), "the README shows a policy");
-    for block in blocks {
-        assert!(
-            read(&block).is_ok(),
-            "{block}\n{}",
-            read(&block).map_or_else(|e| e.to_string(), |_| String::new())
-        );
+fn the_policies_of_the_readmes_have_no_errors() {
+    for file in ["README.md", "adapters/cloudflare/README.md"] {
+        let blocks = blocks(&text(file));
+        assert!(!blocks.is_empty(), "{file} shows a policy");
+        for block in blocks {
+            let errors = read(&block).map_or_else(|errors| errors.to_string(), |_| String::new());
+            assert_eq!(errors, "", "{file}: {block}");
+        }
     }
 }
 
