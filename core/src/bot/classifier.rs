@@ -7,8 +7,8 @@ use super::MAX_USER_AGENT_BYTES;
 use super::category::BotCategory;
 use super::form::Window;
 use super::heuristic::{self, Heuristic};
-use super::index::Index;
-use super::list::{self, Pattern};
+use super::index;
+use super::table::{self, Pattern};
 use super::verdict::{Evidence, Verdict};
 use crate::facts::Facts;
 
@@ -17,8 +17,7 @@ const LIKELY_HUMAN_SCORE: u8 = 30;
 
 /// Tells bots from people, by the crawler list, the headers and the platform's word.
 ///
-/// Made once and shared: it never changes and takes some 120 KB. Making one costs
-/// about a millisecond, since no regular expression is compiled.
+/// It holds nothing: the list is compiled in, in the form in which it is searched.
 ///
 /// # Examples
 /// ```
@@ -28,20 +27,14 @@ const LIKELY_HUMAN_SCORE: u8 = 30;
 /// let found = classifier.classify_user_agent(b"Mozilla/5.0 (compatible; bingbot/2.0)");
 /// assert_eq!(found, Some((BotCategory::SearchEngine, "bingbot")));
 /// ```
-#[derive(Debug)]
-pub struct Classifier {
-    /// The most severe category first, so that a lower position outweighs a higher one.
-    patterns: Box<[Pattern]>,
-    index: Index,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Classifier(());
 
 impl Classifier {
     /// Makes a classifier of the list that is compiled in.
     #[must_use]
-    pub fn new() -> Self {
-        let patterns = list::patterns();
-        let index = Index::new(list::forms(&patterns));
-        Self { patterns: patterns.into_boxed_slice(), index }
+    pub const fn new() -> Self {
+        Self(())
     }
 
     /// Classifies a client by its headers and by what the platform knows.
@@ -60,7 +53,7 @@ impl Classifier {
         if heuristic::is_anonymous(headers) {
             return Heuristic::NoUserAgent.verdict();
         }
-        if let Some(pattern) = self.worst_pattern(headers) {
+        if let Some(pattern) = worst_pattern(headers) {
             return Verdict::new(Some(pattern.category), Evidence::Pattern(pattern.name));
         }
         if heuristic::hints_headless(headers) {
@@ -78,23 +71,8 @@ impl Classifier {
     /// need not be UTF-8.
     #[must_use]
     pub fn classify_user_agent(&self, user_agent: &[u8]) -> Option<(BotCategory, &'static str)> {
-        let pattern = &self.patterns[usize::from(self.worst_position(user_agent)?)];
+        let pattern = table::pattern(worst_position(user_agent)?);
         Some((pattern.category, pattern.name))
-    }
-
-    fn worst_pattern(&self, headers: &HeaderMap) -> Option<&Pattern> {
-        let lines = headers.get_all(USER_AGENT).iter();
-        let worst = lines.filter_map(|line| self.worst_position(line.as_bytes())).min()?;
-        Some(&self.patterns[usize::from(worst)])
-    }
-
-    fn worst_position(&self, user_agent: &[u8]) -> Option<u16> {
-        let mut worst: Option<u16> = None;
-        let window = Window::new(user_agent, MAX_USER_AGENT_BYTES);
-        self.index.for_each_match(window, |pattern| {
-            worst = Some(worst.map_or(pattern, |worst| worst.min(pattern)));
-        });
-        worst
     }
 
     /// Returns the names of all patterns that match.
@@ -102,17 +80,25 @@ impl Classifier {
     pub(super) fn matching(&self, user_agent: &[u8]) -> std::collections::BTreeSet<&'static str> {
         let mut names = std::collections::BTreeSet::new();
         let window = Window::new(user_agent, MAX_USER_AGENT_BYTES);
-        self.index.for_each_match(window, |pattern| {
-            names.insert(self.patterns[usize::from(pattern)].name);
+        index::for_each_match(window, |pattern| {
+            names.insert(table::pattern(pattern).name);
         });
         names
     }
 }
 
-impl Default for Classifier {
-    fn default() -> Self {
-        Self::new()
-    }
+fn worst_pattern(headers: &HeaderMap) -> Option<Pattern> {
+    let lines = headers.get_all(USER_AGENT).iter();
+    lines.filter_map(|line| worst_position(line.as_bytes())).min().map(table::pattern)
+}
+
+fn worst_position(user_agent: &[u8]) -> Option<u16> {
+    let mut worst: Option<u16> = None;
+    let window = Window::new(user_agent, MAX_USER_AGENT_BYTES);
+    index::for_each_match(window, |pattern| {
+        worst = Some(worst.map_or(pattern, |worst| worst.min(pattern)));
+    });
+    worst
 }
 
 fn ask_platform(facts: &Facts) -> Option<Verdict> {

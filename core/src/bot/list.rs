@@ -1,9 +1,8 @@
-//! The crawler list that is compiled in: upstream's data with our overlay on top.
+//! The crawler list as it is written: upstream's data with our overlay on top.
 
 use std::collections::BTreeMap;
 
 use super::category::BotCategory;
-use super::form::Form;
 
 /// Written by `cargo xtask update-crawlers`.
 const CRAWLERS: &str = include_str!("../../data/crawlers.tsv");
@@ -35,10 +34,10 @@ pub(super) fn patterns() -> Vec<Pattern> {
 }
 
 /// Returns every form of the patterns, each with the position of its pattern.
-pub(super) fn forms(patterns: &[Pattern]) -> Vec<Form> {
+pub(super) fn forms(patterns: &[Pattern]) -> Vec<(&'static str, u16)> {
     let forms = (0..).zip(patterns).flat_map(|(position, pattern)| {
         let text = if pattern.forms.is_empty() { pattern.name } else { pattern.forms };
-        text.split('\t').map(move |form| Form::new(form, position))
+        text.split('\t').map(move |form| (form, position))
     });
     forms.collect()
 }

@@ -11,8 +11,12 @@ mod classifier;
 mod form;
 mod heuristic;
 mod index;
+#[cfg(feature = "policy-file")]
 mod list;
+#[cfg(feature = "policy-file")]
+mod make;
 pub mod rules;
+mod table;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -20,6 +24,8 @@ mod verdict;
 pub use category::BotCategory;
 pub use classifier::Classifier;
 pub use heuristic::Heuristic;
+#[cfg(feature = "policy-file")]
+pub use make::crawler_table;
 pub use verdict::{Evidence, Verdict};
 
 /// How much of a user agent is looked at: four times the longest that crawlers publish.

@@ -136,9 +136,10 @@ fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
         );
         return read(wasm);
     };
-    let optimised = wasm.with_extension("opt.wasm");
+    // Two builds may run at once.
+    let optimised = wasm.with_extension(format!("opt-{}.wasm", std::process::id()));
     let status = Command::new(&program)
-        .arg("-O3")
+        .arg("-Os")
         .args(WASM_FEATURES)
         .arg(wasm)
         .arg("-o")
@@ -148,7 +149,9 @@ fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
     if !status.success() {
         bail!("{} failed on {}", program.display(), wasm.display());
     }
-    read(&optimised)
+    let content = read(&optimised)?;
+    std::fs::remove_file(&optimised).with_context(|| format!("cannot remove {}", optimised.display()))?;
+    Ok(content)
 }
 
 /// `$WASM_OPT_BIN`, the one on PATH, or the one that this program's own tools brought.

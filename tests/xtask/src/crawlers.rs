@@ -13,6 +13,9 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::command::Cmd;
+use crate::workspace::Workspace;
+
 const PACKAGE: &str = "crawler-user-agents";
 const LICENSE: &str = "MIT";
 
@@ -45,11 +48,22 @@ const FORM_TOKENS: &str = "^$*#%~\t";
 /// # Errors
 /// When npm is missing or fails, the package is no longer under the MIT licence, a
 /// tag has no category, or a pattern uses a construct that forms can't express.
-pub(crate) fn update(root: &Path) -> Result<()> {
+pub(crate) fn update(workspace: &Workspace) -> Result<()> {
     let scratch = tempfile::tempdir().context("no temporary directory")?;
     download(scratch.path())?;
     let package = scratch.path().join("node_modules").join(PACKAGE);
-    write_data(&package, &root.join("core/data"))
+    write_data(&package, &workspace.root.join("core/data"))?;
+    write_table(workspace)
+}
+
+/// Writes the list in the form in which it is compiled in.
+///
+/// # Errors
+/// When the core does not compile or the file cannot be written.
+pub(crate) fn write_table(workspace: &Workspace) -> Result<()> {
+    let example =
+        ["run", "--quiet", "--package", "selvedge-core", "--all-features", "--example", "crawler_table"];
+    Cmd::cargo(workspace, example).arg("--").arg(workspace.root.join("core/data/crawlers.bin")).run()
 }
 
 fn download(directory: &Path) -> Result<()> {

@@ -39,6 +39,8 @@ enum Task {
     Bench(BenchArgs),
     /// Writes core/edge.schema.json from the policy's types.
     Schema,
+    /// Writes core/data/crawlers.bin from the lists beside it.
+    Crawlers,
     /// Refreshes the list of crawlers that bots are classified by.
     UpdateCrawlers,
     /// Refreshes the country database that the storefront ships.
@@ -82,7 +84,8 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Install => return run_steps(&workspace, &steps::install()),
         Task::Bench(args) => bench::run(&workspace, &args.args)?,
         Task::Schema => steps::generated::write_schema(&workspace)?,
-        Task::UpdateCrawlers => crawlers::update(&workspace.root)?,
+        Task::Crawlers => crawlers::write_table(&workspace)?,
+        Task::UpdateCrawlers => crawlers::update(&workspace)?,
         Task::UpdateGeoip => geoip::update(&workspace.root)?,
     }
     Ok(ExitCode::SUCCESS)
