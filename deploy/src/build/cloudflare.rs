@@ -165,7 +165,7 @@ fn events(policy: &Policy, name: &str) -> String {
     let mut text = String::new();
     let queues: Vec<_> = policy.queues.iter().filter(|queue| queue.store == QueueStore::Platform).collect();
     for queue in &queues {
-        text += &platform_queue(name, queue);
+        text += &platform_queue(&platform_queue_name(policy, queue), queue);
     }
     if !queues.is_empty() {
         text += &format!("\n[vars]\nSELVEDGE_QUEUE_PREFIX = {}\n", quote(&format!("{name}-")));
@@ -180,10 +180,15 @@ fn events(policy: &Policy, name: &str) -> String {
     text
 }
 
+/// What one of Cloudflare's queues is called: its names are those of an account.
+pub(crate) fn platform_queue_name(policy: &Policy, queue: &Queue) -> String {
+    format!("{}-{}", worker_name(&policy.name), queue.name)
+}
+
 /// A queue of Cloudflare's: the policy counts attempts itself, so Cloudflare allows as many as it can.
 fn platform_queue(name: &str, queue: &Queue) -> String {
     let binding = quote(&format!("SELVEDGE_QUEUE_{}", queue.name.replace('-', "_").to_uppercase()));
-    let name = quote(&format!("{name}-{}", queue.name));
+    let name = quote(name);
     format!(
         "\n# Make it once with `wrangler queues create {name}`.\n\
          [[queues.producers]]\nbinding = {binding}\nqueue = {name}\n\n\

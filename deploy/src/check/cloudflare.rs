@@ -10,6 +10,7 @@
 //! since limits are counted in a Durable Object for each client, exactly and over any window.
 
 mod backends;
+mod jobs;
 mod subrequests;
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,7 @@ pub(crate) fn findings(policy: &Policy, plan: Option<Plan>) -> Vec<Finding> {
     }
     found.extend(subrequests::findings(policy, plan));
     found.extend(backends::findings(policy, plan));
+    found.extend(jobs::findings(policy, plan));
     found.extend(worker_size(blob::encode(policy).len()));
     found
 }

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::body::Bodies;
 use crate::effects::EdgeHost;
 use crate::worker::{AfterResponse, Stopped, Worker};
+use queues::LEASE;
 
 /// Most jobs at once.
 const MAX_RUNNING: usize = 16;
@@ -63,7 +64,8 @@ fn start_due(worker: &Rc<Worker>, now: Timestamp, running: &mut JoinSet<()>) {
         let worker = Rc::clone(worker);
         running.spawn_local(async move {
             let (source, id) = (job.source.clone(), job.id.clone());
-            let settlement = run(&worker, job).await;
+            // One that is still under way by then comes back, and makes room for others.
+            let Ok(settlement) = tokio::time::timeout(LEASE, run(&worker, job)).await else { return };
             worker.shared.queues.settle(&source, &id, settlement, worker.shared.config.clock.now());
             drop(under_way);
         });

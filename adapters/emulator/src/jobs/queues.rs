@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 const MAX_MESSAGES: i64 = 100_000;
 
 /// How long a message that was handed out stays away when nobody says what became of it: longer than any delivery takes.
-const LEASE: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LEASE: Duration = Duration::from_secs(15 * 60);
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS messages (
     queue TEXT NOT NULL,

@@ -404,6 +404,40 @@ fn variables_have_a_number_and_names_that_are_free() {
 }
 
 #[test]
+fn queues_and_schedules_fit_the_account() {
+    let schedules = |count: usize| {
+        let one =
+            |at| format!("[schedules.s{at}]\nhandler = \"h\"\ncron = \"{} {} * * *\"\n", at % 60, at / 60);
+        (0..count).map(one).collect::<String>()
+    };
+    let count = |plan, numbers: [usize; 2], severity, says| {
+        let [beyond, inside] = numbers.map(schedules);
+        Case { rule: "triggers", plan, beyond, inside, severity, path: "schedules", at: "", says }
+    };
+    let queue = |length: usize, store: &str| {
+        let name = "a".repeat(length);
+        format!("name = \"shop\"\n[queues.{name}]\nhandler = \"h\"\nstore = \"{store}\"\n")
+    };
+    let path: &'static str = format!("queues.{}", "a".repeat(59)).leak();
+    assert_cases(&[
+        count(FREE, [6, 5], Severity::Error, &["6 different", "the 5 that", "free plan"]),
+        count(None, [6, 5], Severity::Warning, &["`--plan paid`"]),
+        count(PAID, [251, 250], Severity::Error, &["251 different", "paid plan"]),
+        Case {
+            rule: "names of queues",
+            plan: None,
+            beyond: queue(59, "platform"),
+            inside: queue(58, "platform"),
+            severity: Severity::Error,
+            path,
+            at: "",
+            says: &["64 characters", "at most 63"],
+        },
+    ]);
+    assert_eq!(found(&queue(59, "edge"), None), [], "an own queue has no name at Cloudflare");
+}
+
+#[test]
 fn a_policy_is_not_larger_than_a_worker() {
     assert_eq!(worker_size(MAX_WORKER_BYTES), None);
     let policy = Policy { name: "a".repeat(MAX_WORKER_BYTES), ..Policy::default() };
