@@ -115,8 +115,9 @@ pub fn input(bytes: usize) -> usize {
 /// `policy` bytes are the policy of [`selvedge_core::policy::blob`], and `environment` bytes after them are lines `NAME=value`.
 /// Returns the address of five numbers: address and length of a text, address and length of bytes beside it, and what to do
 /// with the text: 0 to read it, an odd number to read it and to keep what it says under that number, and an even number to take
-/// what was kept under the number before it. The text is `L`, the request headers that the policy can read (their number and the names), and an answer for when
-/// everything fails; or `!` and an error.
+/// what was kept under the number before it. The text is `L`, the facts that the policy can read at first
+/// ([`FactSet::bits`](selvedge_core::facts::FactSet::bits)), the request headers that it can read at first (their number and the names), and an answer
+/// for when everything fails; or `!` and an error.
 pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> EngineBuilder) -> usize {
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("a panic");

@@ -11,6 +11,7 @@ use crate::cache::stored::{StoredParts, StoredResponse};
 use crate::cache::vary::SelectingHeader;
 use crate::effect::{CacheEntry, FetchError, ReadBodyError, StoreError};
 use crate::facts::{Continent, Coordinates, CountryCode};
+use crate::job::{Job, JobSource, Settlement};
 
 const SEED: Seed = *b"0123456789abcdef";
 
@@ -20,6 +21,9 @@ const BEGIN: &str = "B\n1000\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\
 
 /// A backend's response with the head of two fields.
 const FETCHED: &str = "C\n1000\n7\n3\nfetch\n200\n4\n2\nset-cookie\na=1\nset-cookie\nb=2";
+
+/// A message of a queue.
+const JOB: &str = "J\n1000\nqueue\norders\nid-1\n2\nit panicked";
 
 fn decoded(text: impl AsRef<[u8]>, bytes: &[u8], names: &[HeaderName]) -> Result<Incoming, WireError> {
     decode(&Bytes::copy_from_slice(text.as_ref()), bytes, names)
@@ -133,13 +137,56 @@ fn results_of_every_kind_are_read() {
     assert!(matches!(read("body\n=", b"abc"), EffectResult::ReadBody(Ok(body)) if body == "abc"));
     assert!(matches!(read("body\ntoo-large", b""), EffectResult::ReadBody(Err(ReadBodyError::TooLarge))));
     assert!(matches!(read("body\nbroken", b""), EffectResult::ReadBody(Err(ReadBodyError::Broken))));
+    assert!(matches!(read("enqueue\n=", b""), EffectResult::Enqueue(Ok(()))));
+    assert!(matches!(read("enqueue\n!", b""), EffectResult::Enqueue(Err(StoreError))));
     assert!(matches!(read("record", b""), EffectResult::Record));
 }
 
 #[test]
+fn a_job_is_read_with_its_message_behind_the_seed() {
+    let job = |text: String| match decoded(text, &[&SEED[..], b"hello"].concat(), &[]) {
+        Ok(Incoming::Job(begin)) => *begin,
+        other => panic!("{other:?}"),
+    };
+    let BeginJob { job: found, crash, seed, now } = job(JOB.to_owned());
+    let source = JobSource::Queue("orders".to_owned());
+    let expected = Job { source, id: "id-1".to_owned(), attempt: 2, body: Bytes::from_static(b"hello") };
+    assert_eq!((found, crash.as_deref()), (expected, Some("it panicked")));
+    assert_eq!((seed, now), (SEED, Timestamp::from_millis(1000)));
+    let scheduled = job("J\n1000\nschedule\n0 3 * * *\n5\n1\n".to_owned());
+    assert_eq!(scheduled.job.source, JobSource::Schedule("0 3 * * *".to_owned()));
+    assert_eq!(scheduled.crash, None);
+    for text in ["J\n1000\npost\na\nb\n1\n", "J\n1000\nqueue\na\nb\n-1\n", "J\nsoon\nqueue\na\nb\n1\n"] {
+        assert!(decoded(text, &SEED, &[]).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn what_becomes_of_a_job_is_written_with_the_effects_behind_it() {
+    use crate::effect::{Effect, EffectSpan, Issued, Record};
+    use crate::exchange::{Rest, Settle, Step};
+
+    let write = |settlement, rest, effects| {
+        let (text, bytes) = encode_step(7, &Step::Settle(Settle { settlement, effects, rest })).into_parts();
+        assert_eq!(bytes, b"");
+        String::from_utf8(text).expect("all of it is UTF-8")
+    };
+    let retry = Settlement::Retry { after: Duration::from_secs(90) };
+    let (name, id, message) = ("q".to_owned(), "1".to_owned(), "status 503".to_owned());
+    let record = Effect::Record(Record::JobFailure { name, id, message, settlement: retry });
+    let issued = Issued { id: EffectId(2), span: EffectSpan::AfterResponse, effect: record };
+    assert_eq!(write(Settlement::Done, Rest::Nothing, Vec::new()), "S\n7\n0\ndone\n0\n0");
+    assert_eq!(write(Settlement::Dropped, Rest::Pending, Vec::new()), "S\n7\n1\ndropped\n0\n0");
+    assert_eq!(
+        write(retry, Rest::Nothing, vec![issued]),
+        "S\n7\n0\nretry\n90\n1\nX\n2\njob-failure\nq\n1\nstatus 503; again in 90 s"
+    );
+}
+
+#[test]
 fn a_message_that_is_cut_short_or_too_long_is_an_error() {
-    for text in [BEGIN, FETCHED] {
-        let bytes: &[u8] = if text == BEGIN { &SEED } else { b"" };
+    for text in [BEGIN, FETCHED, JOB] {
+        let bytes: &[u8] = if text == FETCHED { b"" } else { &SEED };
         let lines: Vec<_> = text.split('\n').collect();
         for end in 0..lines.len() {
             assert!(decoded(lines[..end].join("\n"), bytes, &[]).is_err(), "cut after {end} lines");
@@ -244,6 +291,10 @@ fn every_effect_is_written_line_by_line() {
         (Effect::KvGet { key: "k".into() }, "K\n0\nk".to_owned()),
         (Effect::KvPut { key: "k".into(), value: Bytes::from_static(b"12") }, "W\n0\nk\n=2".to_owned()),
         (Effect::Count { key: "k".into(), window: Duration::from_secs(10) }, "N\n0\nk\n10000".to_owned()),
+        (
+            Effect::Enqueue { queue: "q".into(), id: "i".into(), body: Bytes::from_static(b"123") },
+            "Q\n0\nq\ni\n=3".to_owned(),
+        ),
         (Effect::ReadBody { body: REQUEST_BODY, limit: 16 }, "B\n0\n0\n16".to_owned()),
         (
             Effect::Record(Record::HandlerFailure { handler: "h".into(), message: "a\r\nb".into() }),
@@ -290,7 +341,7 @@ proptest! {
     #[test]
     fn no_message_panics(lines in proptest::collection::vec("[A-Z]|[a-z]{0,9}|[0-9]{0,20}|.{0,20}", 0..40), bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
         let text = lines.join("\n");
-        for head in ["", "B\n", "C\n1\n1\n1\nfetch\n", "C\n1\n1\n1\ncache\nR\n", "C\n1\n1\n1\ncache\nV\n"] {
+        for head in ["", "B\n", "J\n1\nqueue\n", "C\n1\n1\n1\nfetch\n", "C\n1\n1\n1\ncache\nR\n", "C\n1\n1\n1\ncache\nV\n"] {
             let _ = decoded(format!("{head}{text}"), &bytes, &[]);
         }
     }
