@@ -36,6 +36,7 @@ export class Runtime {
   #current = null;
   #names = new Map();
   #facts = 0;
+  #head = new Head();
   #lastResort = null;
   #seeds = new Uint8Array(SEEDS * SEED_BYTES);
   #nextSeedAt = SEEDS * SEED_BYTES;
@@ -54,14 +55,14 @@ export class Runtime {
 
   /** Answers a request; a promise only where something has to be awaited. */
   handle(request, host) {
-    let head;
+    const head = this.#head;
     let seed;
     try {
       const instance = this.#instance();
-      head = new Head(request, host, this.#names);
-      const part = head.part(this.#facts);
+      head.read(request.headers, this.#names);
+      const part = start(request, host, this.#facts) + head.end();
       const known = instance.recall(part);
-      if (known) return known.response();
+      if (known) return new Response(known.body, known.init);
       seed = this.#nextSeed();
       if (known !== NOT_ENOUGH) {
         const end = instance.write(`B\n${host.now()}\n${part}`, 0);
@@ -72,7 +73,7 @@ export class Runtime {
     } catch (error) {
       return this.#answerAtLast(host.platform(request), error);
     }
-    const subject = new RequestSubject(request, host, head, this.#seeds.slice(seed, seed + SEED_BYTES));
+    const subject = new RequestSubject(request, host, head.all(), this.#seeds.slice(seed, seed + SEED_BYTES));
     return new Exchange(this, subject, host).run();
   }
 
@@ -132,11 +133,6 @@ export class Runtime {
     return this.#instance();
   }
 
-  /** The headers that the policy can read at first, by name. */
-  get names() {
-    return this.#names;
-  }
-
   /** New requests go to a fresh instance; those under way stay in the one that crashed. */
   retire(instance) {
     if (this.#current === instance) this.#current = null;
@@ -158,13 +154,13 @@ export class Runtime {
 class RequestSubject {
   #request;
   #host;
-  #head;
+  #fields;
   #seed;
 
-  constructor(request, host, head, seed) {
+  constructor(request, host, fields, seed) {
     this.#request = request;
     this.#host = host;
-    this.#head = head;
+    this.#fields = fields;
     this.#seed = seed;
   }
 
@@ -173,12 +169,11 @@ class RequestSubject {
   }
 
   /** Sends the request with all there is to know about it; `crash` is what took down the instance that had it before. */
-  send(instance, names, now, crash) {
-    // The places of names may be others in another instance.
-    const head = crash === undefined ? this.#head : new Head(this.#request, this.#host, names);
+  send(instance, now, crash) {
     const whole = crash === undefined ? "whole" : `crashed\n${crash}`;
     const hasBody = this.#request.body === null ? 0 : 1;
-    return instance.send(`B\n${now}\n${head.whole(ALL_FACTS)}\n\n${whole}\n${hasBody}`, this.#seed);
+    const head = start(this.#request, this.#host, ALL_FACTS) + this.#fields;
+    return instance.send(`B\n${now}\n${head}\n\n${whole}\n${hasBody}`, this.#seed);
   }
 
   /** What answers when the module cannot. */
@@ -204,7 +199,7 @@ class JobSubject {
     return null;
   }
 
-  send(instance, names, now, crash = "") {
+  send(instance, now, crash = "") {
     const { source, name, id, attempt } = this.#job;
     return instance.send(`J\n${now}\n${source}\n${name}\n${id}\n${attempt}\n${crash}`, this.#bytes);
   }
@@ -215,42 +210,45 @@ class JobSubject {
   }
 }
 
-/** A request's head as lines: what the policy can read at first, and the other header fields. */
+/** The header fields of a request as lines: those that the policy can read at first, and the others. One is used again and again. */
 class Head {
-  constructor(request, host, names) {
-    this.request = request;
-    this.host = host;
-    let fields = "";
-    let omitted = "";
-    let lines = 0;
-    request.headers.forEach((value, name) => {
-      const place = names.get(name);
-      if (place === undefined) {
-        omitted += "\n" + name + "\n" + value;
-        lines += 2;
-      } else {
-        fields += place + value;
-      }
-    });
-    this.fields = fields;
-    this.omitted = omitted;
-    this.omittedBytes = omitted.length - lines;
+  names = null;
+  fields = "";
+  omitted = "";
+  lines = 0;
+  field = (value, name) => {
+    const place = this.names.get(name);
+    if (place === undefined) {
+      this.omitted += "\n" + name + "\n" + value;
+      this.lines += 2;
+    } else {
+      this.fields += place + value;
+    }
+  };
+
+  read(headers, names) {
+    this.names = names;
+    this.fields = "";
+    this.omitted = "";
+    this.lines = 0;
+    headers.forEach(this.field);
   }
 
-  #start(facts) {
-    const { url } = this.request;
-    return this.request.method + "\n" + url + "\n" + this.host.facts(this.request, url, facts);
+  /** The lines that end a request in part: its fields, and what the others weigh. */
+  end() {
+    return this.fields + "\n\npart\n" + (this.omitted.length - this.lines) + "\n0";
   }
 
-  /** The lines of a request in part, after its time. */
-  part(facts) {
-    return this.#start(facts) + this.fields + "\n\npart\n" + this.omittedBytes + "\n0";
+  /** Every field. */
+  all() {
+    return this.fields + this.omitted;
   }
+}
 
-  /** The lines of a whole request, after its time and up to its last field. */
-  whole(facts) {
-    return this.#start(facts) + this.fields + this.omitted;
-  }
+/** The lines of a request from its method to its facts. */
+function start(request, host, facts) {
+  const { url } = request;
+  return request.method + "\n" + url + "\n" + host.facts(request, url, facts);
 }
 
 /** An answer that needed no effect; a common one is kept as the module says. */

@@ -58,7 +58,7 @@ export class Exchange {
 
   #begin(crash) {
     this.#instance = this.#runtime.instance();
-    return this.#subject.send(this.#instance, this.#runtime.names, this.#host.now(), crash);
+    return this.#subject.send(this.#instance, this.#host.now(), crash);
   }
 
   /** Sends a message and does what the answer says. */

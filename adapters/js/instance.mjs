@@ -168,25 +168,25 @@ export class Instance {
 
 /** A response as the module gave it. */
 class Parsed {
-  #headers = null;
-
   constructor(isPending, status, { bytes, handle }, fields) {
     this.isPending = isPending;
     this.status = status;
     this.body = bytes;
     this.handle = handle;
     this.fields = fields;
+    this.init = null;
   }
 
   /** Makes ready for many responses: headers that are an object already are copied without reading texts. */
   keep() {
-    this.#headers = new Headers(this.fields);
+    this.init = { status: this.status, headers: new Headers(this.fields) };
   }
 
   /** Makes the response; `stream` is the body where the module named one of the host's, and `webSocket` what a 101 goes on with. */
   response(stream, webSocket) {
+    if (this.init !== null) return new Response(this.body, this.init);
     const { status } = this;
-    const headers = this.#headers ?? record(this.fields);
+    const headers = record(this.fields);
     return new Response(stream ?? this.body, status === 101 ? { status, headers, webSocket } : { status, headers });
   }
 }

@@ -24,13 +24,13 @@ const FETCH_ERRORS = {
   530: "connect",
 };
 
-const NOTHING = Object.freeze({});
 const NO_FACTS = "\n".repeat(11);
 
 /** Bits of selvedge_core::facts::Fact: the address, and region to TLS version. */
 const CLIENT_IP = 1 << 0;
 const DETAILS = 0xff << 3;
 const NO_DETAILS = "\n".repeat(7);
+const NO_BOT = "\n";
 
 /** One request's platform. */
 export class Platform {
@@ -133,14 +133,12 @@ export function facts(request, url, set) {
   const { cf } = request;
   if (!cf) return NO_FACTS + https + "\n\n";
   const ip = set & CLIENT_IP ? (request.headers.get("cf-connecting-ip") ?? "") : "";
-  const bot = cf.botManagement ?? NOTHING;
-  const verified = bot.verifiedBot === undefined ? "" : Number(Boolean(bot.verifiedBot));
-  const place = "\n" + line(cf.country) + "\n" + line(cf.continent) + "\n";
-  const isBot = "\n" + https + "\n" + line(bot.score) + "\n" + verified;
-  if ((set & DETAILS) === 0) return ip + place + NO_DETAILS + isBot;
+  const { country, continent, botManagement } = cf;
+  const place = ip + "\n" + line(country) + "\n" + line(continent) + "\n";
+  const last = "\n" + https + "\n" + (botManagement === undefined ? NO_BOT : botLines(botManagement));
+  if ((set & DETAILS) === 0) return place + NO_DETAILS + last;
   // One expression: a list to join would be garbage to collect.
-  return ip +
-    place + line(cf.regionCode) +
+  return place + line(cf.regionCode) +
     "\n" + line(cf.city) +
     "\n" + line(cf.latitude) +
     "\n" + line(cf.longitude) +
@@ -148,7 +146,11 @@ export function facts(request, url, set) {
     "\n" + line(cf.asn) +
     "\n" + line(cf.httpProtocol) +
     "\n" + line(cf.tlsVersion) +
-    isBot;
+    last;
+}
+
+function botLines({ score, verifiedBot }) {
+  return line(score) + "\n" + (verifiedBot === undefined ? "" : Number(Boolean(verifiedBot)));
 }
 
 /** A line break within a value crosses as a record separator. */
