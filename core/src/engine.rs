@@ -9,7 +9,6 @@ use http::{HeaderValue, Request, Response, Uri};
 
 use crate::backend::{BackendId, HeaderSource};
 use crate::body::Body;
-use crate::bot::Classifier;
 use crate::effect::{Fetch, Record};
 use crate::facts::Facts;
 use crate::handler::{Handler, HandlerContext, HandlerResult, Handlers};
@@ -32,7 +31,6 @@ use crate::transaction::{Omitted, Seed, Transaction};
 pub struct Engine {
     policy: Policy,
     router: Router,
-    classifier: Classifier,
     handlers: Handlers,
     backends: Vec<CompiledBackend>,
     names: Names,
@@ -166,10 +164,6 @@ impl Engine {
         &self.router
     }
 
-    pub(crate) fn classifier(&self) -> &Classifier {
-        &self.classifier
-    }
-
     pub(crate) fn backend(&self, id: BackendId) -> &CompiledBackend {
         &self.backends[usize::from(id.0)]
     }
@@ -267,9 +261,8 @@ impl EngineBuilder {
         }
         let backends = policy.backends.iter().map(|backend| compile_backend(backend, &environment));
         let backends = backends.collect::<Result<Vec<_>, _>>()?;
-        let (router, classifier, names) =
-            (Router::new(&policy.routes), Classifier::new(), Names::new(&policy));
-        Ok(Engine { policy, router, classifier, handlers, backends, names })
+        let (router, names) = (Router::new(&policy.routes), Names::new(&policy));
+        Ok(Engine { policy, router, handlers, backends, names })
     }
 }
 

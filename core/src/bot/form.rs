@@ -56,8 +56,8 @@ impl Form {
         Self { text: anchored.unwrap_or(text).as_bytes(), is_at_start: anchored.is_some(), pattern }
     }
 
-    #[cfg(feature = "policy-file")]
     /// Returns the offsets and texts of the literal runs before the first part of variable length.
+    #[cfg(feature = "policy-file")]
     pub(super) fn fixed_literals(&self) -> impl Iterator<Item = (usize, &'static [u8])> {
         let fixed = self.text.split(|byte| matches!(byte, b'*' | b'%' | b'$')).next().unwrap_or_default();
         fixed.split(|byte| matches!(byte, b'#' | b'~')).scan(0, |next, run| {

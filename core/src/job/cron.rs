@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -99,17 +98,10 @@ impl Cron {
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let first = after.as_millis() / MINUTE + 1;
         let day = first / DAY_MINUTES;
-        (day..=day + MAX_DAYS_AHEAD).find_map(|day| {
-            let from = first.saturating_sub(day * DAY_MINUTES);
-            let minute = self.minute_of_day(from).filter(|_| self.has_day(day))?;
+        (day..=day + MAX_DAYS_AHEAD).filter(|day| self.has_day(*day)).find_map(|day| {
+            let minute = self.minute_of_day(first.saturating_sub(day * DAY_MINUTES))?;
             (day * DAY_MINUTES + minute).checked_mul(MINUTE).map(Timestamp::from_millis)
         })
-    }
-
-    /// Returns how long it is until then.
-    #[must_use]
-    pub fn wait(&self, now: Timestamp) -> Option<Duration> {
-        self.next(now).map(|next| next.saturating_since(now))
     }
 
     fn minute_of_day(&self, from: u64) -> Option<u64> {

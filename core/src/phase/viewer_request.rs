@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, Response, header};
 
 use super::ViewerRequestOutcome;
 use crate::body::Body;
+use crate::bot::Classifier;
 use crate::bot::rules::BotAction;
 use crate::device::DeviceClass;
 use crate::engine::Engine;
@@ -87,7 +88,7 @@ impl Engine {
             return ControlFlow::Break(response);
         }
         self.check_place(tx)?;
-        tx.verdict = self.classifier().classify(tx.request.headers(), &tx.facts);
+        tx.verdict = Classifier::new().classify(tx.request.headers(), &tx.facts);
         tx.device = DeviceClass::classify(tx.request.headers());
         self.check_bot(tx)
     }

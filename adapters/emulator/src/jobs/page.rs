@@ -26,6 +26,10 @@ pub(crate) async fn respond(worker: &Rc<Worker>, request: Request<Incoming>) -> 
         response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
         return response;
     }
+    // Browsers name the page that a POST comes from: no page on the web sets off work on this machine.
+    if request.headers().contains_key(header::ORIGIN) {
+        return text(StatusCode::FORBIDDEN, "not from a web page\n");
+    }
     let (parts, body) = request.into_parts();
     let Some(found) = find(worker, parts.uri.path()) else {
         return text(StatusCode::NOT_FOUND, "the policy has no such queue or schedule\n");

@@ -1,6 +1,8 @@
 //! The emulator's own pages.
 
 use http::{Request, StatusCode};
+use selvedge_core::backend::BackendId;
+use selvedge_core::job::{JobTarget, Schedule};
 use selvedge_emulator::EmulatorConfig;
 use serde_json::Value;
 
@@ -68,6 +70,35 @@ async fn other_methods_and_pages_are_refused() {
     let response = whole(connect(edge.address).await.send_request(request).await.unwrap()).await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(response.headers()["allow"], "GET, HEAD");
+}
+
+#[tokio::test]
+async fn jobs_are_done_at_once_for_tools_and_not_for_web_pages() {
+    let mut policy = policy(Origin::start().await.address);
+    policy.schedules.push(Schedule {
+        name: "nightly".to_owned(),
+        cron: "30 3 * * *".parse().unwrap(),
+        target: JobTarget::Backend { backend: BackendId(1), path: "/page".to_owned() },
+    });
+    let edge = Edge::start_with(policy, EmulatorConfig::default()).await;
+    let send = async |request: http::request::Builder| {
+        let request = with_host(request.body(empty()).unwrap());
+        let response = whole(connect(edge.address).await.send_request(request).await.unwrap()).await;
+        (response.status(), String::from_utf8_lossy(response.body()).into_owned())
+    };
+    let page = "/_selvedge/jobs/schedule/nightly";
+    assert_eq!(send(Request::post(page)).await, (StatusCode::OK, "done\n".to_owned()));
+    let asked = edge.get("/_selvedge/jobs/schedule/nightly").await;
+    assert_eq!(
+        (asked.status(), &asked.headers()["allow"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &"POST".parse().unwrap())
+    );
+    let from_page = Request::post(page).header("origin", "https://a.example");
+    assert_eq!(send(from_page).await.0, StatusCode::FORBIDDEN, "any page can send a simple POST here");
+    for unknown in ["schedule/other", "queue/nightly", "queue/nightly/1/2", "other/nightly"] {
+        let (status, _) = send(Request::post(format!("/_selvedge/jobs/{unknown}"))).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{unknown}");
+    }
 }
 
 #[tokio::test]

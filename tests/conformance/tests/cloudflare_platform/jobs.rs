@@ -113,17 +113,17 @@ struct Wrangler {
 
 impl Wrangler {
     fn start(root: &Path, folder: &Path) -> Self {
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         let programs = root.join("deploy/node_modules/.bin");
         let path = std::env::join_paths(
             std::iter::once(programs.clone())
                 .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
         );
         let mut child = Command::new(programs.join("wrangler"))
-            .args(["dev", "--ip", "127.0.0.1", "--port", &address.port().to_string()])
+            .args(["dev", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"])
             .current_dir(folder)
             .env("PATH", path.unwrap())
             .env("WRANGLER_SEND_METRICS", "false")
+            .env("NO_COLOR", "1")
             .env("CI", "true")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -137,13 +137,13 @@ impl Wrangler {
         // The rest is read as well: a program whose output nobody reads stops.
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                if line.contains("Ready on") {
-                    ready.send(()).unwrap();
+                if let Some((_, address)) = line.split_once("Ready on http://") {
+                    ready.send(address.trim_end().parse().unwrap()).unwrap();
                 }
             }
         });
-        let wrangler = Self { child, address };
-        is_ready.recv_timeout(PATIENCE).expect("wrangler gets ready");
+        let mut wrangler = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        wrangler.address = is_ready.recv_timeout(PATIENCE).expect("wrangler gets ready");
         wrangler
     }
 
