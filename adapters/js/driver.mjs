@@ -78,7 +78,7 @@ export class Runtime {
   }
 
   /**
-   * Does a job: a message of a queue, or the time of a schedule, of which `name` is the cron expression.
+   * Does a job: a message of a queue, or the time of a schedule.
    *
    * Resolves with what becomes of it, `settlement`: `done`, `dropped`, or `retry` in `after` seconds. Rejects when the module
    * could not say: then it comes again as if this attempt had not been.

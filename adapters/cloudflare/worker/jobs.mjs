@@ -34,9 +34,11 @@ function bytes(body) {
   return encoder.encode(typeof body === "string" ? body : JSON.stringify(body));
 }
 
-/** Tells whoever a schedule names; the cron expression is the one of wrangler.toml. */
+/** Tells whoever the schedules of an expression name; wrangler.toml lists them by the expression, each is a job of its own. */
 export async function scheduled(controller, environment, context) {
-  const { cron: name, scheduledTime } = controller;
-  const job = { source: "schedule", name, id: String(scheduledTime), attempt: 1, body: NOTHING };
-  await runtime.job(job, new Host(environment, context));
+  const { cron, scheduledTime } = controller;
+  const host = new Host(environment, context);
+  const job = (name) => ({ source: "schedule", name, id: String(scheduledTime), attempt: 1, body: NOTHING });
+  const names = environment.SELVEDGE_SCHEDULES[cron] ?? [];
+  await Promise.all(names.map((name) => runtime.job(job(name), host)));
 }

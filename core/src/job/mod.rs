@@ -101,7 +101,7 @@ pub struct Job {
 pub enum JobSource {
     /// A queue, by name.
     Queue(String),
-    /// The time of every schedule with this expression, in the form that [`Cron`] writes.
+    /// The time of a schedule, by name.
     Schedule(String),
 }
 

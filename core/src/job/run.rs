@@ -54,9 +54,8 @@ pub(crate) async fn run(run: Run) -> Settlement {
             Some(queue) => run.message(queue).await,
             None => run.unknown_queue(name),
         },
-        JobSource::Schedule(cron) => {
-            let schedules = &run.engine.policy().schedules;
-            for schedule in schedules.iter().filter(|schedule| schedule.cron.to_string() == *cron) {
+        JobSource::Schedule(name) => {
+            if let Some(schedule) = run.engine.policy().schedule(name) {
                 run.scheduled(schedule).await;
             }
             Settlement::Done

@@ -88,6 +88,12 @@ impl Policy {
         self.queues.iter().find(|queue| queue.name == name)
     }
 
+    /// Returns the schedule of a name.
+    #[must_use]
+    pub fn schedule(&self, name: &str) -> Option<&Schedule> {
+        self.schedules.iter().find(|schedule| schedule.name == name)
+    }
+
     /// Returns the handlers that the policy names, each with the part that names it, such as ``route `home` ``.
     pub fn handlers(&self) -> impl Iterator<Item = (String, &str)> {
         let routes = self.routes.iter().filter_map(|route| match &route.action {

@@ -153,8 +153,8 @@ fn a_job_is_read_with_its_message_behind_the_seed() {
     let expected = Job { source, id: "id-1".to_owned(), attempt: 2, body: Bytes::from_static(b"hello") };
     assert_eq!((found, crash.as_deref()), (expected, Some("it panicked")));
     assert_eq!((seed, now), (SEED, Timestamp::from_millis(1000)));
-    let scheduled = job("J\n1000\nschedule\n0 3 * * *\n5\n1\n".to_owned());
-    assert_eq!(scheduled.job.source, JobSource::Schedule("0 3 * * *".to_owned()));
+    let scheduled = job("J\n1000\nschedule\nnightly\n5\n1\n".to_owned());
+    assert_eq!(scheduled.job.source, JobSource::Schedule("nightly".to_owned()));
     assert_eq!(scheduled.crash, None);
     for text in ["J\n1000\npost\na\nb\n1\n", "J\n1000\nqueue\na\nb\n-1\n", "J\nsoon\nqueue\na\nb\n1\n"] {
         assert!(decoded(text, &SEED, &[]).is_err(), "{text:?}");

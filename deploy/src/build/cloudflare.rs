@@ -1,5 +1,6 @@
 //! What `wrangler` deploys: the Worker, its module, the compiled policy and `wrangler.toml`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use selvedge_core::backend::HeaderSource;
@@ -167,15 +168,23 @@ fn events(policy: &Policy, name: &str) -> String {
     for queue in &queues {
         text += &platform_queue(&platform_queue_name(policy, queue), queue);
     }
-    if !queues.is_empty() {
-        text += &format!("\n[vars]\nSELVEDGE_QUEUE_PREFIX = {}\n", quote(&format!("{name}-")));
+    let mut schedules = BTreeMap::<_, Vec<_>>::new();
+    for schedule in &policy.schedules {
+        schedules.entry(quote(&schedule.cron.to_string())).or_default().push(quote(&schedule.name));
     }
-    let mut crons: Vec<_> =
-        policy.schedules.iter().map(|schedule| quote(&schedule.cron.to_string())).collect();
-    crons.sort_unstable();
-    crons.dedup();
-    if !crons.is_empty() {
+    if !schedules.is_empty() {
+        let crons: Vec<_> = schedules.keys().map(String::as_str).collect();
         text += &format!("\n# Schedules, in UTC.\n[triggers]\ncrons = [{}]\n", crons.join(", "));
+    }
+    if !queues.is_empty() || !schedules.is_empty() {
+        text += "\n[vars]\n";
+    }
+    if !queues.is_empty() {
+        text += &format!("SELVEDGE_QUEUE_PREFIX = {}\n", quote(&format!("{name}-")));
+    }
+    if !schedules.is_empty() {
+        let named = schedules.iter().map(|(cron, names)| format!("{cron} = [{}]", names.join(", ")));
+        text += &format!("SELVEDGE_SCHEDULES = {{ {} }}\n", named.collect::<Vec<_>>().join(", "));
     }
     text
 }

@@ -64,7 +64,7 @@ impl Session for CoreSession {
     fn send(&mut self, step: &Step) -> anyhow::Result<Observed> {
         self.host.begin(step);
         if let Some(job) = &step.job {
-            let job = self.job(job, step)?;
+            let job = Self::job(job, step);
             let settlement = self.settle(job)?;
             return Ok(Observed { status: 200, body: format!("{settlement}\n").into(), ..self.observed()? });
         }
@@ -109,16 +109,12 @@ impl CoreSession {
         }
     }
 
-    fn job(&self, job: &crate::case::Job, step: &Step) -> anyhow::Result<Job> {
+    fn job(job: &crate::case::Job, step: &Step) -> Job {
         let source = match job.source.as_str() {
             "queue" => JobSource::Queue(job.name.clone()),
-            _ => {
-                let mut schedules = self.engine.policy().schedules.iter();
-                let schedule = schedules.find(|schedule| schedule.name == job.name);
-                JobSource::Schedule(schedule.context("there is no such schedule")?.cron.to_string())
-            }
+            _ => JobSource::Schedule(job.name.clone()),
         };
-        Ok(Job { source, id: "job".to_owned(), attempt: job.attempt, body: step.body.clone().into() })
+        Job { source, id: "job".to_owned(), attempt: job.attempt, body: step.body.clone().into() }
     }
 
     /// The answer that hosts get who send only the headers that the policy can read.

@@ -3,7 +3,6 @@
 pub(crate) mod page;
 pub(crate) mod queues;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -78,16 +77,15 @@ fn scheduled(worker: &Worker, since: Timestamp, now: Timestamp) -> Vec<Job> {
     let schedules = engine.policy().schedules.iter();
     let due = schedules.filter_map(|schedule| {
         let time = schedule.cron.next(since).filter(|time| *time <= now)?;
-        Some((schedule.cron.to_string(), time))
+        Some(schedule_job(&schedule.name, time))
     });
-    let due: BTreeSet<_> = due.collect();
-    due.into_iter().map(|(cron, time)| schedule_job(cron, time)).collect()
+    due.collect()
 }
 
 /// The job of a schedule's time.
-pub(crate) fn schedule_job(cron: String, time: Timestamp) -> Job {
+pub(crate) fn schedule_job(name: &str, time: Timestamp) -> Job {
     let id = time.as_millis().to_string();
-    Job { source: JobSource::Schedule(cron), id, attempt: 1, body: bytes::Bytes::new() }
+    Job { source: JobSource::Schedule(name.to_owned()), id, attempt: 1, body: bytes::Bytes::new() }
 }
 
 fn pause(worker: &Worker, now: Timestamp) -> Duration {

@@ -57,10 +57,7 @@ fn find(worker: &Worker, path: &str) -> Option<Job> {
             let attempt = attempt.map_or(Some(1), |text| text.parse().ok())?;
             Some(Job { source, id: format!("tried-{}", now.as_millis()), attempt, body: Bytes::new() })
         }
-        "schedule" => {
-            let schedule = policy.schedules.iter().find(|schedule| schedule.name == name)?;
-            Some(schedule_job(schedule.cron.to_string(), now))
-        }
+        "schedule" => Some(schedule_job(&policy.schedule(name)?.name, now)),
         _ => None,
     }
 }

@@ -131,15 +131,8 @@ impl Platform for Workerd {
             address: self.process.address(),
             number,
             policy,
-            crons: crons(case)?,
         }))
     }
-}
-
-/// The cron expressions of the case's schedules, by name.
-fn crons(case: &Case) -> anyhow::Result<BTreeMap<String, String>> {
-    let schedules = policy(case)?.schedules.into_iter();
-    Ok(schedules.map(|schedule| (schedule.name, schedule.cron.to_string())).collect())
 }
 
 struct WorkerdSession {
@@ -148,7 +141,6 @@ struct WorkerdSession {
     address: SocketAddr,
     number: String,
     policy: String,
-    crons: BTreeMap<String, String>,
 }
 
 impl Session for WorkerdSession {
@@ -157,8 +149,8 @@ impl Session for WorkerdSession {
         let mut cf = request_cf(&step.facts);
         let mut test = json!({ "case": self.number, "policy": self.policy, "now": step.now.as_millis() });
         if let Some(job) = &step.job {
-            let name = self.crons.get(&job.name).unwrap_or(&job.name);
-            test["job"] = json!({ "source": job.source, "name": name, "id": "job", "attempt": job.attempt });
+            test["job"] =
+                json!({ "source": job.source, "name": job.name, "id": "job", "attempt": job.attempt });
         }
         cf.insert("selvedge".to_owned(), test);
         let scheme = if step.facts.is_https == Some(true) { "https" } else { "http" };

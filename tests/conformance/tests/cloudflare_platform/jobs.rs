@@ -60,6 +60,8 @@ fn messages_are_delivered_until_the_backend_takes_them_and_schedules_are_told() 
     let (status, _) = wrangler.post(&format!("/cdn-cgi/handler/scheduled?cron={cron}"), "");
     assert_eq!(status, 200);
     let told = sent.recv_timeout(PATIENCE).unwrap();
+    let again = sent.try_recv();
+    assert!(again.is_err(), "the schedule beside it panicked by itself: {again:?}");
     assert_eq!(
         (told.path.as_str(), told.field("selvedge-schedule"), told.body.as_str()),
         ("/nightly", "nightly", "")
