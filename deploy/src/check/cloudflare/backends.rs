@@ -103,6 +103,9 @@ fn taken_names(path: &str, backend: &Backend, bindings: &BTreeSet<&str>) -> Vec<
 fn bindings(needs: Needs) -> BTreeSet<&'static str> {
     let all = [
         ("SELVEDGE_COUNTERS", needs.counters),
+        ("SELVEDGE_QUEUES", needs.queues),
+        ("SELVEDGE_QUEUE_PREFIX", needs.events),
+        ("SELVEDGE_SCHEDULES", needs.events),
         ("SELVEDGE_KV", needs.kv),
         ("SELVEDGE_RECORDS", needs.records),
     ];

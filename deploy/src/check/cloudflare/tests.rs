@@ -400,6 +400,16 @@ fn variables_have_a_number_and_names_that_are_free() {
             at: "request-headers",
             says: &["`SELVEDGE_KV` cannot be a secret"],
         },
+        Case {
+            rule: "names of variables",
+            plan: None,
+            beyond: secret("SELVEDGE_SCHEDULES", "\n[schedules.s]\nbackend = \"a\"\ncron = \"0 3 * * *\""),
+            inside: secret("SELVEDGE_SCHEDULES", ""),
+            severity: Severity::Error,
+            path: "backends.a.request-headers",
+            at: "request-headers",
+            says: &["`SELVEDGE_SCHEDULES` cannot be a secret"],
+        },
     ]);
 }
 
