@@ -21,6 +21,9 @@ pub const BROWSER: [(&str, &str); 4] = [
     ("accept-language", "en"),
 ];
 
+/// The folder that says, in a file of its own for each platform, which cases the platform cannot run.
+pub const SKIPS: &str = "skips";
+
 /// When every case begins: 2026-01-15T12:00:00Z.
 pub const START: Timestamp = Timestamp::from_millis(1_768_478_400_000);
 
@@ -42,8 +45,7 @@ pub struct Case {
 }
 
 /// A platform that a case is not for.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Skip {
     /// The platform's name.
     pub platform: String,
@@ -191,14 +193,27 @@ struct RawFile {
     cases: Vec<RawCase>,
 }
 
+/// A file of [`SKIPS`].
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawSkips {
+    #[serde(rename = "skip")]
+    skips: Vec<RawSkip>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawSkip {
+    reason: String,
+    cases: Vec<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawCase {
     name: String,
     why: String,
     policy: Option<String>,
-    #[serde(default)]
-    skip: Vec<Skip>,
     #[serde(default)]
     unreachable: Vec<String>,
     #[serde(rename = "step")]
@@ -238,26 +253,49 @@ struct Client {
     verified_bot: Option<bool>,
 }
 
-/// Reads every case of a folder, files in order of name.
+/// Reads every case of a folder, files in order of name, and what the folder [`SKIPS`] beside it says about them.
 ///
 /// # Errors
 /// The message names the file, and the case where one is to blame.
 pub fn load(folder: &Path) -> anyhow::Result<Vec<Case>> {
-    let mut paths = std::fs::read_dir(folder)
-        .and_then(|entries| {
-            entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
-        })
-        .with_context(|| format!("cannot read {}", folder.display()))?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    paths.sort();
     let mut cases = Vec::new();
-    for path in paths {
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        cases.extend(parse(&stem, &text).with_context(|| path.display().to_string())?);
+    for (stem, text) in read_all(folder)? {
+        cases.extend(parse(&stem, &text).with_context(|| format!("{stem}.toml"))?);
+    }
+    for (platform, text) in read_all(&folder.with_file_name(SKIPS))? {
+        skip(&mut cases, &platform, &text).with_context(|| format!("{SKIPS}/{platform}.toml"))?;
     }
     Ok(cases)
+}
+
+/// The names, without their ending, and the texts of a folder's TOML files.
+fn read_all(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut paths: Vec<_> = entries.iter().map(std::fs::DirEntry::path).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok((stem, text))
+    };
+    paths.iter().map(read).collect()
+}
+
+/// Marks the cases that a platform cannot run.
+fn skip(cases: &mut [Case], platform: &str, text: &str) -> anyhow::Result<()> {
+    let RawSkips { skips } = toml::from_str(text)?;
+    for RawSkip { reason, cases: names } in skips {
+        ensure!(reason.len() > 10, "the reason `{reason}` says nothing");
+        for name in names {
+            let case = cases.iter_mut().find(|case| case.name == name);
+            let case = case.with_context(|| format!("there is no case `{name}`"))?;
+            case.skip.push(Skip { platform: platform.to_owned(), reason: reason.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Reads the text of one file of cases.
@@ -276,9 +314,6 @@ pub fn parse(file: &str, text: &str) -> anyhow::Result<Vec<Case>> {
 fn convert(name: String, policy: &str, raw: RawCase) -> anyhow::Result<Case> {
     ensure!(raw.why.len() > 10, "`why` says nothing");
     ensure!(!raw.steps.is_empty(), "there is no step");
-    for skip in &raw.skip {
-        ensure!(skip.reason.len() > 10, "the reason for skipping {} says nothing", skip.platform);
-    }
     let policy = raw.policy.as_deref().unwrap_or(policy);
     let policy = if policy == "storefront" { crate::engine::STOREFRONT } else { policy }.to_owned();
     let mut now = START;
@@ -289,7 +324,7 @@ fn convert(name: String, policy: &str, raw: RawCase) -> anyhow::Result<Case> {
         let address = address_of(&step.client, &mut clients)?;
         steps.push(convert_step(step, now, address)?);
     }
-    Ok(Case { name, why: raw.why, policy, skip: raw.skip, unreachable: raw.unreachable, steps })
+    Ok(Case { name, why: raw.why, policy, skip: Vec::new(), unreachable: raw.unreachable, steps })
 }
 
 /// Clients with different facts have different addresses: a platform that is told facts by address needs that.
