@@ -139,6 +139,7 @@ impl Module {
             Step::Effects(_) => true,
             Step::Respond(respond) => respond.rest == Rest::Pending,
             Step::Settle(settle) => settle.rest == Rest::Pending,
+            Step::Depart(depart) => depart.rest == Rest::Pending,
             Step::Done => false,
         };
         if goes_on {
