@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use selvedge_cloudfront::event::Event;
+use selvedge_cloudfront::event::{Event, Outcome};
 use selvedge_cloudfront::policy::{Begun, Edge, Finished, Places, Progress, Running, Settings};
 use selvedge_core::effect::{Effect, EffectId, EffectSpan, Issued};
 use selvedge_core::engine::{Engine, EngineBuilder};
@@ -152,7 +152,7 @@ fn done(number: u32, finished: Finished, mut effects: Vec<Issued>, rest: Rest) -
 }
 
 /// JSON of one line.
-fn json(value: &impl serde_json::ser::Serialize) -> Result<String, String> {
+fn json(value: &Outcome) -> Result<String, String> {
     serde_json::to_string(value).map_err(|error| error.to_string())
 }
 
