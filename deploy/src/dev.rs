@@ -76,7 +76,7 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         geoip: Some(geoip(options.geoip.as_deref())?),
         pose: !options.no_pose,
         queues: options.queues,
-        runtime: runtime.as_ref().map(Runtime::handle),
+        runtime: runtime.as_ref().map(Runtime::platform),
         ..EmulatorConfig::default()
     };
     let emulator = Emulator::bind(config, handle.clone())?;

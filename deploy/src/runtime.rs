@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use selvedge_core::policy::{Policy, blob};
-use selvedge_emulator::runtime::RuntimeHandle;
+use selvedge_emulator::runtime::{Platform, RuntimeHandle};
 use selvedge_emulator::runtime::cloudflare::{CF_HEADER, SCHEME_HEADER, Workerd, program};
 
 use crate::build::cloudflare::{COMPATIBILITY_DATE, Needs, secrets};
@@ -74,8 +74,8 @@ impl Runtime {
         })
     }
 
-    pub(crate) fn handle(&self) -> RuntimeHandle {
-        self.handle.clone()
+    pub(crate) fn platform(&self) -> Platform {
+        Platform::Cloudflare(self.handle.clone())
     }
 
     /// Lets another policy answer from the next request on; nothing is compiled.
