@@ -4,6 +4,8 @@
 //! [AWS documents them](https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-event-structure.html).
 //! They are read and written by serde; a field that this crate does not know survives.
 //!
+//! [`rules`] says what CloudFront would answer 502 for, before it does, and repairs what can be repaired.
+//!
 //! This crate depends on nothing of Selvedge and does no input or output.
 //!
 //! ```
@@ -27,3 +29,8 @@
 //! ```
 
 pub mod event;
+pub mod rules;
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct Readme;

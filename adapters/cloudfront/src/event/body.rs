@@ -70,6 +70,15 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// The name in CloudFront's JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Text => "text",
+        }
+    }
+
     /// The bytes that `data` stands for.
     ///
     /// # Errors
