@@ -2,6 +2,7 @@
 
 use selvedge_cloudfront::event::Trigger;
 
+/// The domain of the group's secondary origin.
 pub const FAILOVER_DOMAIN: &str = "failover.selvedge.invalid";
 
 /// What a distribution needs.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode, Uri, header};
 use selvedge_cloudfront::event::{Cf, Event, Outcome, Trigger};
+use selvedge_cloudfront::rules;
 use selvedge_core::body::Body;
 use selvedge_core::effect::{Fetch, FetchError};
 use serde_json::Value;
@@ -29,7 +30,14 @@ pub(super) async fn call(
     let event = Event::new(cf);
     let answer = post(host, deployment, &event).await.map_err(|text| Failure::function(trigger, text))?;
     let result = result(answer).map_err(|text| Failure::function(trigger, text))?;
-    outcome(result).map_err(|text| Failure::result(trigger, &[text]))
+    let outcome = outcome(result).map_err(|text| Failure::result(trigger, &[text]))?;
+    let cf = event.cf().expect("the event was made with one record");
+    let violations = rules::check(cf, trigger, &outcome);
+    if violations.is_empty() {
+        return Ok(outcome);
+    }
+    let violations: Vec<_> = violations.iter().map(ToString::to_string).collect();
+    Err(Failure::result(trigger, &violations))
 }
 
 async fn post(host: &EdgeHost, deployment: &Deployment, event: &Event) -> Result<Value, String> {

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use http::Response;
 use selvedge_cloudfront::event::{
-    BodyAction, Cf, Config, Extra, Outcome, Request, RequestBody, Response as EventResponse, Trigger,
+    BodyAction, Cf, Config, Encoding, Extra, Outcome, Request, RequestBody, Response as EventResponse,
+    Trigger,
 };
+use selvedge_cloudfront::rules::limits;
 use selvedge_core::body::Body;
 
 use super::distribution::Attached;
@@ -92,7 +94,9 @@ impl Exchange {
 
     /// Reads the beginning of a request's body for an event; the whole of it still goes on.
     async fn include_body(&self, trigger: Trigger, body: &mut Body) -> Result<RequestBody, Failure> {
-        let limit = max_body_bytes(trigger);
+        // "40 KB" and "1 MB", as of a body that replaces it:
+        // https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-include-body-access.html
+        let limit = limits::max_body_bytes(trigger, Encoding::Text);
         let (bytes, is_truncated) = self.peek(body, limit).await?;
         let mut included = RequestBody::replace(&bytes);
         included.action = BodyAction::ReadOnly;
@@ -116,10 +120,4 @@ impl Exchange {
         };
         Ok((beginning.bytes, is_truncated))
     }
-}
-
-/// Most bytes of a request's body in an event:
-/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-include-body-access.html>
-const fn max_body_bytes(trigger: Trigger) -> usize {
-    if trigger.is_viewer() { 40 * 1024 } else { 1024 * 1024 }
 }

@@ -1,0 +1,4 @@
+//! The emulator's CloudFront, with functions on a real Node.js.
+
+mod support;
+mod triggers;
