@@ -3,7 +3,8 @@
 //! The cache policy has a minimum and default TTL of 0, so that only what says so is kept:
 //! <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html>
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,7 +30,18 @@ const ENTRY_BYTES: usize = 512;
 /// DIFFERENCE: a response is kept until there is no room for it, as CloudFront may serve it after its time when the
 /// origin fails; when CloudFront drops one is not documented.
 #[derive(Clone, Debug)]
-pub(super) struct Responses(Cache<String, Arc<Stored>>);
+pub(super) struct Responses {
+    cache: Cache<String, Arc<Stored>>,
+    /// Keys of what is being fetched behind an answer.
+    revalidating: Arc<Mutex<BTreeSet<String>>>,
+}
+
+/// What is fetched behind an answer, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Revalidating {
+    key: String,
+    among: Arc<Mutex<BTreeSet<String>>>,
+}
 
 /// A response that CloudFront keeps.
 #[derive(Debug)]
@@ -74,17 +86,37 @@ impl Responses {
                 stored.head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
             u32::try_from(ENTRY_BYTES + key.len() + headers + stored.body.len()).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().max_capacity(max_bytes).weigher(weigh).build())
+        let cache = Cache::builder().max_capacity(max_bytes).weigher(weigh).build();
+        Self { cache, revalidating: Arc::default() }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Stored>> {
-        let other = || self.0.get(key.get.as_deref()?);
-        self.0.get(&key.own).or_else(other)
+        let other = || self.cache.get(key.get.as_deref()?);
+        self.cache.get(&key.own).or_else(other)
     }
 
     pub(super) fn put(&self, key: &Key, head: Head, body: Bytes) {
-        self.0.insert(key.own.clone(), Arc::new(Stored { head, body }));
+        self.cache.insert(key.own.clone(), Arc::new(Stored { head, body }));
     }
+}
+
+impl Responses {
+    /// Lets one request at a time fetch a response behind an answer; `None` while another one does.
+    pub(super) fn revalidate(&self, key: &Key) -> Option<Revalidating> {
+        let is_first = lock(&self.revalidating).insert(key.own.clone());
+        is_first.then(|| Revalidating { key: key.own.clone(), among: Arc::clone(&self.revalidating) })
+    }
+}
+
+impl Drop for Revalidating {
+    fn drop(&mut self) {
+        lock(&self.among).remove(&self.key);
+    }
+}
+
+/// A set of keys is whole whatever panicked beside it.
+fn lock(keys: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    keys.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What responses are kept under.

@@ -67,7 +67,7 @@ impl Exchange {
         }
         if let Some(attached) = self.deployment.attached(Trigger::ViewerRequest) {
             match self.ask(&attached, carried).await? {
-                Asked::Request(changed) => carried = changed,
+                Asked::Request(changed) => carried = *changed,
                 Asked::Response(response) => {
                     let x_cache = "LambdaGeneratedResponse from cloudfront";
                     return Ok(Answer { response, x_cache, reason: Reason::RouteResponded, cache: None });
@@ -89,7 +89,7 @@ impl Exchange {
     async fn look_up(&self, carried: Carried, wire: Wire) -> Result<Answer, Failure> {
         let key = Key::of(&carried.head, &self.deployment.distribution, &self.facts);
         let Some(key) = key.filter(|_| !wire.is_web_socket) else {
-            return Ok(Answer::missed(self.from_origin(carried, wire, None).await?));
+            return Ok(Answer::missed(self.ask_origins(carried, wire, None).await?));
         };
         let (stored, now) = (self.deployment.responses.get(&key), self.host.now());
         match stored.as_ref().map(|stored| (stored, stored.head.state(now))) {
@@ -114,7 +114,7 @@ impl Exchange {
         stored: Option<&Stored>,
     ) -> Result<Answer, Failure> {
         let head = carried.head.clone();
-        let fetched = self.from_origin(carried, wire, stored).await;
+        let fetched = self.ask_origins(carried, wire, stored).await;
         let has_failed = match &fetched {
             Ok(fetched) => !fetched.is_generated() && fetched.response.status().is_server_error(),
             Err(failure) => failure.origin.is_some(),
@@ -125,7 +125,7 @@ impl Exchange {
             return Ok(self.hit(stored, &head));
         }
         let mut fetched = fetched?;
-        if let Some(stored) = stored.filter(|stored| fetched.confirms(stored)) {
+        if let Some(stored) = stored.filter(|_| fetched.confirms_stored()) {
             return Ok(self.refresh(stored, &fetched.response, key, &head));
         }
         self.keep(key, &mut fetched.response);
@@ -173,6 +173,7 @@ impl Exchange {
 
     /// Fetches a response anew behind the answer; its body is read here, as no client does.
     fn revalidate_later(&self, head: Request, wire: Wire, key: Key, stored: Arc<Stored>) {
+        let Some(revalidating) = self.deployment.responses.revalidate(&key) else { return };
         let worker = Rc::clone(&self.host.worker);
         let bodies = Rc::new(Bodies::default());
         let host = EdgeHost::new(Rc::clone(&worker), Rc::clone(&bodies));
@@ -183,6 +184,7 @@ impl Exchange {
                 tracing::debug!(?failure, "a stored response was not revalidated");
             }
             bodies.read_unread_stores().await;
+            drop(revalidating);
         });
     }
 

@@ -48,9 +48,11 @@ async fn post(host: &EdgeHost, deployment: &Deployment, event: &Event) -> Result
     *request.uri_mut() = uri;
     request.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     let fetch = Fetch { backend: "function".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
-    let response = host.fetch(fetch).await.map_err(|error| match error {
-        FetchError::Timeout => format!("timed out: it took longer than {} seconds", TIMEOUT.as_secs()),
-        error => format!("ended without a result ({}); the output of Node.js says why", error.as_str()),
+    let response = host.fetch(fetch).await.map_err(|error| {
+        if error == FetchError::Timeout {
+            return format!("timed out: it took longer than {} seconds", TIMEOUT.as_secs());
+        }
+        format!("ended without a result ({}); the output of Node.js says why", error.as_str())
     })?;
     let (parts, body) = response.into_parts();
     if parts.status != StatusCode::OK {
@@ -73,6 +75,9 @@ fn result(mut answer: Value) -> Result<Value, String> {
 fn outcome(result: Value) -> Result<Outcome, String> {
     if !result.is_object() {
         return Err("the result is neither a request nor a response, but no object".to_owned());
+    }
+    if let Some(status) = result.get("status").filter(|status| !status.is_string()) {
+        return Err(format!("the `status` {status} is not a string [{}]", rules::Rule::Status.url()));
     }
     serde_json::from_value(result)
         .map_err(|error| format!("the result is not of the form of an event: {error}"))

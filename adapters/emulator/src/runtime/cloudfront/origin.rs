@@ -27,7 +27,7 @@ impl Fetched {
     }
 
     /// Whether the origin says that what the cache has is still the response.
-    pub(super) fn confirms(&self, _: &Stored) -> bool {
+    pub(super) fn confirms_stored(&self) -> bool {
         self.is_conditional && self.response.status() == StatusCode::NOT_MODIFIED
     }
 }
@@ -36,7 +36,7 @@ impl Exchange {
     /// Gets a response from the origin, or from the other one of its group when that fails, and shows it to the function.
     ///
     /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/high_availability_origin_failover.html>
-    pub(super) async fn from_origin(
+    pub(super) async fn ask_origins(
         &self,
         carried: Carried,
         wire: Wire,
@@ -84,7 +84,7 @@ impl Exchange {
         carried.head.origin = Some(Origin::Custom(origin));
         if let Some(attached) = self.deployment.attached(Trigger::OriginRequest) {
             match self.ask(&attached, carried).await? {
-                Asked::Request(changed) => carried = changed,
+                Asked::Request(changed) => carried = *changed,
                 Asked::Response(response) => {
                     return Ok(Fetched { response, asked: None, is_conditional: false });
                 }

@@ -22,7 +22,7 @@ const DISTRIBUTION_DOMAIN: &str = "dlocalselvedge.cloudfront.net";
 
 /// What a function made of a request.
 pub(super) enum Asked {
-    Request(Carried),
+    Request(Box<Carried>),
     Response(Response<Body>),
 }
 
@@ -47,7 +47,7 @@ impl Exchange {
                     // The client library writes the length of what it sends.
                     head.headers.remove("content-length");
                 }
-                Ok(Asked::Request(Carried { head: *head, body }))
+                Ok(Asked::Request(Box::new(Carried { head: *head, body })))
             }
         }
     }
