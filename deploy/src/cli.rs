@@ -159,6 +159,8 @@ pub(crate) struct Explain {
 pub(crate) enum Target {
     /// Cloudflare Workers
     Cloudflare,
+    /// CloudFront with Lambda@Edge
+    LambdaEdge,
 }
 
 impl Target {
@@ -166,6 +168,7 @@ impl Target {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Cloudflare => "cloudflare",
+            Self::LambdaEdge => "lambda-edge",
         }
     }
 }
@@ -184,6 +187,7 @@ pub(crate) enum Plan {
 #[command(after_help = "Examples:
   selvedge build --target cloudflare
   selvedge build --target cloudflare --policy examples/storefront/edge.toml --out /tmp/storefront
+  selvedge build --target lambda-edge --geoip GeoLite2-Country.mmdb
 
 Errors of `selvedge check --target` are refused, its warnings are shown.
 
@@ -203,6 +207,9 @@ pub(crate) struct Build {
     /// Plan of the account [default: what only the paid plan can do is a warning]
     #[arg(long, value_name = "PLAN")]
     pub(crate) plan: Option<Plan>,
+    /// Database of places (MMDB) to ship, for `[geo] source = "database"` on lambda-edge
+    #[arg(long, value_name = "FILE")]
+    pub(crate) geoip: Option<PathBuf>,
 }
 
 /// Options of `selvedge deploy`.
@@ -210,14 +217,20 @@ pub(crate) struct Build {
 #[command(after_help = "Examples:
   selvedge deploy --target cloudflare --dry-run
   selvedge deploy --target cloudflare -- --env staging
+  selvedge deploy --target lambda-edge --bucket my-code --dry-run
+  selvedge deploy --target lambda-edge --bucket my-code -- --profile shop
 
-Cloudflare: runs `wrangler deploy`, which asks you to log in, or takes CLOUDFLARE_API_TOKEN from the environment.")]
+cloudflare: runs `wrangler deploy`, which asks you to log in, or takes CLOUDFLARE_API_TOKEN from the environment.
+lambda-edge: runs `aws s3 cp` and `aws cloudformation deploy`, with the credentials that the AWS CLI finds.")]
 pub(crate) struct Deploy {
     #[command(flatten)]
     pub(crate) build: Build,
     /// Show what would be uploaded and upload nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// S3 bucket in us-east-1 that takes the function's code, for lambda-edge
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bucket: Option<String>,
     /// Further arguments for the platform's tool
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) arguments: Vec<String>,

@@ -1,6 +1,9 @@
 //! `selvedge deploy`: a build handed to the platform's own tool.
 
-use std::process::ExitCode;
+mod lambda_edge;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 
@@ -13,14 +16,22 @@ pub(crate) fn run(options: &Deploy) -> anyhow::Result<ExitCode> {
     let Some(project) = Project::open(&options.build)? else { return Ok(ExitCode::from(1)) };
     let out = build::make(&options.build, &project)?;
     match options.build.target {
-        Target::Cloudflare => {
-            let mut wrangler = tools::command(&tools::folder()?, "wrangler")?;
-            wrangler.arg("deploy").current_dir(&out);
-            if options.dry_run {
-                wrangler.arg("--dry-run");
-            }
-            let status = wrangler.args(&options.arguments).status().context("cannot run wrangler")?;
-            Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(2) })
-        }
+        Target::Cloudflare => cloudflare(options, &out),
+        Target::LambdaEdge => lambda_edge::deploy(options, &project, &out),
     }
+}
+
+fn cloudflare(options: &Deploy, out: &Path) -> anyhow::Result<ExitCode> {
+    let mut wrangler = tools::command(&tools::folder()?, "wrangler")?;
+    wrangler.arg("deploy").current_dir(out);
+    if options.dry_run {
+        wrangler.arg("--dry-run");
+    }
+    hand_over(wrangler.args(&options.arguments), "wrangler")
+}
+
+/// Runs a platform's tool to its end.
+fn hand_over(command: &mut Command, name: &str) -> anyhow::Result<ExitCode> {
+    let status = command.status().with_context(|| format!("cannot run {name}"))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }

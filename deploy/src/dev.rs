@@ -45,8 +45,8 @@ pub(crate) fn run(options: Dev) -> anyhow::Result<ExitCode> {
 /// Reads a database of places: the file that was named, else the storefront's.
 pub(crate) fn geoip(file: Option<&Path>) -> anyhow::Result<GeoDatabase> {
     match file {
-        Some(file) => GeoDatabase::open(file),
-        None => GeoDatabase::from_bytes(STOREFRONT_GEOIP.to_vec()),
+        Some(file) => GeoDatabase::open(file).context("--geoip"),
+        None => Ok(GeoDatabase::from_bytes(STOREFRONT_GEOIP.to_vec())?),
     }
 }
 
@@ -69,6 +69,7 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let handle = EngineHandle::new(Arc::clone(&engine), info(&engine, &text));
     let runtime = match options.runtime {
         Some(Target::Cloudflare) => Some(start_runtime(&source, &engine)?),
+        Some(Target::LambdaEdge) => anyhow::bail!("lambda-edge has no local runtime here"),
         None => None,
     };
     let config = EmulatorConfig {
@@ -167,7 +168,7 @@ fn start_runtime(source: &Source, engine: &Engine) -> anyhow::Result<Runtime> {
         Source::File(path) => path.canonicalize()?.parent().context("a file is in a folder")?.to_owned(),
         Source::Storefront => crate::build::source::cache().join("storefront"),
     };
-    Runtime::start(&Project { policy: local(engine.policy()), folder })
+    Runtime::start(&Project { policy: local(engine.policy()), folder, geoip: None })
 }
 
 /// The policy as a runtime on this machine can have it: no platform keeps its messages.

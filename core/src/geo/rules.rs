@@ -70,6 +70,13 @@ pub enum GeoDecision<'a> {
 }
 
 impl GeoPolicy {
+    /// Returns whether no client is refused, whatever its place.
+    #[must_use]
+    pub fn lets_everybody_in(&self) -> bool {
+        let actions = self.rules.iter().map(|rule| &rule.action).chain([&self.default, &self.unknown]);
+        actions.into_iter().all(|action| *action == GeoAction::Allow)
+    }
+
     /// Decides about a client.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> GeoDecision<'_> {

@@ -1,6 +1,7 @@
 //! `selvedge build`: what a platform deploys.
 
 pub(crate) mod cloudflare;
+pub(crate) mod lambda_edge;
 pub(crate) mod module;
 pub(crate) mod source;
 
@@ -20,6 +21,8 @@ pub(crate) struct Project {
     pub(crate) policy: Policy,
     /// The folder of the policy file.
     pub(crate) folder: PathBuf,
+    /// A database of places to ship.
+    pub(crate) geoip: Option<PathBuf>,
 }
 
 /// A file that a build wrote.
@@ -38,6 +41,9 @@ pub(crate) fn run(options: &Build) -> anyhow::Result<ExitCode> {
             "\nNext: {BOLD}selvedge deploy --target cloudflare{BOLD:#}, or `wrangler dev` in {}",
             out.display()
         ),
+        Target::LambdaEdge => anstream::println!(
+            "\nNext: {BOLD}selvedge deploy --target lambda-edge --bucket NAME --dry-run{BOLD:#}"
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -47,6 +53,7 @@ pub(crate) fn make(options: &Build, project: &Project) -> anyhow::Result<PathBuf
     let out = options.out.clone().unwrap_or_else(|| project.folder.join("dist").join(options.target.name()));
     let written = match options.target {
         Target::Cloudflare => cloudflare::build(project, &out)?,
+        Target::LambdaEdge => lambda_edge::build(project, &out)?,
     };
     anstream::println!("{GREEN}Built{GREEN:#} {}", out.display());
     anstream::print!("{}", sizes(&written));
@@ -69,7 +76,7 @@ impl Project {
         };
         let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
         let folder = file.parent().context("a file is in a folder")?.to_owned();
-        Ok(Some(Self { policy, folder }))
+        Ok(Some(Self { policy, folder, geoip: options.geoip.clone() }))
     }
 
     /// The handlers that the policy names.

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use moka::sync::Cache;
 use selvedge_cloudfront::event::Request;
+use selvedge_cloudfront::policy::distribution::Distribution;
 use selvedge_core::body::Body;
 use selvedge_core::cache::control::{CacheControl, FieldScope};
 use selvedge_core::cache::vary::Vary;
 use selvedge_core::facts::Facts;
 use selvedge_core::time::Timestamp;
 
-use super::distribution::Distribution;
 use super::{facts, request};
 
 /// The cache policy's maximum TTL.

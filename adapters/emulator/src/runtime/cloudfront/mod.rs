@@ -1,7 +1,6 @@
 //! CloudFront, with Lambda@Edge functions on a real Node.js: triggers, cache, origins and its rules about results.
 
 mod cache;
-mod distribution;
 mod exchange;
 mod facts;
 mod failure;
@@ -12,7 +11,6 @@ mod request;
 mod response;
 mod trigger;
 
-pub use distribution::{Attached, Distribution, FAILOVER_DOMAIN};
 pub use node::{Node, program};
 
 use std::fmt;
@@ -21,6 +19,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
+use selvedge_cloudfront::policy::distribution::{Attached, Distribution};
 use selvedge_core::body::Body;
 use selvedge_core::facts::Facts;
 use selvedge_core::reason::Summary;

@@ -2,10 +2,10 @@
 
 use http::{Method, Response, StatusCode};
 use selvedge_cloudfront::event::{CustomOrigin, Origin, Request, Trigger};
+use selvedge_cloudfront::policy::distribution::FAILOVER_DOMAIN;
 use selvedge_core::body::Body;
 use selvedge_core::headers::hop_by_hop;
 
-use super::FAILOVER_DOMAIN;
 use super::cache::Stored;
 use super::exchange::Exchange;
 use super::failure::Failure;

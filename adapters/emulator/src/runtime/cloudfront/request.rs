@@ -7,13 +7,13 @@ use std::time::Duration;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use selvedge_cloudfront::event::{CustomOrigin, Headers, Origin, Request};
+use selvedge_cloudfront::policy::distribution::Distribution;
 use selvedge_core::body::Body;
 use selvedge_core::effect::Fetch;
 use selvedge_core::facts::Facts;
 use selvedge_core::headers::hop_by_hop::{self, Upgrade};
 
 use super::EDGE;
-use super::distribution::Distribution;
 use super::facts;
 use super::failure::Failure;
 

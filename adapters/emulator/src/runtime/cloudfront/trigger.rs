@@ -6,10 +6,10 @@ use selvedge_cloudfront::event::{
     BodyAction, Cf, Config, Encoding, Extra, Outcome, Request, RequestBody, Response as EventResponse,
     Trigger,
 };
+use selvedge_cloudfront::policy::distribution::Attached;
 use selvedge_cloudfront::rules::limits;
 use selvedge_core::body::Body;
 
-use super::distribution::Attached;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::request::Carried;

@@ -2,7 +2,7 @@
 
 use http::{Request, Response};
 use selvedge_cloudfront::event::{BodyAction, Trigger};
-use selvedge_emulator::runtime::cloudfront::{Attached, Distribution};
+use selvedge_cloudfront::policy::distribution::{Attached, Distribution};
 
 use super::support::{Front, body, distribution, node};
 use crate::support::full;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use http::Request;
 use selvedge_cloudfront::event::Trigger;
+use selvedge_cloudfront::policy::distribution::Distribution;
 use selvedge_core::facts::{CountryCode, Facts};
 use selvedge_emulator::EmulatorConfig;
-use selvedge_emulator::runtime::cloudfront::Distribution;
 
 use super::support::{Front, body, counted, distribution, header, node};
 use crate::support::{empty, full};

@@ -2,7 +2,7 @@
 
 use http::{Request, Response};
 use selvedge_cloudfront::event::{Origin, Trigger};
-use selvedge_emulator::runtime::cloudfront::{Distribution, FAILOVER_DOMAIN};
+use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_DOMAIN};
 
 use super::support::{Front, body, distribution, header, node};
 use crate::support::full;

@@ -2,7 +2,7 @@
 
 use http::{Method, Request};
 use selvedge_cloudfront::event::{Origin, Trigger};
-use selvedge_emulator::runtime::cloudfront::{Attached, Distribution};
+use selvedge_cloudfront::policy::distribution::{Attached, Distribution};
 
 use super::support::{Front, body, counted, distribution, header, node};
 use crate::support::{empty, full};
