@@ -17,7 +17,7 @@ const MAX_RETIRED: usize = 2;
 /// A platform's runtime with the policy in use.
 pub(crate) enum Runtime {
     Cloudflare(cloudflare::Worker),
-    LambdaEdge(lambda_edge::Functions),
+    LambdaEdge(Box<lambda_edge::Functions>),
 }
 
 impl Runtime {
@@ -25,7 +25,7 @@ impl Runtime {
     pub(crate) fn start(target: Target, project: Project) -> anyhow::Result<Self> {
         match target {
             Target::Cloudflare => cloudflare::Worker::start(&project).map(Self::Cloudflare),
-            Target::LambdaEdge => lambda_edge::Functions::start(project).map(Self::LambdaEdge),
+            Target::LambdaEdge => lambda_edge::Functions::start(project).map(Box::new).map(Self::LambdaEdge),
         }
     }
 
