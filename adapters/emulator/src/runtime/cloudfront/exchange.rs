@@ -200,12 +200,12 @@ impl Answer {
 
     fn missed(fetched: Fetched) -> Self {
         let is_error = fetched.response.status().as_u16() >= 400;
-        let x_cache = match fetched.is_generated() {
-            true => "LambdaGeneratedResponse from cloudfront",
-            false if is_error => "Error from cloudfront",
-            false => "Miss from cloudfront",
+        let (x_cache, reason) = match fetched.is_generated() {
+            true => ("LambdaGeneratedResponse from cloudfront", Reason::RouteResponded),
+            false if is_error => ("Error from cloudfront", Reason::BackendResponded),
+            false => ("Miss from cloudfront", Reason::BackendResponded),
         };
-        Self { response: fetched.response, x_cache, reason: Reason::BackendResponded, cache: None }
+        Self { response: fetched.response, x_cache, reason, cache: None }
     }
 }
 

@@ -5,5 +5,6 @@ mod cache;
 mod headers;
 mod origins;
 mod results;
+mod streams;
 mod support;
 mod triggers;

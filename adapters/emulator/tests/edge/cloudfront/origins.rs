@@ -98,6 +98,23 @@ async fn a_group_survives_an_origin_that_cannot_be_reached() {
     assert_eq!((response.status().as_u16(), body(&response)), (200, "/"));
 }
 
+#[tokio::test]
+async fn an_origin_that_does_not_answer_in_time_is_given_up() {
+    let Some(node) = node() else { return };
+    let silent = crate::support::Origin::start().await;
+    let functions = format!(
+        r#""origin-request": ({{ request }}) => {{
+            request.origin.custom.readTimeout = 1;
+            return to(request, {});
+        }}"#,
+        silent.address.port()
+    );
+    let front = Front::start(&node, &functions, distribution(), fail_at_primary).await;
+    let response = front.get("/never").await;
+    assert_eq!((response.status().as_u16(), header(&response, "x-cache")), (504, "Error from cloudfront"));
+    assert_eq!(Trigger::ALL.map(|trigger| front.events(trigger).len()), [1, 1, 0, 0]);
+}
+
 /// A port of this machine on which nobody listens.
 fn closed_port() -> u16 {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()

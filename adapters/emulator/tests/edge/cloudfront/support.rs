@@ -105,6 +105,10 @@ impl Front {
         Self { edge, origin, clock, folder, _node: node }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.edge.address
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Response<Bytes> {
         self.send(Request::get(path).body(empty()).unwrap()).await
     }
