@@ -27,6 +27,9 @@ pub(crate) const TEMPLATE: &str = "template.json";
 /// The file with secrets, and what tells a folder of a build from others.
 const SETTINGS: &str = "settings.json";
 
+/// The compiled policy.
+const POLICY: &str = "policy.bin";
+
 /// The database of places.
 const PLACES: &str = "places.mmdb";
 
@@ -67,6 +70,24 @@ pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written
     Ok(written)
 }
 
+/// Writes the function's files for the local edge, whose viewers come without TLS.
+pub(crate) fn build_local(project: &Project, out: &Path) -> anyhow::Result<()> {
+    empty_folder(out, SETTINGS)?;
+    key::let_nobody_else_in(out)?;
+    write(out, ".gitignore", b"*\n")?;
+    for (name, content) in files(project, false)? {
+        write(out, name, &content)?;
+    }
+    Ok(())
+}
+
+/// Writes what a policy changes in the files of [`build_local`].
+pub(crate) fn rebuild_local(project: &Project, out: &Path) -> anyhow::Result<()> {
+    write(out, POLICY, &blob::encode(&project.policy))?;
+    write(out, SETTINGS, &settings(project, false)?)?;
+    Ok(())
+}
+
 /// Where a policy wants to know the client's place from.
 pub(crate) fn geography(_policy: &Policy) -> Geography {
     Geography::Platform
@@ -81,23 +102,27 @@ pub(crate) fn stack_name(policy: &Policy) -> String {
 }
 
 fn files(project: &Project, https_only: bool) -> anyhow::Result<Files> {
-    let environment = environment(&project.policy, |name| std::env::var(name).ok())?;
+    let settings = settings(project, https_only)?;
     let places = project.geoip.as_deref().map(read).transpose()?;
     let sources = source::find(project)?;
     let mut files: Files = FUNCTION.into_iter().map(|(name, text)| (name, text.into())).collect();
     files.push(("policy.wasm", module::policy(&sources)?));
-    files.push(("policy.bin", blob::encode(&project.policy)));
+    files.push((POLICY, blob::encode(&project.policy)));
+    files.extend(places.map(|places| (PLACES, places)));
+    files.push((SETTINGS, settings));
+    Ok(files)
+}
+
+fn settings(project: &Project, https_only: bool) -> anyhow::Result<Vec<u8>> {
     let mut settings = json!({
         "key": key::of(&project.folder)?,
-        "environment": environment,
+        "environment": environment(&project.policy, |name| std::env::var(name).ok())?,
         "httpsOnly": https_only,
     });
-    if let Some(places) = places {
+    if project.geoip.is_some() {
         settings["places"] = PLACES.into();
-        files.push((PLACES, places));
     }
-    files.push((SETTINGS, format!("{settings:#}\n").into_bytes()));
-    Ok(files)
+    Ok(format!("{settings:#}\n").into_bytes())
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
