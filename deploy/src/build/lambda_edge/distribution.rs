@@ -16,7 +16,6 @@ pub(crate) struct Attached {
     pub(crate) include_body: bool,
 }
 
-#[expect(dead_code, reason = "the policy names the database")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Geography {
     Platform,
