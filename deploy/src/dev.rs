@@ -45,8 +45,8 @@ pub(crate) fn run(options: Dev) -> anyhow::Result<ExitCode> {
 /// Reads a database of places: the file that was named, else the storefront's.
 pub(crate) fn geoip(file: Option<&Path>) -> anyhow::Result<GeoDatabase> {
     match file {
-        Some(file) => GeoDatabase::open(file),
-        None => GeoDatabase::from_bytes(STOREFRONT_GEOIP.to_vec()),
+        Some(file) => GeoDatabase::open(file).context("--geoip"),
+        None => Ok(GeoDatabase::from_bytes(STOREFRONT_GEOIP.to_vec())?),
     }
 }
 

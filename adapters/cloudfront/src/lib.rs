@@ -29,6 +29,8 @@
 //! ```
 
 pub mod event;
+#[cfg(feature = "policy")]
+pub mod policy;
 pub mod rules;
 
 #[doc = include_str!("../README.md")]

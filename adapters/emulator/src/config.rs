@@ -8,8 +8,8 @@ use std::time::Duration;
 use selvedge_core::facts::Facts;
 
 use crate::clock::Clock;
-use crate::facts::GeoDatabase;
 use crate::runtime::RuntimeHandle;
+use selvedge_mmdb::GeoDatabase;
 
 /// What can be chosen about the emulator; [`Default`] is the local edge of `selvedge dev`.
 #[derive(Debug)]

@@ -42,9 +42,9 @@ mod worker;
 
 pub use clock::{Clock, ManualClock};
 pub use config::EmulatorConfig;
-pub use facts::GeoDatabase;
 pub use handle::{EngineHandle, PolicyInfo};
 pub use reload::{Change, Watcher, Watching};
+pub use selvedge_mmdb::GeoDatabase;
 
 use listen::Listeners;
 use shared::Shared;

@@ -221,6 +221,15 @@ pub fn encode_step(exchange: u32, step: &Step) -> Message {
     message
 }
 
+/// Writes lines of a platform's own, and effects after them.
+#[must_use]
+pub fn encode_lines(lines: &[&str], effects: &[Issued]) -> Message {
+    let mut message = Message::new();
+    lines.iter().for_each(|line| message.lines.text(line));
+    message.effects(effects);
+    message
+}
+
 /// Writes an answer that needed no exchange: a response of the exchange 0, with its records as effects.
 #[must_use]
 pub fn encode_answer(answer: &Answer) -> Message {

@@ -54,6 +54,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Ran> {
     Ok(Ran::Passed)
 }
 
+/// Folders of adapters that are no platform, which platforms share.
+const SHARED: [&str; 4] = ["cloudfront", "js", "mmdb", "native"];
+
 /// Says when the core has more required dependencies than it may.
 fn too_many_dependencies(packages: &[Package]) -> Option<String> {
     let Some(core) = packages.iter().find(|package| package.name == CORE) else {
@@ -83,11 +86,13 @@ fn forbidden_crates(tree: &str) -> Vec<String> {
 /// Names the adapters that depend on an adapter other than the shared `adapters/js`.
 fn adapters_on_adapters(root: &Path, packages: &[Package]) -> Vec<String> {
     let adapters = root.join("adapters");
-    let shared = adapters.join("js");
+    let shared = SHARED.map(|folder| adapters.join(folder));
     let mut broken = Vec::new();
     for package in packages.iter().filter(|package| package.manifest_path.starts_with(&adapters)) {
         let paths = package.dependencies.iter().filter_map(|dep| dep.path.as_deref().map(|path| (dep, path)));
-        for (dep, _) in paths.filter(|(_, path)| path.starts_with(&adapters) && *path != shared) {
+        for (dep, _) in
+            paths.filter(|(_, path)| path.starts_with(&adapters) && !shared.iter().any(|own| own == path))
+        {
             broken.push(format!("the adapter {} depends on the adapter {}", package.name, dep.name));
         }
     }

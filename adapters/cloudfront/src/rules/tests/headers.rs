@@ -112,7 +112,8 @@ fn no_trigger_may_add_change_or_delete_its_read_only_headers() {
 #[test]
 fn a_generated_response_adds_what_it_has() {
     for (trigger, own) in DOCUMENTED_READ_ONLY.into_iter().filter(|(trigger, _)| trigger.is_request()) {
-        let cf = event(trigger, own.iter().map(|key| (*key, "1")).chain([("Connection", "1")]).collect());
+        let mut cf = event(trigger, own.iter().map(|key| (*key, "1")).chain([("Connection", "1")]).collect());
+        cf.response = Some(Response { headers: cf.request.headers.clone(), ..Response::new(200) });
         let missing = Outcome::Response(Response::new(200));
         assert_eq!(check(&cf, trigger, &missing), [], "headers of the request need not be in the response");
         for (key, rule) in
@@ -168,6 +169,16 @@ fn only_the_bad_value_of_a_header_goes() {
         message.contains(r"'\r' at byte 1") && !message.contains("a=b"),
         "values may be secret: {message}"
     );
+}
+
+#[test]
+fn a_repair_that_needs_a_repair_gets_it() {
+    let trigger = Trigger::ViewerRequest;
+    let cf = event(trigger, one("Via", "a\nb"));
+    let enforced = enforce(&cf, trigger, with_headers(&cf, one("via", "a\nb")));
+    let rules: Vec<_> = enforced.repaired.iter().map(|repaired| repaired.rule).collect();
+    assert_eq!(rules, [Rule::HeaderValue, Rule::ReadOnlyHeader], "what was dropped had to come back");
+    assert_eq!((enforced.outcome, enforced.left), (unchanged(&cf), vec![]));
 }
 
 #[test]

@@ -203,6 +203,15 @@ fn a_changed_origin_has_values_that_cloudfront_takes() {
 }
 
 #[test]
+fn values_of_an_origin_that_stay_are_right() {
+    let mut cf = event(Trigger::OriginRequest, Headers::new());
+    cf.request.origin = Some(Origin::Custom(CustomOrigin { port: None, ..origin() }));
+    let changed = CustomOrigin { port: None, domain_name: "example.com".into(), ..origin() };
+    let outcome = request_with(&cf, |request| request.origin = Some(Origin::Custom(changed)));
+    assert_eq!(broken(&cf, Trigger::OriginRequest, &outcome), []);
+}
+
+#[test]
 fn an_s3_origin_has_a_name_and_a_region_where_it_needs_one() {
     let trigger = Trigger::OriginRequest;
     let cf = event(trigger, Headers::new());
