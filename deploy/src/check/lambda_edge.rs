@@ -15,6 +15,7 @@ mod tests;
 use std::iter::once;
 
 use selvedge_cloudfront::event::Trigger;
+use selvedge_cloudfront::policy::distribution::Distribution;
 use selvedge_cloudfront::rules::limits::{MAX_HEAD_BYTES, URI_BYTES, max_generated_bytes};
 use selvedge_core::bot::rules::BotAction;
 use selvedge_core::geo::rules::GeoAction;
@@ -26,7 +27,6 @@ use selvedge_core::route::{Action, Route};
 use super::Finding;
 use crate::build::cloudflare::secrets;
 use crate::build::lambda_edge::behaviours::{self, Behaviours, MAX_BEHAVIOURS, SAFE_METHODS};
-use crate::build::lambda_edge::distribution::Distribution;
 use crate::build::lambda_edge::geography;
 
 /// The methods that CloudFront

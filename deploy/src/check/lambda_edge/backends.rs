@@ -33,9 +33,8 @@ fn timeout(path: &str, backend: &Backend) -> Option<Finding> {
     let path = child(path, "timeout");
     let seconds = backend.timeout.as_secs_f64();
     if backend.timeout > Duration::from_secs(MAX_READ_SECONDS) {
-        let message = format!(
-            "CloudFront waits at most {MAX_READ_SECONDS} seconds for an origin without a raised quota, and not {seconds}"
-        );
+        let message =
+            format!("CloudFront waits at most {MAX_READ_SECONDS} seconds for an origin, and not {seconds}");
         return Some(Finding::error(
             path,
             message,

@@ -1,5 +1,6 @@
 //! What depends on where the client is: CloudFront tells that to functions behind its cache only.
 
+use selvedge_cloudfront::policy::distribution::Geography;
 use selvedge_core::cache::rule::Storing;
 use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::child;
@@ -7,7 +8,6 @@ use selvedge_core::route::{Action, BackendChoice, Route};
 use selvedge_core::template::{Template, Variable};
 
 use super::Finding;
-use crate::build::lambda_edge::distribution::Geography;
 
 /// What makes the place known before the cache.
 const DATABASE: &str = "write `[geo] source = \"database\"` and build with `--geoip FILE`";
