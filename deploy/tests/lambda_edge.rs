@@ -16,7 +16,8 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The storefront, rehearsed once for the tests that look at it.
-static STOREFRONT: LazyLock<Rehearsal> = LazyLock::new(|| rehearse("storefront", &storefront(), &[]));
+static STOREFRONT: LazyLock<Rehearsal> =
+    LazyLock::new(|| rehearse("storefront", &example("storefront/edge.toml"), &[], &[]));
 
 /// A run of `selvedge deploy --target lambda-edge --dry-run`.
 struct Rehearsal {
@@ -40,26 +41,30 @@ impl Rehearsal {
     }
 }
 
-fn storefront() -> String {
-    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/edge.toml");
-    fs::read_to_string(policy).unwrap()
+fn example_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+fn example(name: &str) -> String {
+    fs::read_to_string(example_path(name)).unwrap()
 }
 
 /// Rehearses the deployment of a policy, in a folder of its own.
-fn rehearse(name: &str, policy: &str, environment: &[(&str, &str)]) -> Rehearsal {
+fn rehearse(name: &str, policy: &str, options: &[&str], environment: &[(&str, &str)]) -> Rehearsal {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deploy-lambda-edge").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder).unwrap();
     }
     fs::create_dir_all(&folder).unwrap();
-    run_in(folder, policy, environment)
+    run_in(folder, policy, options, environment)
 }
 
-fn run_in(folder: PathBuf, policy: &str, environment: &[(&str, &str)]) -> Rehearsal {
+fn run_in(folder: PathBuf, policy: &str, options: &[&str], environment: &[(&str, &str)]) -> Rehearsal {
     fs::write(folder.join("edge.toml"), policy).unwrap();
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new(env!("CARGO_BIN_EXE_selvedge"))
         .args(["deploy", "--target", "lambda-edge", "--bucket", "code", "--dry-run"])
+        .args(options)
         .args(["--", "Aliases=shop.example.com"])
         .current_dir(&folder)
         .envs(environment.iter().copied())
@@ -135,12 +140,12 @@ fn the_storefront_fails_over_where_only_safe_methods_are_taken() {
 #[test]
 fn what_did_not_change_is_no_new_version() {
     let policy = "name = \"twice\"\n[[routes]]\npath = \"/\"\nrespond = { body = \"hello\" }\n";
-    let first = rehearse("twice", policy, &[]);
+    let first = rehearse("twice", policy, &[], &[]);
     let (zip, template) = (fs::read(first.built("function.zip")).unwrap(), first.template());
-    let second = run_in(first.folder, policy, &[]);
+    let second = run_in(first.folder, policy, &[], &[]);
     assert!(fs::read(second.built("function.zip")).unwrap() == zip, "the zip has the same bytes");
     assert_eq!(second.template(), template);
-    let third = run_in(second.folder, &policy.replace("hello", "good day"), &[]);
+    let third = run_in(second.folder, &policy.replace("hello", "good day"), &[], &[]);
     let versions = |template: &Value| {
         let resources = template["Resources"].as_object().unwrap();
         resources.keys().filter(|name| name.starts_with("FunctionVersion")).cloned().collect::<Vec<_>>()
@@ -152,11 +157,11 @@ fn what_did_not_change_is_no_new_version() {
 
 #[test]
 fn policies_get_the_triggers_that_they_need() {
-    let answers = rehearse("answers", "[[routes]]\npath = \"/\"\nrespond = { body = \"hello\" }\n", &[]);
+    let answers = rehearse("answers", "[[routes]]\npath = \"/\"\nrespond = { body = \"hello\" }\n", &[], &[]);
     let proxy = "[backends.a]\nurl = \"http://a.example.com:8080/base\"\n\
                  request-headers = { X-Token = { env = \"TOKEN\" } }\n\
                  [[routes]]\npath = \"/{*rest}\"\nbackend = \"a\"\n";
-    let proxy = rehearse("proxy", proxy, &[("TOKEN", "secret-of-the-test")]);
+    let proxy = rehearse("proxy", proxy, &[], &[("TOKEN", "secret-of-the-test")]);
     for rehearsal in [&answers, &proxy] {
         assert_eq!(rehearsal.code, Some(0), "{}", rehearsal.shown);
         assert_linted(&rehearsal.built("template.json"));
@@ -183,8 +188,38 @@ fn policies_get_the_triggers_that_they_need() {
 fn a_missing_variable_stops_the_build() {
     let policy = "[backends.a]\nurl = \"https://a.example.com\"\n\
                   request-headers = { X-Token = { env = \"SELVEDGE_TEST_MISSING\" } }\n";
-    let rehearsal = rehearse("missing", policy, &[]);
+    let rehearsal = rehearse("missing", policy, &[], &[]);
     assert_eq!(rehearsal.code, Some(2), "{}", rehearsal.shown);
     assert!(rehearsal.shown.contains("`SELVEDGE_TEST_MISSING`"), "{}", rehearsal.shown);
     assert!(!rehearsal.built("template.json").exists(), "nothing was written");
+}
+
+#[test]
+fn a_database_of_places_goes_along_where_the_policy_asks_for_it() {
+    let database = example_path("storefront/geoip/iptoasn-country.mmdb");
+    let geoip = ["--geoip", database.to_str().unwrap()];
+    let blocked = "[[geo.rules]]\naction = \"block\"\ncountries = [\"CN\"]\n";
+    let asks = format!("[geo]\nsource = \"database\"\n{blocked}");
+    let with = rehearse("places", &asks, &geoip, &[]);
+    let key_headers = |template: &Value| {
+        let config = &template["Resources"]["CachePolicy"]["Properties"]["CachePolicyConfig"];
+        config["ParametersInCacheKeyAndForwardedToOrigin"]["HeadersConfig"]["Headers"].clone()
+    };
+    assert_eq!(key_headers(&with.template()), serde_json::json!(["selvedge-key"]));
+    assert_eq!(fs::read(with.built("places.mmdb")).unwrap(), fs::read(&database).unwrap());
+    let settings: Value = serde_json::from_slice(&fs::read(with.built("settings.json")).unwrap()).unwrap();
+    assert_eq!(settings["places"], "places.mmdb");
+    let platform = rehearse("no-places", blocked, &[], &[]);
+    let headers = key_headers(&platform.template());
+    assert_eq!(headers, serde_json::json!(["selvedge-key", "cloudfront-viewer-country"]));
+    assert_linted(&platform.built("template.json"));
+    for (name, policy, options, says) in [
+        ("no-file", asks.as_str(), &[][..], "name an MMDB with --geoip FILE"),
+        ("for-nothing", blocked, &geoip[..], "--geoip needs `[geo] source = \"database\"`"),
+        ("no-database", asks.as_str(), &["--geoip", "edge.toml"][..], "edge.toml"),
+    ] {
+        let refused = rehearse(name, policy, options, &[]);
+        assert_eq!(refused.code, Some(2), "{name}: {}", refused.shown);
+        assert!(refused.shown.contains(says), "{name}: {}", refused.shown);
+    }
 }

@@ -10,7 +10,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use selvedge_cloudfront::policy::distribution::{Distribution, Geography};
+use selvedge_core::geo::rules::GeoSource;
 use selvedge_core::policy::{Policy, blob};
+use selvedge_mmdb::GeoDatabase;
 use serde_json::json;
 
 use super::cloudflare::secrets;
@@ -69,9 +71,12 @@ pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written
     Ok(written)
 }
 
-/// Where a policy wants to know the client's place from.
-pub(crate) fn geography(_policy: &Policy) -> Geography {
-    Geography::Platform
+/// Where a policy knows the client's place from.
+pub(crate) fn geography(policy: &Policy) -> Geography {
+    match policy.geo.source {
+        GeoSource::Platform => Geography::Platform,
+        GeoSource::Database => Geography::Database,
+    }
 }
 
 /// What a stack of CloudFormation, and what belongs to it, is called: a letter first, then letters, digits and hyphens.
@@ -84,7 +89,7 @@ pub(crate) fn stack_name(policy: &Policy) -> String {
 
 fn files(project: &Project, https_only: bool) -> anyhow::Result<Files> {
     let environment = environment(&project.policy, |name| std::env::var(name).ok())?;
-    let places = project.geoip.as_deref().map(read).transpose()?;
+    let places = places(project)?;
     let sources = source::find(project)?;
     let mut files: Files = FUNCTION.into_iter().map(|(name, text)| (name, text.into())).collect();
     files.push(("policy.wasm", module::policy(&sources, Host::LambdaEdge)?));
@@ -102,8 +107,22 @@ fn files(project: &Project, https_only: bool) -> anyhow::Result<Files> {
     Ok(files)
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+/// The database that the policy asks for; one that it does not ask for would make the function large for nothing.
+fn places(project: &Project) -> anyhow::Result<Option<Vec<u8>>> {
+    match (project.policy.geo.source, &project.geoip) {
+        (GeoSource::Platform, None) => Ok(None),
+        (GeoSource::Platform, Some(_)) => {
+            bail!("--geoip needs `[geo] source = \"database\"`: without it CloudFront tells the place")
+        }
+        (GeoSource::Database, None) => {
+            bail!("`[geo] source = \"database\"` needs a database to ship: name an MMDB with --geoip FILE")
+        }
+        (GeoSource::Database, Some(path)) => {
+            let database = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            GeoDatabase::from_bytes(database.clone()).with_context(|| path.display().to_string())?;
+            Ok(Some(database))
+        }
+    }
 }
 
 /// The values of the variables that backends' headers come from.
@@ -159,17 +178,12 @@ mod tests {
     #[test]
     fn a_zip_may_have_so_many_bytes() {
         let noise = |bytes: usize| {
-            let next = |state: &mut u32| {
-                *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                Some(state.to_be_bytes()[0])
+            let mut state = 1_u32;
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_be_bytes()[0]
             };
-            std::iter::successors(Some(1_u32), |state| {
-                let mut state = *state;
-                next(&mut state).map(|_| state)
-            })
-            .map(|state| state.to_be_bytes()[0])
-            .take(bytes)
-            .collect::<Vec<_>>()
+            (0..bytes).map(|_| next()).collect::<Vec<_>>()
         };
         let archive = |bytes| Archive::of(&[("policy.wasm", noise(bytes))]).expect("zips");
         assert!(require_size(&archive(1_000_000), false).is_ok(), "just inside");

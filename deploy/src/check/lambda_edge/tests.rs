@@ -332,6 +332,14 @@ fn what_needs_the_place_before_the_cache_is_told() {
 }
 
 #[test]
+fn a_database_knows_the_place_in_time() {
+    let text = "[geo]\nPART\n[[routes]]\npath = \"/\"\nrespond = {}\nwhen = { countries = [\"DE\"] }\n\
+                [experiments.e]\nvariations = [{ name = \"one\" }, { name = \"two\" }]\nwhen = { countries = [\"DE\"] }\n";
+    assert_eq!(found(&text.replace("PART", "source = \"platform\"")).len(), 2);
+    assert_eq!(found(&text.replace("PART", "source = \"database\"")), []);
+}
+
+#[test]
 fn backends_that_cannot_be_asked_are_told() {
     let timeout = "[backends.a]\nurl = \"https://a.example.com\"\ntimeout = \"PART\"\n";
     let attempts = "[backends.a]\nurl = [\"https://a.example.com\", \"https://b.example.com\"]\ntimeout = \"PART\"\n\
