@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -67,17 +67,14 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let origin = OriginAddress { listen: options.origin_listen, is_started: !options.no_origin };
     let engine = Arc::new(source.compile_with(|policy| origin.redirect(policy))?);
     let handle = EngineHandle::new(Arc::clone(&engine), info(&engine, &text));
-    let runtime = match options.runtime {
-        Some(Target::Cloudflare) => Some(start_runtime(&source, &engine)?),
-        Some(Target::LambdaEdge) => anyhow::bail!("lambda-edge has no local runtime here"),
-        None => None,
-    };
+    let start = |target| start_runtime(target, &source, &engine, options.geoip.clone());
+    let runtime = options.runtime.map(start).transpose()?;
     let config = EmulatorConfig {
         listen: options.listen,
         geoip: Some(geoip(options.geoip.as_deref())?),
         pose: !options.no_pose,
         queues: options.queues,
-        runtime: runtime.as_ref().map(Runtime::handle),
+        runtime: runtime.as_ref().map(Runtime::platform),
         ..EmulatorConfig::default()
     };
     let emulator = Emulator::bind(config, handle.clone())?;
@@ -163,12 +160,17 @@ enum Kept {
 }
 
 /// Builds for the runtime what the engine was compiled from.
-fn start_runtime(source: &Source, engine: &Engine) -> anyhow::Result<Runtime> {
+fn start_runtime(
+    target: Target,
+    source: &Source,
+    engine: &Engine,
+    geoip: Option<PathBuf>,
+) -> anyhow::Result<Runtime> {
     let folder = match source {
         Source::File(path) => path.canonicalize()?.parent().context("a file is in a folder")?.to_owned(),
         Source::Storefront => crate::build::source::cache().join("storefront"),
     };
-    Runtime::start(&Project { policy: local(engine.policy()), folder, geoip: None })
+    Runtime::start(target, Project { policy: local(engine.policy()), folder, geoip })
 }
 
 /// The policy as a runtime on this machine can have it: no platform keeps its messages.

@@ -11,6 +11,7 @@ use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::effect::ReadBodyError;
 
 use crate::client_body::ClientBody;
+use crate::replay::Replay;
 use crate::tee::{Storing, Tee};
 use crate::tunnel::Ends;
 
@@ -31,6 +32,8 @@ pub(crate) enum HostBody {
     Backend(Incoming),
     /// From a backend, and stored on its way.
     Stored(Box<Tee>),
+    /// From the client, with a beginning that was read before.
+    Again(Box<Replay>),
 }
 
 impl Bodies {
@@ -44,7 +47,8 @@ impl Bodies {
         if body.is_end_stream() { Body::Empty } else { self.keep(HostBody::Backend(body)) }
     }
 
-    fn keep(&self, body: HostBody) -> Body {
+    /// Keeps a body and returns what stands for it.
+    pub(crate) fn keep(&self, body: HostBody) -> Body {
         let mut slots = self.slots.borrow_mut();
         let handle = u32::try_from(slots.len()).expect("an exchange has a handful of bodies");
         slots.push(Some(body));
@@ -62,7 +66,7 @@ impl Bodies {
         let Some(slot) = slots.get_mut(handle.0 as usize) else { return };
         *slot = match slot.take() {
             Some(HostBody::Backend(body)) => Some(HostBody::Stored(Box::new(Tee::new(body, storing)))),
-            other @ (Some(HostBody::Client(_) | HostBody::Stored(_)) | None) => other,
+            other @ (Some(HostBody::Client(_) | HostBody::Stored(_) | HostBody::Again(_)) | None) => other,
         };
     }
 
@@ -71,7 +75,7 @@ impl Bodies {
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
         for body in slots.into_iter().flatten() {
             match body {
-                HostBody::Client(_) | HostBody::Backend(_) => {}
+                HostBody::Client(_) | HostBody::Backend(_) | HostBody::Again(_) => {}
                 HostBody::Stored(mut tee) => while let Some(Ok(_)) = tee.frame().await {},
             }
         }
@@ -102,6 +106,7 @@ impl HttpBody for HostBody {
             Self::Client(body) => Pin::new(body).poll_frame(cx),
             Self::Backend(body) => Pin::new(body).poll_frame(cx),
             Self::Stored(tee) => Pin::new(tee).poll_frame(cx),
+            Self::Again(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -110,6 +115,7 @@ impl HttpBody for HostBody {
             Self::Client(body) => body.is_end_stream(),
             Self::Backend(body) => body.is_end_stream(),
             Self::Stored(tee) => tee.is_end_stream(),
+            Self::Again(body) => body.is_end_stream(),
         }
     }
 
@@ -118,6 +124,7 @@ impl HttpBody for HostBody {
             Self::Client(body) => body.size_hint(),
             Self::Backend(body) => body.size_hint(),
             Self::Stored(tee) => tee.size_hint(),
+            Self::Again(body) => body.size_hint(),
         }
     }
 }

@@ -27,6 +27,7 @@ mod listen;
 mod metrics;
 mod random;
 mod reload;
+mod replay;
 mod request;
 mod response;
 pub mod runtime;

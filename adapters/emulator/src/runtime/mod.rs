@@ -1,6 +1,7 @@
 //! Other platforms' runtimes behind the emulator's point of presence: it tells them who the client is, and they decide.
 
 pub mod cloudflare;
+pub mod cloudfront;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -17,6 +18,15 @@ use selvedge_core::headers::hop_by_hop::{self, Upgrade};
 use selvedge_core::reason::{Reason, Summary};
 
 use crate::effects::EdgeHost;
+
+/// What answers in place of the emulator's own engine.
+#[derive(Clone, Debug)]
+pub enum Platform {
+    /// Cloudflare's runtime.
+    Cloudflare(RuntimeHandle),
+    /// CloudFront, with functions on Node.js.
+    CloudFront(cloudfront::CloudFront),
+}
 
 /// Longest wait for a runtime's answer; it has the policy's own time limits.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -48,8 +58,21 @@ impl fmt::Debug for RuntimeHandle {
     }
 }
 
+/// Hands a request to a platform and returns its answer.
+pub(crate) async fn answer(
+    host: &EdgeHost,
+    platform: &Platform,
+    request: Request<Body>,
+    facts: &Facts,
+) -> (Response<Body>, Summary) {
+    match platform {
+        Platform::Cloudflare(runtime) => forward(host, runtime, request, facts).await,
+        Platform::CloudFront(front) => front.answer(host, request, facts).await,
+    }
+}
+
 /// Hands a request to a runtime and returns its answer.
-pub(crate) async fn forward(
+async fn forward(
     host: &EdgeHost,
     runtime: &RuntimeHandle,
     mut request: Request<Body>,

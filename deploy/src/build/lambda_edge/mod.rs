@@ -18,6 +18,7 @@ use serde_json::json;
 use super::cloudflare::secrets;
 use super::module::{self, Host};
 use super::{Project, Written, empty_folder, source, write};
+use crate::policy::STOREFRONT_GEOIP;
 use archive::Archive;
 
 /// The zip, which is uploaded.
@@ -28,6 +29,9 @@ pub(crate) const TEMPLATE: &str = "template.json";
 
 /// The file with secrets, and what tells a folder of a build from others.
 const SETTINGS: &str = "settings.json";
+
+/// The compiled policy.
+const POLICY: &str = "policy.bin";
 
 /// The database of places.
 const PLACES: &str = "places.mmdb";
@@ -55,7 +59,7 @@ type Files = Vec<(&'static str, Vec<u8>)>;
 pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written>> {
     let policy = &project.policy;
     let distribution = Distribution::of(policy, geography(policy));
-    let files = files(project, distribution.https_only)?;
+    let files = files(project, Front::CloudFront)?;
     let archive = Archive::of(&files)?;
     require_size(&archive, project.geoip.is_some())?;
     let template = template::of(policy, &distribution, &archive);
@@ -69,6 +73,25 @@ pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written
     written.push(write(out, ZIP, archive.bytes())?);
     written.push(write(out, TEMPLATE, format!("{template:#}\n").as_bytes())?);
     Ok(written)
+}
+
+/// Writes the function's files for the local edge.
+pub(crate) fn build_local(project: &Project, out: &Path) -> anyhow::Result<()> {
+    empty_folder(out, SETTINGS)?;
+    key::let_nobody_else_in(out)?;
+    write(out, ".gitignore", b"*\n")?;
+    for (name, content) in files(project, Front::LocalEdge)? {
+        write(out, name, &content)?;
+    }
+    Ok(())
+}
+
+/// Writes what a policy changes in the files of [`build_local`].
+pub(crate) fn rebuild_local(project: &Project, out: &Path) -> anyhow::Result<()> {
+    for (name, content) in policy_files(project, Front::LocalEdge)? {
+        write(out, name, &content)?;
+    }
+    Ok(())
 }
 
 /// Where a policy knows the client's place from.
@@ -87,19 +110,34 @@ pub(crate) fn stack_name(policy: &Policy) -> String {
     if name.is_empty() { "selvedge".to_owned() } else { format!("selvedge-{name}") }
 }
 
-fn files(project: &Project, https_only: bool) -> anyhow::Result<Files> {
-    let environment = environment(&project.policy, |name| std::env::var(name).ok())?;
-    let places = places(project)?;
+/// Who calls the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Front {
+    /// CloudFront, which sends viewers to `https` first.
+    CloudFront,
+    /// The local edge, whose viewers come without TLS. Its `--geoip` is what it plays CloudFront with, so that it
+    /// can be there without a policy that asks for a database, and has a default.
+    LocalEdge,
+}
+
+fn files(project: &Project, front: Front) -> anyhow::Result<Files> {
+    let of_policy = policy_files(project, front)?;
     let sources = source::find(project)?;
     let mut files: Files = FUNCTION.into_iter().map(|(name, text)| (name, text.into())).collect();
     files.push(("policy.wasm", module::policy(&sources, Host::LambdaEdge)?));
-    files.push(("policy.bin", blob::encode(&project.policy)));
+    files.extend(of_policy);
+    Ok(files)
+}
+
+/// The files that are others for another policy.
+fn policy_files(project: &Project, front: Front) -> anyhow::Result<Files> {
+    let mut files = vec![(POLICY, blob::encode(&project.policy))];
     let mut settings = json!({
         "key": key::of(&project.folder)?,
-        "environment": environment,
-        "httpsOnly": https_only,
+        "environment": environment(&project.policy, |name| std::env::var(name).ok())?,
+        "httpsOnly": front == Front::CloudFront,
     });
-    if let Some(places) = places {
+    if let Some(places) = places(project, front)? {
         settings["places"] = PLACES.into();
         files.push((PLACES, places));
     }
@@ -108,16 +146,17 @@ fn files(project: &Project, https_only: bool) -> anyhow::Result<Files> {
 }
 
 /// The database that the policy asks for; one that it does not ask for would make the function large for nothing.
-fn places(project: &Project) -> anyhow::Result<Option<Vec<u8>>> {
-    match (project.policy.geo.source, &project.geoip) {
-        (GeoSource::Platform, None) => Ok(None),
-        (GeoSource::Platform, Some(_)) => {
+fn places(project: &Project, front: Front) -> anyhow::Result<Option<Vec<u8>>> {
+    match (project.policy.geo.source, &project.geoip, front) {
+        (GeoSource::Platform, None, _) | (GeoSource::Platform, _, Front::LocalEdge) => Ok(None),
+        (GeoSource::Platform, Some(_), Front::CloudFront) => {
             bail!("--geoip needs `[geo] source = \"database\"`: without it CloudFront tells the place")
         }
-        (GeoSource::Database, None) => {
+        (GeoSource::Database, None, Front::LocalEdge) => Ok(Some(STOREFRONT_GEOIP.to_vec())),
+        (GeoSource::Database, None, Front::CloudFront) => {
             bail!("`[geo] source = \"database\"` needs a database to ship: name an MMDB with --geoip FILE")
         }
-        (GeoSource::Database, Some(path)) => {
+        (GeoSource::Database, Some(path), _) => {
             let database = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             GeoDatabase::from_bytes(database.clone()).with_context(|| path.display().to_string())?;
             Ok(Some(database))

@@ -349,9 +349,9 @@ fn backends_that_cannot_be_asked_are_told() {
         error(
             "timeout",
             timeout,
-            ["121s", "120s"],
-            ("backends.a.timeout", "\"121s\""),
-            &["120 seconds", "`timeout = \"120s\"`"],
+            ["61s", "60s"],
+            ("backends.a.timeout", "\"61s\""),
+            &["60 seconds", "`timeout = \"60s\"`"],
         ),
         warning(
             "parts of a second",
