@@ -322,7 +322,7 @@ fn what_needs_the_place_before_the_cache_is_told() {
             "the ASN in a variation",
             &routed.replace(
                 "PART",
-                &format!("[experiments.e]\nvariations = [{{ name = \"one\" }}, {{ name = \"two\", PART }}]"),
+                "[experiments.e]\nvariations = [{ name = \"one\" }, { name = \"two\", PART }]",
             ),
             ["response-headers = { X-Asn = \"{asn}\" }", "request-headers = { X-Asn = \"{asn}\" }"],
             ("experiments.e.variations[1]", "{ name = \"two\""),
