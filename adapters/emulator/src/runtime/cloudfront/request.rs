@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use selvedge_cloudfront::event::{CustomOrigin, Headers, Origin, Request};
-use selvedge_cloudfront::policy::distribution::Distribution;
+use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER};
 use selvedge_core::body::Body;
 use selvedge_core::effect::Fetch;
 use selvedge_core::facts::Facts;
@@ -174,12 +174,8 @@ impl Carried {
 
 /// The origin of the distribution's only cache behaviour, and of its origin group.
 pub(super) fn primary() -> CustomOrigin {
-    origin(PRIMARY_DOMAIN)
-}
-
-pub(super) fn origin(domain: &str) -> CustomOrigin {
     CustomOrigin {
-        domain_name: domain.to_owned(),
+        domain_name: PRIMARY_DOMAIN.to_owned(),
         keepalive_timeout: Some(KEEPALIVE_TIMEOUT),
         port: Some(443),
         protocol: "https".to_owned(),
@@ -187,6 +183,14 @@ pub(super) fn origin(domain: &str) -> CustomOrigin {
         ssl_protocols: vec!["TLSv1.2".to_owned()],
         ..CustomOrigin::default()
     }
+}
+
+/// The other origin of the group.
+pub(super) fn secondary() -> CustomOrigin {
+    let mut origin = primary();
+    let (name, value) = FAILOVER_HEADER;
+    origin.custom_headers.insert(name, value);
+    origin
 }
 
 /// What `Accept-Encoding` becomes with both of the cache policy's `EnableAcceptEncoding...` on; it is part of the cache key then:
