@@ -74,7 +74,7 @@ fn run_in(folder: PathBuf, policy: &str, environment: &[(&str, &str)]) -> Rehear
 /// Lets cfn-lint look at a template, warnings and remarks included; without Python nobody looks.
 fn assert_linted(template: &Path) {
     if Command::new("python3").arg("--version").output().is_err() {
-        println!("skipped: python3 is not installed, and cfn-lint needs it");
+        anstream::println!("skipped: python3 is not installed, and cfn-lint needs it");
         return;
     }
     let name = REQUIREMENTS.lines().find(|line| line.starts_with("cfn-lint==")).unwrap().replace("==", "-");

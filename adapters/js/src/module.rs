@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn numbers_are_never_given_twice_at_a_time() {
-        let mut waiting = Waiting { last: u32::MAX - 1, ..Waiting::default() };
-        assert_eq!((waiting.next(), waiting.next()), (u32::MAX, 1), "0 is no exchange's");
+        let mut waiting = Waiting::<()> { last: u32::MAX - 1, ..Waiting::default() };
+        assert_eq!((waiting.next_number(), waiting.next_number()), (u32::MAX, 1), "0 is no exchange's");
     }
 }

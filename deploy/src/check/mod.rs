@@ -3,6 +3,7 @@
 //! A platform is one file here, with one function from a checked policy to [`Finding`]s; [`Platform::findings`] names it.
 
 mod cloudflare;
+mod hosts;
 mod lambda_edge;
 
 use std::process::ExitCode;

@@ -5,13 +5,26 @@ use selvedge_core::policy::Policy;
 use selvedge_core::route::Action;
 use selvedge_core::stage::{deciding_facts, facts_read};
 
-use crate::event::Trigger;
+use crate::event::{Origin, Trigger};
 
 use super::facts;
 
-/// The domain of the second origin of the distribution's origin group. CloudFront never asks it: the function sees by it that the first
-/// backend failed, and goes on by itself.
+/// The custom header of the second origin of the distribution's origin group, and its value. CloudFront never asks that origin: the
+/// function sees by the header, which no client can put into an origin, that the first backend failed, and goes on by itself.
+///
+/// The origin's domain is one that DNS knows, such as the first backend's: CloudFront
+/// [resolves it](https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-at-edge-function-restrictions.html#lambda-at-edge-restrictions-dns)
+/// before it calls the function.
+pub const FAILOVER_HEADER: (&str, &str) = ("selvedge-origin", "failover");
+
+/// The domain by which the local edge, which asks no DNS, names that origin.
 pub const FAILOVER_DOMAIN: &str = "failover.selvedge.invalid";
+
+/// Whether an origin is the second one of the origin group.
+pub(super) fn is_secondary(origin: &Origin) -> bool {
+    let (name, value) = FAILOVER_HEADER;
+    origin.custom_headers().first(name) == Some(value) || origin.domain_name() == FAILOVER_DOMAIN
+}
 
 /// The request header that CloudFront's cache tells requests apart by.
 pub const KEY_HEADER: &str = "selvedge-key";
@@ -28,7 +41,7 @@ pub struct Distribution {
     pub cache_key_headers: Vec<String>,
     /// Further headers of CloudFront's for the origin request policy, lower case.
     pub origin_request_headers: Vec<String>,
-    /// Whether the distribution has an origin group, whose second origin is [`FAILOVER_DOMAIN`].
+    /// Whether the distribution has an origin group, whose second origin has the [`FAILOVER_HEADER`].
     pub fails_over: bool,
     /// Whether viewers are sent from `http` to `https`, before any trigger.
     pub https_only: bool,

@@ -38,7 +38,7 @@ use sha2::{Digest, Sha256};
 use crate::event::{Cf, Headers, Outcome, Trigger};
 use crate::rules::{self, Violation};
 
-use distribution::{Distribution, FAILOVER_DOMAIN, Geography, KEY_HEADER, STATE_HEADER};
+use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
 pub use running::{Departing as NativelyDeparting, Progress, Running};
 pub use seal::KEY_BYTES;
 use seal::{Purpose, Seal};
@@ -162,8 +162,7 @@ impl Edge {
         if let Some(places) = &self.places {
             facts = with_place(facts, places);
         }
-        let has_failed =
-            cf.request.origin.as_ref().is_some_and(|origin| origin.domain_name() == FAILOVER_DOMAIN);
+        let has_failed = cf.request.origin.as_ref().is_some_and(is_secondary);
         let request = message::request(&cf.request);
         let tx = match self.learnt(&cf.request.headers) {
             Some(learnt) => Transaction::resumed(request, facts, &learnt),

@@ -2,7 +2,6 @@
 
 mod archive;
 pub(crate) mod behaviours;
-pub(crate) mod distribution;
 mod key;
 pub(crate) mod template;
 
@@ -10,13 +9,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use selvedge_cloudfront::policy::distribution::{Distribution, Geography};
 use selvedge_core::policy::{Policy, blob};
 use serde_json::json;
 
 use super::cloudflare::secrets;
-use super::{Project, Written, empty_folder, module, source, write};
+use super::module::{self, Host};
+use super::{Project, Written, empty_folder, source, write};
 use archive::Archive;
-use distribution::{Distribution, Geography};
 
 /// The zip, which is uploaded.
 pub(crate) const ZIP: &str = "function.zip";
@@ -41,8 +41,10 @@ const MAX_ZIP_BYTES: usize = 1024 * 1024;
 /// The most that Lambda@Edge takes.
 const MAX_ZIP_WITH_PLACES_BYTES: usize = 50_000_000;
 
-const FUNCTION: [(&str, &str); 3] = [
-    ("driver.mjs", include_str!("../../../../adapters/js/driver.mjs")),
+const FUNCTION: [(&str, &str); 5] = [
+    ("index.mjs", include_str!("../../../../adapters/lambda-edge/node/index.mjs")),
+    ("edge.mjs", include_str!("../../../../adapters/lambda-edge/node/edge.mjs")),
+    ("platform.mjs", include_str!("../../../../adapters/lambda-edge/node/platform.mjs")),
     ("exchange.mjs", include_str!("../../../../adapters/js/exchange.mjs")),
     ("instance.mjs", include_str!("../../../../adapters/js/instance.mjs")),
 ];
@@ -106,7 +108,7 @@ fn files(project: &Project, https_only: bool) -> anyhow::Result<Files> {
     let places = project.geoip.as_deref().map(read).transpose()?;
     let sources = source::find(project)?;
     let mut files: Files = FUNCTION.into_iter().map(|(name, text)| (name, text.into())).collect();
-    files.push(("policy.wasm", module::policy(&sources)?));
+    files.push(("policy.wasm", module::policy(&sources, Host::LambdaEdge)?));
     files.push((POLICY, blob::encode(&project.policy)));
     files.extend(places.map(|places| (PLACES, places)));
     files.push((SETTINGS, settings));

@@ -2,13 +2,13 @@
 
 use http::Uri;
 use selvedge_cloudfront::event::Trigger;
+use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER};
 use selvedge_core::backend::Backend;
 use selvedge_core::policy::Policy;
 use serde_json::{Value, json};
 
 use super::archive::Archive;
 use super::behaviours::{self, Behaviour, MAX_BEHAVIOURS, Origins, SAFE_METHODS};
-use super::distribution::Distribution;
 use super::stack_name;
 
 /// [Every status](https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CustomErrorResponse.html) for which
@@ -24,10 +24,6 @@ const PRIMARY: &str = "primary";
 const SECONDARY: &str = "secondary";
 const GROUP: &str = "group";
 
-/// The custom header by which the function recognises the secondary origin: CloudFront shows it to the function as
-/// part of the origin, where no client can put it.
-pub(crate) const FAILOVER_HEADER: (&str, &str) = ("selvedge-origin", "failover");
-
 /// The origin of a policy without backends: CloudFront wants one, and its name must be known to DNS
 /// ([RFC 2606 section 3](https://www.rfc-editor.org/rfc/rfc2606#section-3)). The function answers before it is asked.
 const NO_BACKEND: &str = "https://example.com";
@@ -35,8 +31,9 @@ const NO_BACKEND: &str = "https://example.com";
 /// Longest wait for a connection, in seconds.
 const MAX_CONNECT_SECONDS: u64 = 10;
 
-/// Longest wait for a response, in seconds, that CloudFront takes without a raised quota.
-pub(crate) const MAX_READ_SECONDS: u64 = 60;
+/// Longest wait for a response, in seconds, that CloudFront
+/// [takes](https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CustomOriginConfig.html).
+pub(crate) const MAX_READ_SECONDS: u64 = 120;
 
 /// Time of a function that only decides: as long as viewer triggers could have before all triggers had 30 seconds.
 const SHORT_SECONDS: u64 = 5;
