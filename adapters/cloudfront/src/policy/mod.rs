@@ -35,7 +35,7 @@ use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::{Seed, Transaction};
 use sha2::{Digest, Sha256};
 
-use crate::event::{Cf, Headers, Outcome, Trigger};
+use crate::event::{Cf, Headers, Outcome, Response, Trigger};
 use crate::rules::{self, Violation};
 
 use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
@@ -233,8 +233,20 @@ impl Edge {
                 response.headers.remove(STATE_HEADER);
                 Outcome::Response(response)
             }
-            _ => rules::enforce(cf, trigger, self.last_resort()).outcome,
+            _ => {
+                let enforced = rules::enforce(cf, trigger, self.last_resort());
+                if enforced.left.is_empty() { enforced.outcome } else { self.bare(cf, trigger) }
+            }
         }
+    }
+
+    /// The fallback's status and nothing else, where CloudFront takes no page of its length.
+    fn bare(&self, cf: &Cf, trigger: Trigger) -> Outcome {
+        let mut response = Response::new(self.engine.last_resort().response.status().as_u16());
+        response.headers.append("cache-control", "no-store");
+        // At origin-response, a response without a body keeps the backend's.
+        response.body = Some(String::new());
+        rules::enforce(cf, trigger, Outcome::Response(response)).outcome
     }
 
     pub(crate) fn attach(&self, headers: &mut Headers, mark: Option<&Mark>, seed: Seed) {
