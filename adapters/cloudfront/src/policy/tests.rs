@@ -18,7 +18,7 @@ use selvedge_core::handler::{HandlerContext, HandlerError};
 use selvedge_core::policy::read::read;
 
 use super::*;
-use crate::event::{CustomOrigin, Origin, Request};
+use crate::event::{CustomOrigin, Origin};
 
 const NOW: Timestamp = Timestamp::from_millis(1_768_478_400_000);
 const SEED: Seed = *b"0123456789abcdef";

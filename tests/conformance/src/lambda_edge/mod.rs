@@ -103,7 +103,8 @@ impl Platform for LambdaEdge {
         let port =
             runtime.block_on(self.functions.tell(&told))?["port"].as_u64().context("a case has a port")?;
         let functions = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port)?));
-        let distribution = Distribution { https_only, ..Distribution::of(&policy, Geography::Platform) };
+        let distribution = Distribution::of(&policy, Geography::Platform);
+        let distribution = if https_only { distribution } else { distribution.with_http() };
         let clock = ManualClock::new(START);
         let places = case.steps.iter().filter_map(|s| s.facts.client_ip.map(|ip| (ip, s.facts.clone())));
         let config = EmulatorConfig {

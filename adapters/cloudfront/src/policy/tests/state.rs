@@ -15,7 +15,7 @@ fn wrong(sealed: &str) -> Vec<(&'static str, Option<String>)> {
         ("not ASCII", Some("\u{e9}".to_owned())),
         ("forged", Some(forged)),
         ("half", Some(half)),
-        ("long", Some("A".repeat(100_000))),
+        ("long", Some("A".repeat(5_000))),
     ]
 }
 
@@ -62,10 +62,7 @@ fn origin_request_decides_anew_what_it_is_not_told() {
     for (what, told) in refused(&state(&entered.headers), [&passage, &mark], &state(&old.entered.headers)) {
         let mut request = entered.clone();
         with_state(&mut request.headers, told.as_deref());
-        let mut sent = depart(&edge, request, "DE");
-        assert_ne!(Some(state(&sent.headers)), told, "{what}: it is the edge's own");
-        with_state(&mut sent.headers, Some(&state(&expected.headers)));
-        assert_eq!(sent, expected, "{what}: the cookie says the variation as well");
+        assert_eq!(depart(&edge, request, "DE"), expected, "{what}: the cookie says the variation as well");
     }
 }
 
