@@ -17,6 +17,7 @@ use selvedge_core::engine::EngineBuilder;
 use selvedge_core::handler::{HandlerContext, HandlerError};
 use selvedge_core::policy::read::read;
 
+use super::message::response as message_of;
 use super::*;
 use crate::event::{CustomOrigin, Origin};
 
@@ -64,15 +65,27 @@ const SHOP: &str = r#"
     [experiments.hero]
     paths = "/items/{id}"
     sticky = { cookie = "hero", max-age = "30d" }
-    variations = [{ name = "one", request-headers = { X-Hero = "1" } }, { name = "two", request-headers = { X-Hero = "2" } }]
+    [[experiments.hero.variations]]
+    name = "one"
+    request-headers = { X-Hero = "1" }
+    [[experiments.hero.variations]]
+    name = "two"
+    request-headers = { X-Hero = "2" }
     [headers.response]
     set = { X-Served-By = "selvedge" }
     [fallback]
     page = { status = 503, body = "sorry" }
 "#;
 
-/// Answers an effect of an event under way.
-type Host<'a> = &'a mut dyn FnMut(&Effect) -> EffectResult;
+/// What an event under way finds outside of the function.
+struct Host {
+    /// What every backend says; `None` when all are down.
+    response: Option<Response>,
+    /// What every body is that is not in the event.
+    body: Result<&'static [u8], ReadBodyError>,
+    /// What was asked for.
+    asked: Vec<String>,
+}
 
 fn edge(policy: &str) -> Arc<Edge> {
     edge_with(policy, KEY, None)
@@ -151,7 +164,7 @@ fn secondary() -> Origin {
 }
 
 /// Runs an event to its end.
-fn run(edge: &Arc<Edge>, cf: Cf, host: Host<'_>) -> Finished {
+fn run(edge: &Arc<Edge>, cf: Cf, host: &mut Host) -> Finished {
     let mut running = match edge.begin(cf, SEED, None, NOW) {
         Begun::Done(finished) => return *finished,
         Begun::Runs(running) => running,
@@ -161,26 +174,40 @@ fn run(edge: &Arc<Edge>, cf: Cf, host: Host<'_>) -> Finished {
         match running.poll(input, NOW) {
             Progress::Done { finished, .. } => return *finished,
             Progress::Effects(effects) => inputs.extend(
-                effects.iter().map(|issued| Input::Completed { id: issued.id, result: host(&issued.effect) }),
+                effects
+                    .iter()
+                    .map(|issued| Input::Completed { id: issued.id, result: host.perform(&issued.effect) }),
             ),
         }
     }
     panic!("it waits for nothing")
 }
 
-/// A host whose backends are all down.
-fn down(effect: &Effect) -> EffectResult {
-    match effect {
-        Effect::Fetch(_) => EffectResult::Fetch(Err(FetchError::Connect)),
-        Effect::ReadBody { .. } => EffectResult::ReadBody(Err(ReadBodyError::Broken)),
-        Effect::Record(_) => EffectResult::Record,
-        _ => panic!("Lambda@Edge is asked for {effect:?}"),
+impl Host {
+    /// Backends are down and bodies are gone.
+    fn down() -> Self {
+        Self { response: None, body: Err(ReadBodyError::Broken), asked: Vec::new() }
+    }
+
+    fn perform(&mut self, effect: &Effect) -> EffectResult {
+        if let Effect::Fetch(fetch) = effect {
+            self.asked.push(format!("{} {}", fetch.request.method(), fetch.request.uri()));
+            return EffectResult::Fetch(self.response.as_ref().map(message_of).ok_or(FetchError::Connect));
+        }
+        if let Effect::ReadBody { .. } = effect {
+            self.asked.push("a body".to_owned());
+            return EffectResult::ReadBody(self.body.map(Bytes::from_static));
+        }
+        assert!(matches!(effect, Effect::Record(_)), "Lambda@Edge is asked for {effect:?}");
+        EffectResult::Record
     }
 }
 
 /// An event that asks nothing of its host.
 fn outcome(edge: &Arc<Edge>, cf: Cf) -> Outcome {
-    let finished = run(edge, cf, &mut |effect| panic!("{effect:?}"));
+    let mut host = Host::down();
+    let finished = run(edge, cf, &mut host);
+    assert_eq!(host.asked, [""; 0], "it needs nothing");
     assert_eq!(finished.violations, [], "it breaks no rule");
     finished.outcome
 }

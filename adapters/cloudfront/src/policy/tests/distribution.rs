@@ -63,7 +63,8 @@ fn the_cache_tells_apart_what_decisions_read_and_the_backend_is_told_the_rest() 
 #[test]
 fn a_policy_fails_over_where_there_is_something_else_to_try_or_to_say() {
     let two = "[backends.a]\nurl = [\"https://a.example\", \"https://b.example\"]\n";
-    let other = "[backends.a]\nurl = \"https://a.example\"\nfailover = [\"b\"]\n[backends.b]\nurl = \"https://b.example\"\n";
+    let other = "[backends.a]\nurl = \"https://a.example\"\nfailover = [\"b\"]\n\
+        [backends.b]\nurl = \"https://b.example\"\n";
     let rows = [
         (BACKEND.to_owned(), "", false),
         (two.to_owned(), "", true),

@@ -164,8 +164,11 @@ fn an_answer_that_is_too_long_for_the_door_is_the_fallback_page() {
         "x".repeat(41_000)
     );
     let sorry = "[fallback]\npage = { status = 503, body = \"sorry\" }\n";
-    let finished =
-        run(&edge(&format!("{page}{sorry}")), cf(Trigger::ViewerRequest, get("/", &[]), None), &mut down);
+    let finished = run(
+        &edge(&format!("{page}{sorry}")),
+        cf(Trigger::ViewerRequest, get("/", &[]), None),
+        &mut Host::down(),
+    );
     assert_eq!(
         finished.violations.iter().map(|found| found.rule).collect::<Vec<_>>(),
         [rules::Rule::ResponseSize]
@@ -173,8 +176,11 @@ fn an_answer_that_is_too_long_for_the_door_is_the_fallback_page() {
     let answer = answered(finished.outcome);
     assert_eq!((answer.status.as_str(), answer.body.as_deref()), ("503", Some("sorry")));
     let sorry = format!("[fallback]\npage = {{ status = 503, body = \"{}\" }}\n", "s".repeat(41_000));
-    let finished =
-        run(&edge(&format!("{page}{sorry}")), cf(Trigger::ViewerRequest, get("/", &[]), None), &mut down);
+    let finished = run(
+        &edge(&format!("{page}{sorry}")),
+        cf(Trigger::ViewerRequest, get("/", &[]), None),
+        &mut Host::down(),
+    );
     let answer = answered(finished.outcome);
     assert_eq!(
         (answer.status.as_str(), answer.body.as_deref()),

@@ -308,8 +308,10 @@ fn site() -> impl Strategy<Value = String> {
         "[geo]\nunknown = \"block\"\n",
         "[bots]\ntag-header = \"X-Edge-Bot\"\n[bots.rules]\nscraper = \"block\"\nhttp-library = \"tag\"\n",
         "[experiments.hero]\npaths = [\"/\", \"/a\"]\nsticky = { cookie = \"hero\", max-age = \"30d\" }\n\
-         variations = [{ name = \"one\", response-headers = { X-Cache = \"1\" } }, { name = \"two\", rewrite = \"/b{path}\", request-headers = { X-Edge-A = \"2\" } }]\n",
-        "[experiments.price]\nidentity-header = \"X-A\"\nvariations = [{ name = \"low\" }, { name = \"high\", backend = \"b\" }]\n",
+         variations = [{ name = \"one\", response-headers = { X-Cache = \"1\" } }, \
+         { name = \"two\", rewrite = \"/b{path}\", request-headers = { X-Edge-A = \"2\" } }]\n",
+        "[experiments.price]\nidentity-header = \"X-A\"\n\
+         variations = [{ name = \"low\" }, { name = \"high\", backend = \"b\" }]\n",
         "[cors]\norigins = \"*\"\nheaders = \"*\"\n",
         "[maintenance]\nenabled = true\nstatus = 503\nbody = \"Closed\"\nretry-after = \"10m\"\n",
         "[limits]\nmax-header-bytes = \"64KiB\"\nmax-body-bytes = \"10B\"\n",

@@ -154,7 +154,7 @@ fn an_event_without_a_response_is_answered_all_the_same() {
     let edge = edge(SHOP);
     for trigger in [Trigger::OriginResponse, Trigger::ViewerResponse] {
         let event = cf(trigger, get("/items/1", &[]), None);
-        let finished = run(&edge, event.clone(), &mut down);
+        let finished = run(&edge, event.clone(), &mut Host::down());
         assert_eq!(rules::check(&event, trigger, &finished.outcome), [], "{trigger}");
         assert_eq!(answered(finished.outcome).status, "503", "{trigger}");
     }
