@@ -41,7 +41,7 @@ use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::{Seed, Transaction};
 use sha2::{Digest, Sha256};
 
-use crate::event::{Cf, Headers, Outcome, Request, Trigger};
+use crate::event::{Cf, Headers, Outcome, Request, Response, Trigger};
 use crate::rules::{self, Violation};
 
 use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
@@ -185,11 +185,11 @@ impl Edge {
         let Some(response) = &cf.response else { return unchanged(cf) };
         let mut response = response.clone();
         response.headers.remove(STATE_HEADER);
-        let passage = cf.request.headers.first(STATE_HEADER);
-        let passage = passage.and_then(|sealed| self.seal.open(Purpose::Passage, sealed));
         let (sent, received) = (message::sent(&cf.request), message::response(&response));
-        let tx = match passage.and_then(|bytes| Passage::from_bytes(&bytes)) {
-            Some(passage) => passage.resume(sent),
+        let tx = match cf.request.headers.first(STATE_HEADER).map(|sealed| self.opened(sealed)) {
+            Some(Some(passage)) => passage.resume(sent),
+            // The request cannot be made anew without what it says.
+            Some(None) => return Returned { outcome: Outcome::Response(response), records: Vec::new() },
             None => self.engine.retrace(sent, self.facts_as_sent(&cf.request)),
         };
         match self.engine.arrive(tx, received, self.distribution.fails_over, now) {
@@ -238,8 +238,20 @@ impl Edge {
                 response.headers.remove(STATE_HEADER);
                 Outcome::Response(response)
             }
-            _ => rules::enforce(cf, trigger, self.last_resort()).outcome,
+            _ => {
+                let enforced = rules::enforce(cf, trigger, self.last_resort());
+                if enforced.left.is_empty() { enforced.outcome } else { self.bare(cf, trigger) }
+            }
         }
+    }
+
+    /// The fallback's status and nothing else, where CloudFront takes no page of its length.
+    fn bare(&self, cf: &Cf, trigger: Trigger) -> Outcome {
+        let mut response = Response::new(self.engine.last_resort().response.status().as_u16());
+        response.headers.append("cache-control", "no-store");
+        // At origin-response, a response without a body keeps the backend's; at viewer-response, none may be set.
+        response.body = (trigger != Trigger::ViewerResponse).then(String::new);
+        rules::enforce(cf, trigger, Outcome::Response(response)).outcome
     }
 
     pub(crate) fn attach(&self, headers: &mut Headers, mark: Option<&Mark>, seed: Seed) {
@@ -270,6 +282,10 @@ impl Edge {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    fn opened(&self, passage: &str) -> Option<Passage> {
+        Passage::from_bytes(&self.seal.open(Purpose::Passage, passage)?)
     }
 
     fn learnt(&self, headers: &Headers) -> Option<Learnt> {
