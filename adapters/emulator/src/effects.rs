@@ -13,10 +13,11 @@ use selvedge_core::effect::{
 };
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
+use selvedge_native::body::read;
+use selvedge_native::upload::{Upload, UploadError};
 
-use crate::body::Bodies;
+use crate::body::{Bodies, HostBody};
 use crate::tee::Storing;
-use crate::upload::{Upload, UploadError};
 use crate::worker::Worker;
 
 /// Longest wait for a client to send a body that the core reads.
@@ -46,7 +47,7 @@ impl EdgeHost {
         Ok(keep(&self.bodies, response))
     }
 
-    fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload, UploadError> {
+    fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload<HostBody>, UploadError> {
         match body {
             Body::Empty => Ok(Upload::Empty),
             Body::Bytes(bytes) => Upload::bytes(bytes, max_bytes),
@@ -74,7 +75,7 @@ impl EdgeHost {
             return done(EffectResult::ReadBody(Err(ReadBodyError::Broken)));
         };
         Box::pin(async move {
-            let whole = tokio::time::timeout(READ_BODY_TIMEOUT, body.read(limit)).await;
+            let whole = tokio::time::timeout(READ_BODY_TIMEOUT, read(body, limit)).await;
             EffectResult::ReadBody(whole.unwrap_or(Err(ReadBodyError::Broken)))
         })
     }
