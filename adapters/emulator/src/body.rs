@@ -35,7 +35,11 @@ pub(crate) enum HostBody {
 impl Bodies {
     /// Keeps a request's body and returns what the core gets to see of it.
     pub(crate) fn keep_request(&self, body: Incoming) -> Body {
-        if body.is_end_stream() { Body::Empty } else { self.kept.keep(HostBody::Client(ClientBody::new(body))) }
+        if body.is_end_stream() {
+            Body::Empty
+        } else {
+            self.kept.keep(HostBody::Client(ClientBody::new(body)))
+        }
     }
 
     /// Keeps a response's body and returns what the core gets to see of it.
