@@ -1,6 +1,7 @@
 //! Other platforms' runtimes behind the emulator's point of presence: it tells them who the client is, and they decide.
 
 pub mod cloudflare;
+pub mod lambda;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri};
 use selvedge_core::body::Body;
 use selvedge_core::effect::{Fetch, FetchError};
 use selvedge_core::facts::Facts;
@@ -21,24 +22,36 @@ use crate::effects::EdgeHost;
 /// Longest wait for a runtime's answer; it has the policy's own time limits.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
+/// Puts what is known about a client in the place of whatever the client said there.
+pub type Tell = fn(&mut HeaderMap, &Facts);
+
 /// Where the runtime in use listens; clones share it, and it can be exchanged while requests run.
 #[derive(Clone)]
-pub struct RuntimeHandle(Arc<ArcSwap<SocketAddr>>);
+pub struct RuntimeHandle {
+    address: Arc<ArcSwap<SocketAddr>>,
+    tell: Tell,
+}
 
 impl RuntimeHandle {
-    /// Makes a handle of the first runtime.
+    /// Makes a handle of Cloudflare's first runtime.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(address)))
+        Self::with_tell(address, cloudflare::tell)
+    }
+
+    /// Makes a handle of another platform's first runtime, with the way in which it is told about clients.
+    #[must_use]
+    pub fn with_tell(address: SocketAddr, tell: Tell) -> Self {
+        Self { address: Arc::new(ArcSwap::from_pointee(address)), tell }
     }
 
     /// Lets another runtime answer from the next request on.
     pub fn replace(&self, address: SocketAddr) {
-        self.0.store(Arc::new(address));
+        self.address.store(Arc::new(address));
     }
 
     fn address(&self) -> SocketAddr {
-        **self.0.load()
+        **self.address.load()
     }
 }
 
@@ -57,7 +70,7 @@ pub(crate) async fn forward(
 ) -> (Response<Body>, Summary) {
     let result = match address_to(runtime, &mut request) {
         Ok(()) => {
-            cloudflare::tell(request.headers_mut(), facts);
+            (runtime.tell)(request.headers_mut(), facts);
             let fetch =
                 Fetch { backend: "runtime".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
             host.fetch(fetch).await
