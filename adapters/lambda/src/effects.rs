@@ -5,15 +5,15 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, StoreError};
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
-use selvedge_native::body::{Bodies, read};
+use selvedge_native::body::read;
 use selvedge_native::upload::{Upload, UploadError};
 use serde_json::{Value, json};
 
+use crate::body::{Bodies, HostBody};
 use crate::function::Function;
 
 /// Longest wait for a body that the core reads.
@@ -23,11 +23,11 @@ const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct EdgeHost {
     function: Rc<Function>,
-    bodies: Rc<Bodies<Incoming>>,
+    bodies: Rc<Bodies>,
 }
 
 impl EdgeHost {
-    pub(crate) fn new(function: Rc<Function>, bodies: Rc<Bodies<Incoming>>) -> Self {
+    pub(crate) fn new(function: Rc<Function>, bodies: Rc<Bodies>) -> Self {
         Self { function, bodies }
     }
 
@@ -42,10 +42,10 @@ impl EdgeHost {
         }
         let (mut parts, body) = response.into_parts();
         parts.extensions.clear();
-        Ok(Response::from_parts(parts, self.bodies.keep(body)))
+        Ok(Response::from_parts(parts, self.bodies.keep(HostBody::Backend(body))))
     }
 
-    fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload<Incoming>, UploadError> {
+    fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload<HostBody>, UploadError> {
         match body {
             Body::Empty => Ok(Upload::Empty),
             Body::Bytes(bytes) => Upload::bytes(bytes, max_bytes),

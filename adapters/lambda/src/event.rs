@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use crate::fields::Fields;
 
+/// Part of the domain of every function URL, and of no HTTP API's; both have the same form of event.
+const FUNCTION_URL: &str = ".lambda-url.";
+
 /// An event of a kind that is known.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -35,6 +38,8 @@ pub(crate) struct HttpEvent {
     pub(crate) front: Front,
     pub(crate) method: String,
     pub(crate) path: String,
+    /// Whether a per cent sign in the path is one and begins no encoded byte.
+    pub(crate) is_path_decoded: bool,
     pub(crate) query: Query,
     pub(crate) headers: Fields,
     pub(crate) cookies: Vec<String>,
@@ -116,6 +121,7 @@ pub(crate) struct MessageAttribute {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
+    version: Option<String>,
     #[serde(rename = "Records")]
     records: Option<Vec<serde_json::Value>>,
     #[serde(rename = "selvedge-schedule")]
@@ -197,6 +203,8 @@ impl Raw {
             front,
             method: self.http_method.ok_or(EventError::Unknown)?,
             path: self.path.ok_or(EventError::Unknown)?,
+            // Only an HTTP API says its version.
+            is_path_decoded: self.version.is_some(),
             query: query(parameters.unwrap_or_default()),
             headers: self.multi_value_headers.or(self.headers).unwrap_or_default(),
             cookies: Vec::new(),
@@ -219,6 +227,7 @@ impl Raw {
             front: Front::Version2,
             method: http.method,
             path: without_stage(path, stage.as_deref()),
+            is_path_decoded: !domain_name.as_deref().is_some_and(|name| name.contains(FUNCTION_URL)),
             query: Query::Raw(self.raw_query_string.unwrap_or_default()),
             headers: self.headers.unwrap_or_default(),
             cookies: self.cookies.unwrap_or_default(),

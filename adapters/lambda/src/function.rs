@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use hyper::body::Incoming;
+use http_body_util::Full;
 use selvedge_core::body::Body;
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::Exchange;
 use selvedge_core::host::{Driven, drive};
 use selvedge_core::time::Timestamp;
 use selvedge_native::backend::Backends;
-use selvedge_native::body::{Bodies, read};
+use selvedge_native::body::read;
 use selvedge_native::random::Seeds;
 
 use crate::answer::{Answer, Answered};
+use crate::body::{Bodies, HostBody};
 use crate::effects::{self, EdgeHost};
 use crate::event::{Event, Front, HttpEvent};
 use crate::settings::{Settings, variable};
@@ -27,7 +28,7 @@ use crate::{facts, jobs, request, response};
 /// What all invocations of one process share.
 pub(crate) struct Function {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) backends: Backends<Incoming>,
+    pub(crate) backends: Backends<HostBody>,
     pub(crate) seeds: Seeds,
     pub(crate) queues: Queues,
     pub(crate) clock: fn() -> Timestamp,
@@ -51,14 +52,15 @@ impl Function {
     }
 
     async fn http(self: &Rc<Self>, mut event: HttpEvent, time: Duration) -> Answered {
+        let bodies = Rc::new(Bodies::default());
+        let keep = |body| bodies.keep(HostBody::Client(Full::new(body)));
         let request = match request::accept(&mut event) {
-            Ok(request) => request,
+            Ok(request) => request.map(keep),
             Err(bad) => {
                 return Answer::Failure { code: "Selvedge.BadRequest", message: bad.0.to_owned() }.into();
             }
         };
         let facts = facts::of(&event, request.headers(), self.settings.secret.as_ref());
-        let bodies = Rc::new(Bodies::default());
         let host = EdgeHost::new(Rc::clone(self), Rc::clone(&bodies));
         let exchange = Exchange::new(Arc::clone(&self.engine), request, facts, self.seeds.next());
         let Driven { response, after, .. } = drive(host, exchange).await;
@@ -76,7 +78,7 @@ impl Function {
         &self,
         front: Front,
         response: Response<Body>,
-        bodies: &Bodies<Incoming>,
+        bodies: &Bodies,
         time: Duration,
     ) -> Vec<u8> {
         let (head, body) = response.into_parts();
@@ -101,11 +103,11 @@ impl Function {
     }
 }
 
-async fn content(body: Body, bodies: &Bodies<Incoming>, most: usize) -> Result<Bytes, &'static str> {
+async fn content(body: Body, bodies: &Bodies, most: usize) -> Result<Bytes, &'static str> {
     match Content::of(body, bodies) {
         Content::Empty => Ok(Bytes::new()),
         Content::Bytes(bytes) => Ok(bytes),
-        Content::Backend(body) => read(body, most).await.map_err(|error| match error {
+        Content::Host(body) => read(body, most).await.map_err(|error| match error {
             selvedge_core::effect::ReadBodyError::TooLarge => {
                 "the response is larger than Lambda lets through"
             }

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use selvedge_core::exchange::Exchange;
 use selvedge_core::host::settle;
 use selvedge_core::job::{Job, JobSource, Settlement};
-use selvedge_native::body::Bodies;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::answer::Answer;
+use crate::body::Bodies;
 use crate::effects::{EdgeHost, write_log};
 use crate::event::Message;
 use crate::function::Function;

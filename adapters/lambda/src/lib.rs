@@ -10,6 +10,7 @@ use selvedge_core::engine::EngineBuilder;
 use selvedge_core::time::Timestamp;
 
 mod answer;
+mod body;
 mod effects;
 mod event;
 mod facts;

@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use selvedge_core::body::Body;
 
 use crate::event::{HttpEvent, Query};
 
@@ -14,10 +13,10 @@ pub(crate) struct BadRequest(pub(crate) &'static str);
 
 /// Makes the request that the client sent, as far as the event tells.
 ///
-/// The path and the query are the client's own from function URLs and load balancers. A REST API decodes the query and an HTTP
-/// API the path ([and cuts it at a decoded question mark](https://github.com/hotsock/voker/pull/8)); what cannot stand in a
-/// URL is encoded again.
-pub(crate) fn accept(event: &mut HttpEvent) -> Result<Request<Body>, BadRequest> {
+/// The path and the query are the client's own from function URLs and load balancers. A REST API decodes the query, and an HTTP
+/// API the path, which it also cuts at a decoded question mark (<https://github.com/hotsock/voker/pull/8>): what was decoded is
+/// encoded again.
+pub(crate) fn accept(event: &mut HttpEvent) -> Result<Request<Bytes>, BadRequest> {
     let mut request = Request::new(body(event)?);
     *request.method_mut() =
         Method::from_bytes(event.method.as_bytes()).map_err(|_| BadRequest("the method is none of HTTP"))?;
@@ -27,13 +26,12 @@ pub(crate) fn accept(event: &mut HttpEvent) -> Result<Request<Body>, BadRequest>
 }
 
 /// A body in base64 takes a third less memory than its text, which is given up at once.
-fn body(event: &mut HttpEvent) -> Result<Body, BadRequest> {
-    let Some(text) = event.body.take() else { return Ok(Body::Empty) };
+fn body(event: &mut HttpEvent) -> Result<Bytes, BadRequest> {
+    let Some(text) = event.body.take() else { return Ok(Bytes::new()) };
     if !event.is_base64 {
-        return Ok(Bytes::from(text).into());
+        return Ok(text.into());
     }
-    let bytes = BASE64_STANDARD.decode(text).map_err(|_| BadRequest("the body is not base64"))?;
-    Ok(Bytes::from(bytes).into())
+    BASE64_STANDARD.decode(text).map(Bytes::from).map_err(|_| BadRequest("the body is not base64"))
 }
 
 fn uri(event: &HttpEvent) -> Result<Uri, BadRequest> {
@@ -41,7 +39,10 @@ fn uri(event: &HttpEvent) -> Result<Uri, BadRequest> {
     if !event.path.starts_with('/') {
         target.push('/');
     }
-    push_encoded(&mut target, &event.path, |byte| !matches!(byte, b'?' | b'`') && is_of_query(byte));
+    let is_of_path = |byte| !matches!(byte, b'?' | b'`') && is_of_query(byte);
+    push_encoded(&mut target, &event.path, |byte| {
+        is_of_path(byte) && (byte != b'%' || !event.is_path_decoded)
+    });
     let start = target.len();
     match &event.query {
         Query::Raw(query) => {
@@ -70,13 +71,11 @@ fn push_fields<'a>(
     }
 }
 
-/// Encodes what is not plain. A per cent sign stays where it begins an encoded byte and is plain.
+/// Encodes what is not plain.
 fn push_encoded(target: &mut String, text: &str, is_plain: impl Fn(u8) -> bool) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let bytes = text.as_bytes();
-    for (at, &byte) in bytes.iter().enumerate() {
-        let is_escape = || bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-        if is_plain(byte) && (byte != b'%' || is_escape()) {
+    for byte in text.bytes() {
+        if is_plain(byte) {
             target.push(char::from(byte));
         } else {
             target.push('%');

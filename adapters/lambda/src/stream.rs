@@ -7,9 +7,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use hyper::body::{Body as HttpBody, Frame, Incoming};
+use hyper::body::{Body as HttpBody, Frame};
 use selvedge_core::body::Body;
-use selvedge_native::body::Bodies;
+
+use crate::body::{Bodies, HostBody};
 
 /// The trailer that names the error that ended a body early.
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
@@ -24,8 +25,8 @@ pub(crate) enum Content {
     Empty,
     /// Bytes in memory.
     Bytes(Bytes),
-    /// A backend's body.
-    Backend(Incoming),
+    /// A body that stays with the host.
+    Host(HostBody),
     /// A body that was used before.
     Lost,
 }
@@ -38,11 +39,11 @@ pub(crate) struct Stream {
 }
 
 impl Content {
-    pub(crate) fn of(body: Body, bodies: &Bodies<Incoming>) -> Self {
+    pub(crate) fn of(body: Body, bodies: &Bodies) -> Self {
         match body {
             Body::Empty => Self::Empty,
             Body::Bytes(bytes) => Self::Bytes(bytes),
-            Body::Host(handle) => bodies.take(handle).map_or(Self::Lost, Self::Backend),
+            Body::Host(handle) => bodies.take(handle).map_or(Self::Lost, Self::Host),
         }
     }
 }
@@ -86,7 +87,7 @@ impl HttpBody for Stream {
                 Some(Frame::data(bytes))
             }
             Content::Lost => Some(this.break_off("the body was used before")),
-            Content::Backend(body) => match std::task::ready!(Pin::new(body).poll_frame(cx)) {
+            Content::Host(body) => match std::task::ready!(Pin::new(body).poll_frame(cx)) {
                 // The runtime API has trailers of its own.
                 Some(Ok(frame)) => frame.into_data().ok().map(Frame::data),
                 Some(Err(error)) => Some(this.break_off(&format!("the backend's body broke off: {error}"))),

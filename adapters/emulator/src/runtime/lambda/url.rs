@@ -23,6 +23,9 @@ use tokio::sync::mpsc;
 
 use super::api::{Failure, Invocations, MAX_PAYLOAD_BYTES, Outcome};
 
+/// The domain of the function URL.
+const DOMAIN: &str = "local.lambda-url.us-east-1.on.aws";
+
 /// What separates the head of a response that streams from its body.
 const SEPARATOR: [u8; 8] = [0; 8];
 
@@ -98,7 +101,6 @@ fn event(parts: &Parts, body: &Bytes, client: SocketAddr) -> Value {
     let cookies: Vec<_> = cookies
         .flat_map(|line| line.split(';').map(|cookie| cookie.trim().to_owned()).collect::<Vec<_>>())
         .collect();
-    let host = headers.get("host").and_then(Value::as_str).unwrap_or_default().to_owned();
     let (body, is_base64) = encoded(&parts.headers, body);
     let mut event = json!({
         "version": "2.0",
@@ -108,7 +110,7 @@ fn event(parts: &Parts, body: &Bytes, client: SocketAddr) -> Value {
         "headers": headers,
         "requestContext": {
             "accountId": "anonymous",
-            "domainName": host,
+            "domainName": DOMAIN,
             "http": {
                 "method": parts.method.as_str(),
                 "path": parts.uri.path(),
