@@ -1,11 +1,12 @@
 //! `selvedge deploy`: a build handed to the platform's own tool.
 
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 
-use crate::build::{self, Project};
-use crate::cli::{Deploy, Target};
+use crate::build::{self, Project, lambda};
+use crate::cli::{DIM, Deploy, Target};
 use crate::tools;
 
 /// Builds, shows what will be uploaded, and runs the platform's tool in the folder of the build.
@@ -22,5 +23,23 @@ pub(crate) fn run(options: &Deploy) -> anyhow::Result<ExitCode> {
             let status = wrangler.args(&options.arguments).status().context("cannot run wrangler")?;
             Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(2) })
         }
+        Target::Lambda => lambda(options, &project, &out),
     }
+}
+
+/// Runs `cargo lambda deploy`, in a dry run up to the upload.
+fn lambda(options: &Deploy, project: &Project, out: &Path) -> anyhow::Result<ExitCode> {
+    let mut command = Command::new("cargo");
+    command.args(["lambda", "deploy", "--manifest-path"]).arg(lambda::manifest(project)?);
+    command.args(["--binary-path", lambda::BOOTSTRAP, "--include", lambda::POLICY, "--timeout"]);
+    command.arg(lambda::timeout(&project.policy).as_secs().to_string());
+    if options.dry_run {
+        command.arg("--dry");
+    }
+    command.args(&options.arguments).arg(lambda::function_name(&project.policy)).current_dir(out);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(std::ffi::OsStr::to_string_lossy).collect();
+    anstream::println!("{DIM}cd {} && {}{DIM:#}", out.display(), words.join(" "));
+    let status = command.status().context("cannot run cargo lambda")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }

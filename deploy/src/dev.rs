@@ -67,10 +67,7 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let origin = OriginAddress { listen: options.origin_listen, is_started: !options.no_origin };
     let engine = Arc::new(source.compile_with(|policy| origin.redirect(policy))?);
     let handle = EngineHandle::new(Arc::clone(&engine), info(&engine, &text));
-    let runtime = match options.runtime {
-        Some(Target::Cloudflare) => Some(start_runtime(&source, &engine)?),
-        None => None,
-    };
+    let runtime = options.runtime.map(|target| start_runtime(target, &source, &engine)).transpose()?;
     let config = EmulatorConfig {
         listen: options.listen,
         geoip: Some(geoip(options.geoip.as_deref())?),
@@ -162,12 +159,12 @@ enum Kept {
 }
 
 /// Builds for the runtime what the engine was compiled from.
-fn start_runtime(source: &Source, engine: &Engine) -> anyhow::Result<Runtime> {
+fn start_runtime(target: Target, source: &Source, engine: &Engine) -> anyhow::Result<Runtime> {
     let folder = match source {
         Source::File(path) => path.canonicalize()?.parent().context("a file is in a folder")?.to_owned(),
         Source::Storefront => crate::build::source::cache().join("storefront"),
     };
-    Runtime::start(&Project { policy: local(engine.policy()), folder })
+    Runtime::start(target, &Project { policy: local(engine.policy()), folder })
 }
 
 /// The policy as a runtime on this machine can have it: no platform keeps its messages.

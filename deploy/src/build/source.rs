@@ -10,6 +10,10 @@ use super::Project;
 /// The folder of Selvedge's source when this program was compiled.
 const COMPILED_FROM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
+/// Folders of adapters.
+const JS: &str = "adapters/js";
+const LAMBDA: &str = "adapters/lambda";
+
 /// Names another folder of Selvedge's source.
 const SOURCE_VARIABLE: &str = "SELVEDGE_SOURCE";
 
@@ -17,6 +21,8 @@ const SOURCE_VARIABLE: &str = "SELVEDGE_SOURCE";
 pub(crate) struct Sources {
     /// The dependency line of `selvedge-js`.
     pub(crate) js: String,
+    /// The dependency line of `selvedge-lambda`.
+    pub(crate) lambda: String,
     /// The dependency line of the crate with the handlers, when there is one.
     pub(crate) handlers: Option<Handlers>,
     /// The lock file that pins every dependency.
@@ -43,7 +49,13 @@ pub(crate) fn find(project: &Project) -> anyhow::Result<Sources> {
         let source = source()?;
         let target =
             cache().join(format!("module-{}", crate::policy::fingerprint(&source.to_string_lossy())));
-        return Ok(Sources { js: by_path(&source), handlers: None, lock: source.join("Cargo.lock"), target });
+        return Ok(Sources {
+            js: by_path(&source, JS),
+            lambda: by_path(&source, LAMBDA),
+            handlers: None,
+            lock: source.join("Cargo.lock"),
+            target,
+        });
     }
     if !manifest.is_file() {
         bail!(
@@ -73,7 +85,8 @@ fn of_crate(manifest: &Path) -> anyhow::Result<Sources> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let root = PathBuf::from(text(&metadata["workspace_root"]));
     Ok(Sources {
-        js: dependency(core)?,
+        js: dependency(core, JS)?,
+        lambda: dependency(core, LAMBDA)?,
         handlers: Some(Handlers {
             package: text(&own["name"]),
             library: text(&library["name"]).replace('-', "_"),
@@ -97,12 +110,12 @@ fn metadata(manifest: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&output.stdout).context("cargo metadata is not JSON")
 }
 
-/// The dependency on `selvedge-js` from where `selvedge-core` comes from.
-fn dependency(core: &Value) -> anyhow::Result<String> {
+/// The dependency on an adapter from where `selvedge-core` comes from.
+fn dependency(core: &Value, adapter: &str) -> anyhow::Result<String> {
     let Some(source) = core["source"].as_str() else {
         let manifest = PathBuf::from(core["manifest_path"].as_str().unwrap_or_default());
         let root = manifest.parent().and_then(Path::parent).context("selvedge-core is in a workspace")?;
-        return Ok(by_path(root));
+        return Ok(by_path(root, adapter));
     };
     if let Some(git) = source.strip_prefix("git+") {
         let (url, _) = git.split_once('#').unwrap_or((git, ""));
@@ -113,8 +126,8 @@ fn dependency(core: &Value) -> anyhow::Result<String> {
     Ok(quote(&format!("={}", core["version"].as_str().unwrap_or_default())))
 }
 
-fn by_path(source: &Path) -> String {
-    format!("{{ path = {} }}", quote(&source.join("adapters/js").to_string_lossy()))
+fn by_path(source: &Path, adapter: &str) -> String {
+    format!("{{ path = {} }}", quote(&source.join(adapter).to_string_lossy()))
 }
 
 /// A text as TOML writes it.
@@ -167,7 +180,7 @@ mod tests {
             ),
         ];
         for (core, expected) in rows {
-            assert_eq!(dependency(&core).unwrap(), expected, "{core}");
+            assert_eq!(dependency(&core, JS).unwrap(), expected, "{core}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A platform is one file here, with one function from a checked policy to [`Finding`]s; [`Platform::findings`] names it.
 
 mod cloudflare;
+mod lambda;
 
 use std::process::ExitCode;
 
@@ -93,6 +94,7 @@ impl Platform {
     fn findings(self, policy: &Policy) -> Vec<Finding> {
         match self.target {
             Target::Cloudflare => cloudflare::findings(policy, self.plan),
+            Target::Lambda => lambda::findings(policy),
         }
     }
 }

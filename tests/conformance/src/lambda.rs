@@ -67,6 +67,7 @@ impl Platform for Lambda {
             folder: folder.path().to_owned(),
             environment,
             queues: policy.queues.iter().map(|queue| queue.name.clone()).collect(),
+            delivers: false,
             streams: self.streams,
             environments: 1,
             timeout: TIMEOUT,

@@ -7,7 +7,8 @@ mod sqs;
 mod url;
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -15,7 +16,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -24,6 +24,9 @@ use api::{Invocations, Outcome};
 pub use cloudfront::{headers, tell};
 use environment::Starting;
 use sqs::Sqs;
+
+/// How often due messages are looked for.
+const DELIVERY_PAUSE: Duration = Duration::from_millis(200);
 
 /// What a function is made of.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct FunctionConfig {
     pub environment: Vec<(String, String)>,
     /// Names of the policy's queues; each has one of SQS with its name.
     pub queues: Vec<String>,
+    /// Whether messages are handed to the function by themselves, and not by [`Function::deliver`] alone.
+    pub delivers: bool,
     /// Whether the function URL's invoke mode is `RESPONSE_STREAM`.
     pub streams: bool,
     /// How many processes there are: so many events are answered at a time.
@@ -71,8 +76,7 @@ impl Function {
     /// # Errors
     /// When the binary cannot be run or ends at once; what it said is on the standard error.
     pub fn start(config: FunctionConfig) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listeners = runtime.block_on(Listeners::bind())?;
+        let listeners = Listeners::bind().context("cannot listen on loopback")?;
         let url = listeners.url.local_addr()?;
         let sqs = Arc::new(Sqs::new(listeners.sqs.local_addr()?, config.clock.clone()));
         let invocations = Arc::new(Invocations::new(config.timeout));
@@ -80,9 +84,15 @@ impl Function {
         let (ready, is_ready) = std::sync::mpsc::channel();
         let parts = (Arc::clone(&invocations), Arc::clone(&sqs));
         let program = config.program.display().to_string();
+        // Within another runtime this thread could not run one of its own.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("lambda".to_owned());
         let thread = thread.spawn(move || {
-            runtime.block_on(serve(config, listeners, parts, Starting::new(ready), stopped));
+            if let Err(error) =
+                runtime.block_on(serve(config, listeners, parts, Starting::new(ready), stopped))
+            {
+                tracing::error!(%error, "a function cannot be served");
+            }
         })?;
         let function = Self { url, invocations, sqs, stop: Some(stop), thread: Some(thread) };
         match is_ready.recv() {
@@ -132,14 +142,13 @@ impl Drop for Function {
 }
 
 impl Listeners {
-    async fn bind() -> anyhow::Result<Self> {
-        let bind = || TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let context = "cannot listen on loopback";
-        Ok(Self {
-            api: bind().await.context(context)?,
-            url: bind().await.context(context)?,
-            sqs: bind().await.context(context)?,
-        })
+    fn bind() -> io::Result<Self> {
+        let bind = || {
+            let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+            listener.set_nonblocking(true)?;
+            io::Result::Ok(listener)
+        };
+        Ok(Self { api: bind()?, url: bind()?, sqs: bind()? })
     }
 }
 
@@ -157,14 +166,33 @@ async fn serve(
     (invocations, sqs): (Arc<Invocations>, Arc<Sqs>),
     starting: Starting,
     mut stopped: watch::Receiver<()>,
-) {
-    let Ok(api) = listeners.api.local_addr() else { return };
+) -> io::Result<()> {
+    let api = listeners.api.local_addr()?;
+    let listen = tokio::net::TcpListener::from_std;
+    let (api_socket, url_socket, sqs_socket) =
+        (listen(listeners.api)?, listen(listeners.url)?, listen(listeners.sqs)?);
+    let delivering = deliver_for_ever(config.delivers, Arc::clone(&sqs), Arc::clone(&invocations));
     let environments = environment::run(config, api, sqs.address(), Arc::clone(&invocations), starting);
     tokio::select! {
-        () = api::serve(listeners.api, Arc::clone(&invocations)) => {}
-        () = url::serve(listeners.url, invocations) => {}
-        () = sqs::serve(listeners.sqs, sqs) => {}
+        () = api::serve(api_socket, Arc::clone(&invocations)) => {}
+        () = url::serve(url_socket, invocations) => {}
+        () = sqs::serve(sqs_socket, sqs) => {}
         () = environments => {}
+        () = delivering => {}
         _ = stopped.changed() => {}
+    }
+    Ok(())
+}
+
+/// Hands out messages as soon as they are due.
+async fn deliver_for_ever(delivers: bool, sqs: Arc<Sqs>, invocations: Arc<Invocations>) {
+    if !delivers {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        if let Err(failure) = sqs::deliver(&sqs, &invocations).await {
+            tracing::error!(%failure, "a batch of messages failed");
+        }
+        tokio::time::sleep(DELIVERY_PAUSE).await;
     }
 }

@@ -1,4 +1,4 @@
-//! `selvedge dev --runtime`: another platform's runtime behind the local point of presence.
+//! Cloudflare's runtime, workerd.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ const OBJECTS: [(&str, &str, &str); 2] =
 const MAX_RETIRED: usize = 2;
 
 /// A workerd with the policy in use.
-pub(crate) struct Runtime {
+pub(crate) struct Workers {
     program: PathBuf,
     folder: PathBuf,
     handle: RuntimeHandle,
@@ -48,16 +48,16 @@ pub(crate) struct Runtime {
     reloads: u32,
 }
 
-impl Runtime {
+impl Workers {
     /// Builds the Worker and starts workerd on it.
-    pub(crate) fn start(project: &Project) -> anyhow::Result<Self> {
+    pub(super) fn start(project: &Project) -> anyhow::Result<Self> {
         let program = program(&tools::folder()?)?;
         anstream::eprintln!("{DIM}building the Worker{DIM:#}");
         let folder = project.folder.join("dist/dev-cloudflare");
         cloudflare::build(project, &folder)?;
         std::fs::write(
             folder.join("stores.mjs"),
-            include_str!("../../adapters/cloudflare/local/stores.mjs"),
+            include_str!("../../../adapters/cloudflare/local/stores.mjs"),
         )?;
         std::fs::create_dir_all(folder.join("objects"))?;
         write_config(&folder, &project.policy, "policy.bin")?;
@@ -74,12 +74,12 @@ impl Runtime {
         })
     }
 
-    pub(crate) fn handle(&self) -> RuntimeHandle {
+    pub(super) fn handle(&self) -> RuntimeHandle {
         self.handle.clone()
     }
 
     /// Lets another policy answer from the next request on; nothing is compiled.
-    pub(crate) fn reload(&mut self, policy: &Policy) -> anyhow::Result<()> {
+    pub(super) fn reload(&mut self, policy: &Policy) -> anyhow::Result<()> {
         if Needs::of(policy).state() && !self.needs.state() {
             anyhow::bail!(
                 "the policy limits clients or has queues now, which needs another part of the Worker; start again"
@@ -128,7 +128,7 @@ fn write_config(folder: &std::path::Path, policy: &Policy, policy_file: &str) ->
             namespaces.join(", ")
         );
     }
-    let text = include_str!("../templates/cloudflare/config.capnp")
+    let text = include_str!("../../templates/cloudflare/config.capnp")
         .replace("{{cf-header}}", CF_HEADER)
         .replace("{{scheme-header}}", SCHEME_HEADER)
         .replace("{{date}}", COMPATIBILITY_DATE)
