@@ -4,7 +4,6 @@
 //! a rule names no page of its own. No rule stands here for what only some of the fronts have, such as the methods and
 //! the size of headers of API Gateway.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use selvedge_core::bot::rules::BotAction;
@@ -36,7 +35,6 @@ pub(crate) fn findings(policy: &Policy) -> Vec<Finding> {
     found.extend(caches(policy));
     found.extend(values(policy));
     found.extend(queues(policy));
-    found.extend(same_variables(policy));
     found.extend(size(selvedge_core::policy::blob::encode(policy).len()));
     found
 }
@@ -121,17 +119,6 @@ fn queues(policy: &Policy) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// Names that differ in a hyphen alone share the variable with the URL.
-fn same_variables(policy: &Policy) -> impl Iterator<Item = Finding> {
-    let mut first = BTreeMap::new();
-    policy.queues.iter().filter_map(move |queue| {
-        let variable = queue.name.to_ascii_uppercase().replace('-', "_");
-        let other = first.insert(variable.clone(), queue.name.clone())?;
-        let message = format!("its URL and that of `{other}` would both be in SELVEDGE_QUEUE_{variable}");
-        Some(Finding::error(child("queues", &queue.name), message, "rename one of them"))
-    })
-}
-
 fn size(bytes: usize) -> Option<Finding> {
     (bytes > MAX_POLICY_BYTES).then(|| {
         let message = format!("the compiled policy has {bytes} bytes, and a whole function at most 250 MB");
@@ -211,14 +198,6 @@ mod tests {
                 path: "queues.q",
                 at: "q]",
                 says: "`store = \"platform\"`",
-            },
-            Case {
-                beyond: "[queues.a-b]\nhandler = \"a\"\nstore = \"platform\"\n[queues.a_b]\nhandler = \"a\"\nstore = \"platform\"",
-                inside: "[queues.a-b]\nhandler = \"a\"\nstore = \"platform\"\n[queues.a-c]\nhandler = \"a\"\nstore = \"platform\"",
-                severity: Severity::Error,
-                path: "queues.a_b",
-                at: "a_b]",
-                says: "SELVEDGE_QUEUE_A_B",
             },
         ];
         for Case { beyond, inside, severity, path, at, says } in cases {
