@@ -87,8 +87,8 @@ pub(crate) fn compile(project: &Project, tool: Tool) -> anyhow::Result<PathBuf> 
     let status = command
         .arg("--manifest-path")
         .arg(folder.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&sources.target)
+        // `cargo lambda build` hands `--target-dir` on to commands that do not know it.
+        .env("CARGO_TARGET_DIR", &sources.target)
         .stdin(Stdio::null())
         .status()
         .context("cannot run cargo; install Rust with rustup, from https://rustup.rs")?;
