@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
 use selvedge_core::body::Body;
+use selvedge_core::effect::ReadBodyError;
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::Exchange;
 use selvedge_core::host::{Driven, drive};
@@ -108,10 +109,8 @@ async fn content(body: Body, bodies: &Bodies, most: usize) -> Result<Bytes, &'st
         Content::Empty => Ok(Bytes::new()),
         Content::Bytes(bytes) => Ok(bytes),
         Content::Host(body) => read(body, most).await.map_err(|error| match error {
-            selvedge_core::effect::ReadBodyError::TooLarge => {
-                "the response is larger than Lambda lets through"
-            }
-            _ => "the backend's body broke off",
+            ReadBodyError::TooLarge => "the response is larger than Lambda lets through",
+            ReadBodyError::Broken | _ => "the backend's body broke off",
         }),
         Content::Lost => Err("the response's body was used before"),
     }

@@ -130,7 +130,7 @@ impl Invocations {
 
     async fn next(&self) -> Invocation {
         if let Some(ready) = self.state().ready.take() {
-            ready.is_ready();
+            ready.succeeded();
         }
         loop {
             let added = self.added.notified();

@@ -26,7 +26,7 @@ impl Starting {
         Self(sender)
     }
 
-    pub(super) fn is_ready(self) {
+    pub(super) fn succeeded(self) {
         // Whoever started the function may have given up.
         let _: Result<_, _> = self.0.send(Ok(()));
     }
