@@ -84,6 +84,9 @@ export class Exchange {
       case "S":
         this.#settle(lines);
         break;
+      case "T":
+        this.#return(lines);
+        break;
       case "D":
         this.#wantsResults = false;
         break;
@@ -109,6 +112,17 @@ export class Exchange {
   #settle(lines) {
     this.#wantsResults = lines.text() === "1";
     const outcome = { settlement: lines.text(), after: lines.number() };
+    this.#isAnswered = true;
+    this.#start(effects(this.#instance, lines));
+    if (this.#running > 0) this.#platform.after(this.#finished);
+    this.#respond(outcome);
+  }
+
+  /** What a function returns; the host says what became of the rules that it would have broken. */
+  #return(lines) {
+    this.#wantsResults = lines.text() === "1";
+    const outcome = JSON.parse(lines.text());
+    for (let count = lines.number(); count > 0; count--) this.#platform.violated(lines.text());
     this.#isAnswered = true;
     this.#start(effects(this.#instance, lines));
     if (this.#running > 0) this.#platform.after(this.#finished);

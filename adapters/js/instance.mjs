@@ -35,7 +35,7 @@ export class Lines {
 
 /** One instance of the module, with one policy loaded. */
 export class Instance {
-  constructor(module, policy, environment) {
+  constructor(module, policy, environment, places = null) {
     const { exports } = new WebAssembly.Instance(module, {});
     this.exports = exports;
     this.stack = exports.__stack_pointer?.value;
@@ -46,12 +46,20 @@ export class Instance {
     this.recent = new Map();
     this.earlier = new Map();
     this.renew();
+    if (places !== null) this.give(places);
     const variables = Object.entries(environment).filter(([, value]) => isVariable(value));
     const lines = encoder.encode(variables.map(([name, value]) => `${name}=${value}`).join("\n"));
     this.reserve(policy.byteLength + lines.length);
     this.input.set(new Uint8Array(policy));
     this.input.set(lines, policy.byteLength);
     this.greeting = this.read(exports.selvedge_load(policy.byteLength, lines.length));
+  }
+
+  /** Gives the module a database of clients' places, for the policy that is loaded next. */
+  give(places) {
+    this.reserve(places.byteLength);
+    this.input.set(places);
+    this.read(this.exports.selvedge_places(places.byteLength));
   }
 
   /** Makes the views of the memory anew, which growing takes away. */

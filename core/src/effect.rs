@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use serde::{Deserialize, Serialize};
 
 use crate::body::{Body, BodyHandle};
 use crate::cache::stored::StoredResponse;
@@ -150,7 +151,7 @@ pub enum EffectResult {
 }
 
 /// Why a backend gave no response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FetchError {
     /// No connection could be made.

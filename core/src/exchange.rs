@@ -21,6 +21,7 @@ use crate::facts::Facts;
 use crate::job::{self, Job, Settlement};
 use crate::pipeline;
 use crate::reason::Summary;
+use crate::stage::{self, Departing, Departure};
 use crate::time::Timestamp;
 use crate::transaction::{Seed, Transaction};
 
@@ -38,6 +39,7 @@ pub struct Exchange {
 enum Finished {
     Response(Box<(Response<Body>, Summary)>),
     Settled(Settlement),
+    Departed(Box<(Departure, Transaction)>),
 }
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -65,6 +67,8 @@ pub enum Step {
     Respond(Box<Respond>),
     /// Settle the job; only an exchange of [`Exchange::of_job`] says so, in place of a response.
     Settle(Settle),
+    /// Let the request depart; only an exchange of [`Exchange::departing`] says so, in place of a response.
+    Depart(Box<Depart>),
     /// Nothing is left to do.
     Done,
 }
@@ -87,6 +91,19 @@ pub struct Respond {
 pub struct Settle {
     /// What becomes of it.
     pub settlement: Settlement,
+    /// Effects to start along with it.
+    pub effects: Vec<Issued>,
+    /// Whether the exchange wants their results.
+    pub rest: Rest,
+}
+
+/// How a request departs and what remains after it.
+#[derive(Debug)]
+pub struct Depart {
+    /// What the platform goes on with.
+    pub departure: Departure,
+    /// The request with what was learnt about it.
+    pub transaction: Transaction,
     /// Effects to start along with it.
     pub effects: Vec<Issued>,
     /// Whether the exchange wants their results.
@@ -139,6 +156,14 @@ impl Exchange {
         })
     }
 
+    /// Prepares the exchange of the second [stage](crate::stage), which ends with [`Step::Depart`].
+    #[must_use]
+    pub fn departing(engine: Arc<Engine>, transaction: Transaction, how: Departing) -> Self {
+        Self::start(|fx| async move {
+            Finished::Departed(Box::new(stage::depart(engine, transaction, fx, how).await))
+        })
+    }
+
     fn of(engine: Arc<Engine>, transaction: Transaction) -> Self {
         Self::start(|effects| async move {
             Finished::Response(Box::new(pipeline::run(engine, transaction, effects).await))
@@ -166,6 +191,10 @@ impl Exchange {
                 Step::Respond(Box::new(Respond { response, summary, effects: issued, rest }))
             }
             Some(Finished::Settled(settlement)) => Step::Settle(Settle { settlement, effects: issued, rest }),
+            Some(Finished::Departed(departed)) => {
+                let (departure, transaction) = *departed;
+                Step::Depart(Box::new(Depart { departure, transaction, effects: issued, rest }))
+            }
             None if self.pipeline.is_none() && self.background.is_empty() && issued.is_empty() => Step::Done,
             None => Step::Effects(issued),
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Every field is optional: `None` means that this platform cannot know it for
 /// this request, and each rule says what it does then. Nothing here is ever
 /// taken from a header that a client could have written.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Facts {
     /// Address of the client, as the platform's network saw it.
@@ -131,6 +131,12 @@ impl FactSet {
     /// Adds a fact.
     pub fn insert(&mut self, fact: Fact) {
         self.0 |= 1 << fact as u8;
+    }
+
+    /// Returns what is in either set.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Returns whether a fact is in the set.

@@ -8,10 +8,12 @@ use http::Response;
 
 use crate::body::Body;
 use crate::effect::{Effect, EffectId, EffectResult, Issued};
-use crate::exchange::{Exchange, Input, Respond, Rest, Settle, Step};
+use crate::exchange::{Depart, Exchange, Input, Respond, Rest, Settle, Step};
 use crate::job::Settlement;
 use crate::reason::Summary;
+use crate::stage::Departure;
 use crate::time::Timestamp;
+use crate::transaction::Transaction;
 
 /// What a Rust platform fills in.
 pub trait Host {
@@ -59,7 +61,7 @@ pub async fn drive<H: Host>(host: H, exchange: Exchange) -> Driven<H> {
             let after = driver.go_on(effects, rest);
             Driven { response, summary, after }
         }
-        Outcome::Settled(_) => unreachable!("a request is answered"),
+        Outcome::Settled(_) | Outcome::Departed(_) => unreachable!("a request is answered"),
     }
 }
 
@@ -76,7 +78,25 @@ pub async fn settle<H: Host>(host: H, exchange: Exchange) -> Settlement {
             }
             settlement
         }
-        Outcome::Response(_) => unreachable!("a job is settled"),
+        Outcome::Response(_) | Outcome::Departed(_) => unreachable!("a job is settled"),
+    }
+}
+
+/// Runs an exchange of [the second stage](Exchange::departing) to its end and says how the request departs.
+///
+/// # Panics
+/// When the exchange is another one.
+pub async fn depart<H: Host>(host: H, exchange: Exchange) -> (Departure, Transaction) {
+    let mut driver = Driver { host, exchange, running: Vec::new(), rest: Rest::Pending };
+    match driver.run().await {
+        Outcome::Departed(depart) => {
+            let Depart { departure, transaction, effects, rest } = *depart;
+            if let Some(driver) = driver.go_on(effects, rest) {
+                driver.finish().await;
+            }
+            (departure, transaction)
+        }
+        Outcome::Response(_) | Outcome::Settled(_) => unreachable!("a request departs"),
     }
 }
 
@@ -84,6 +104,7 @@ pub async fn settle<H: Host>(host: H, exchange: Exchange) -> Settlement {
 enum Outcome {
     Response(Box<Respond>),
     Settled(Settle),
+    Departed(Box<Depart>),
 }
 
 impl<H: Host> Driver<H> {
@@ -95,6 +116,7 @@ impl<H: Host> Driver<H> {
                 Step::Effects(issued) => self.start(issued),
                 Step::Respond(respond) => return Outcome::Response(respond),
                 Step::Settle(settle) => return Outcome::Settled(settle),
+                Step::Depart(depart) => return Outcome::Departed(depart),
                 Step::Done => unreachable!("an exchange responds before it is done"),
             }
             input = self.next_result().await;
@@ -119,7 +141,9 @@ impl<H: Host> Driver<H> {
             match self.exchange.poll(input, now) {
                 Step::Effects(issued) => self.start(issued),
                 Step::Done => self.rest = Rest::Nothing,
-                Step::Respond(_) | Step::Settle(_) => unreachable!("an exchange responds once"),
+                Step::Respond(_) | Step::Settle(_) | Step::Depart(_) => {
+                    unreachable!("an exchange responds once")
+                }
             }
         }
     }

@@ -65,7 +65,7 @@ async fn limit(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> ViewerReq
 }
 
 /// What the response tells about experiments to whoever analyses them.
-fn exposures(engine: &Engine, tx: &Transaction) -> impl Iterator<Item = Record> {
+pub(crate) fn exposures(engine: &Engine, tx: &Transaction) -> impl Iterator<Item = Record> {
     tx.assigned.iter().map(|assigned| {
         let (experiment, variation) =
             engine.experiment_names(usize::from(assigned.experiment.0), assigned.variation);
@@ -86,7 +86,12 @@ async fn forward(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Re
     }
 }
 
-async fn handle(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, name: &str) -> Response<Body> {
+pub(crate) async fn handle(
+    engine: &Arc<Engine>,
+    tx: &mut Transaction,
+    fx: &Effects,
+    name: &str,
+) -> Response<Body> {
     let handler = engine.handler(name).expect("compiling made sure that every handler is there");
     let rule = tx.route.map_or(Rule::BuiltIn, Rule::Route);
     let (reason, message) = match tx.crash.take() {
@@ -109,7 +114,7 @@ async fn handle(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, name: 
 }
 
 /// The policy's answer to a failure: its last backend, then its page.
-async fn fall_back(
+pub(crate) async fn fall_back(
     engine: &Arc<Engine>,
     tx: &mut Transaction,
     fx: &Effects,
@@ -235,7 +240,7 @@ fn may_answer_stale(engine: &Engine, stored: &StoredResponse, fx: &Effects) -> b
 }
 
 /// Works through the plan of attempts; stores what is delivered when there is a key.
-async fn attempt(
+pub(crate) async fn attempt(
     engine: &Arc<Engine>,
     tx: &mut Transaction,
     fx: &Effects,

@@ -1,5 +1,7 @@
 //! Why an outcome is what it is: typed, stable, visible.
 
+use serde::{Deserialize, Serialize};
+
 use crate::effect::FetchError;
 use crate::target::TargetRefusal;
 
@@ -7,7 +9,7 @@ use crate::target::TargetRefusal;
 ///
 /// The codes of [`Reason::code`] are stable: dashboards and tests may rely on
 /// them. A reason is shown in `Cache-Status`, by `selvedge explain` and in logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Reason {
     /// The request's target is not one that the edge will interpret.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// # Examples
@@ -13,7 +15,7 @@ use std::time::{Duration, SystemTime};
 /// assert_eq!(now.to_http_date(), "Sun, 06 Nov 1994 08:49:37 GMT");
 /// assert_eq!((now + Duration::from_secs(2)).saturating_since(now), Duration::from_secs(2));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(u64);
 
 /// The last second that an IMF-fixdate can say: 9999-12-31T23:59:59Z.

@@ -1,6 +1,7 @@
 //! One request and what the phases learnt about it.
 
 use http::{HeaderValue, Method, Request};
+use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendId;
 use crate::body::Body;
@@ -31,6 +32,10 @@ pub struct Transaction {
     pub(crate) omitted: Omitted,
     /// What the handler said when it took the module down on an earlier try at this request.
     pub(crate) crash: Option<String>,
+    /// What of the client's place was asked for before it is known.
+    pub(crate) place: Place,
+    /// Whether an earlier stage took the request in.
+    pub(crate) is_resumed: bool,
     /// The protocol that the client asks to change to.
     pub(crate) upgrade: Option<Upgrade>,
     pub(crate) target: Option<Target>,
@@ -48,6 +53,26 @@ pub struct Transaction {
     notes: Vec<Note>,
 }
 
+/// Whether the client's place is known, and what asked for it before it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Whether only a later stage knows it.
+    pub(crate) comes_later: bool,
+    /// Whether the rules about who may come in depend on it.
+    pub(crate) gate: bool,
+    /// Whether the choice of the route does.
+    pub(crate) route: bool,
+    /// Whether the route's own answer does.
+    pub(crate) answer: bool,
+}
+
+impl Place {
+    /// Whether nothing that was decided could be another thing once the place is known.
+    pub(crate) fn is_settled(self) -> bool {
+        !(self.gate || self.route || self.answer)
+    }
+}
+
 /// What a host left out of a request that it hands over in part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Omitted {
@@ -56,7 +81,7 @@ pub struct Omitted {
 }
 
 /// A variation that the visitor is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Assigned {
     pub(crate) experiment: ExperimentId,
     pub(crate) variation: usize,
@@ -84,6 +109,8 @@ impl Transaction {
             seed,
             omitted: Omitted::default(),
             crash: None,
+            place: Place::default(),
+            is_resumed: false,
             upgrade: None,
             target: None,
             device: DeviceClass::Unknown,
@@ -109,6 +136,13 @@ impl Transaction {
     /// The same, of a request whose handler crashed.
     pub(crate) fn after_crash(request: Request<Body>, facts: Facts, seed: Seed, message: String) -> Self {
         Self { crash: Some(message), ..Self::new(request, facts, seed) }
+    }
+
+    /// The same, where a later [stage](crate::stage) knows the client's place.
+    #[must_use]
+    pub fn before_the_place(request: Request<Body>, facts: Facts, seed: Seed) -> Self {
+        let place = Place { comes_later: true, ..Place::default() };
+        Self { place, ..Self::new(request, facts, seed) }
     }
 
     /// Returns the request as the phases left it.
@@ -139,6 +173,10 @@ impl Transaction {
     #[must_use]
     pub fn notes(&self) -> &[Note] {
         &self.notes
+    }
+
+    pub(crate) fn seed(&self) -> Seed {
+        self.seed
     }
 
     /// Returns the request id: 32 hexadecimal digits of the seed.

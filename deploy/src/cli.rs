@@ -162,6 +162,8 @@ pub(crate) enum Target {
     Cloudflare,
     /// AWS Lambda in a region
     Lambda,
+    /// CloudFront with Lambda@Edge
+    LambdaEdge,
 }
 
 impl Target {
@@ -170,6 +172,7 @@ impl Target {
         match self {
             Self::Cloudflare => "cloudflare",
             Self::Lambda => "lambda",
+            Self::LambdaEdge => "lambda-edge",
         }
     }
 }
@@ -219,6 +222,7 @@ pub(crate) enum Plan {
   selvedge build --target cloudflare
   selvedge build --target cloudflare --policy examples/storefront/edge.toml --out /tmp/storefront
   selvedge build --target lambda --arch arm64
+  selvedge build --target lambda-edge --geoip GeoLite2-Country.mmdb
 
 Errors of `selvedge check --target` are refused, its warnings are shown.
 
@@ -242,6 +246,9 @@ pub(crate) struct Build {
     /// Processor of a Lambda function [default: x86-64]
     #[arg(long, value_name = "ARCH")]
     pub(crate) arch: Option<Architecture>,
+    /// Database of places (MMDB) to ship, for `[geo] source = "database"` on lambda-edge
+    #[arg(long, value_name = "FILE")]
+    pub(crate) geoip: Option<PathBuf>,
 }
 
 /// Options of `selvedge deploy`.
@@ -250,15 +257,21 @@ pub(crate) struct Build {
   selvedge deploy --target cloudflare --dry-run
   selvedge deploy --target cloudflare -- --env staging
   selvedge deploy --target lambda -- --region eu-central-1 --enable-function-url
+  selvedge deploy --target lambda-edge --bucket my-code --dry-run
+  selvedge deploy --target lambda-edge --bucket my-code -- --profile shop
 
-Cloudflare: runs `wrangler deploy`, which asks you to log in, or takes CLOUDFLARE_API_TOKEN from the environment.
-Lambda: runs `cargo lambda deploy`, which takes credentials as AWS's own tools do; a dry run needs none.")]
+cloudflare: runs `wrangler deploy`, which asks you to log in, or takes CLOUDFLARE_API_TOKEN from the environment.
+lambda: runs `cargo lambda deploy`, which takes credentials as AWS's own tools do; a dry run needs none.
+lambda-edge: runs `aws s3 cp` and `aws cloudformation deploy`, with the credentials that the AWS CLI finds.")]
 pub(crate) struct Deploy {
     #[command(flatten)]
     pub(crate) build: Build,
     /// Show what would be uploaded and upload nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// S3 bucket in us-east-1 that takes the function's code, for lambda-edge
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bucket: Option<String>,
     /// Further arguments for the platform's tool
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) arguments: Vec<String>,

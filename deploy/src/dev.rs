@@ -45,8 +45,8 @@ pub(crate) fn run(options: Dev) -> anyhow::Result<ExitCode> {
 /// Reads a database of places: the file that was named, else the storefront's.
 pub(crate) fn geoip(file: Option<&Path>) -> anyhow::Result<GeoDatabase> {
     match file {
-        Some(file) => GeoDatabase::open(file),
-        None => GeoDatabase::from_bytes(STOREFRONT_GEOIP.to_vec()),
+        Some(file) => GeoDatabase::open(file).context("--geoip"),
+        None => Ok(GeoDatabase::from_bytes(STOREFRONT_GEOIP.to_vec())?),
     }
 }
 
@@ -73,7 +73,7 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         geoip: Some(geoip(options.geoip.as_deref())?),
         pose: !options.no_pose,
         queues: options.queues,
-        runtime: runtime.as_ref().map(Runtime::handle),
+        runtime: runtime.as_ref().map(Runtime::platform),
         ..EmulatorConfig::default()
     };
     let emulator = Emulator::bind(config, handle.clone())?;
@@ -164,7 +164,7 @@ fn start_runtime(target: Target, source: &Source, engine: &Engine) -> anyhow::Re
         Source::File(path) => path.canonicalize()?.parent().context("a file is in a folder")?.to_owned(),
         Source::Storefront => crate::build::source::cache().join("storefront"),
     };
-    Runtime::start(target, &Project { policy: local(engine.policy()), folder })
+    Runtime::start(target, Project { policy: local(engine.policy()), folder, geoip: None })
 }
 
 /// The policy as a runtime on this machine can have it: no platform keeps its messages.

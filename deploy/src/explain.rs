@@ -96,7 +96,7 @@ fn request(options: &Explain) -> anyhow::Result<Request<Body>> {
 
 fn facts(options: &Explain) -> anyhow::Result<Facts> {
     let mut facts = match options.ip {
-        Some(ip) => crate::dev::geoip(options.geoip.as_deref())?.lookup(ip),
+        Some(ip) => crate::dev::geoip(options.geoip.as_deref())?.locate(ip),
         None => Facts::default(),
     };
     if let Some(code) = &options.country {

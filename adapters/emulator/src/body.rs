@@ -10,6 +10,7 @@ use selvedge_core::body::{Body, BodyHandle};
 use selvedge_native::body as native;
 
 use crate::client_body::ClientBody;
+use crate::replay::Replay;
 use crate::tee::{Storing, Tee};
 use crate::tunnel::Ends;
 
@@ -30,6 +31,8 @@ pub(crate) enum HostBody {
     Backend(Incoming),
     /// From a backend, and stored on its way.
     Stored(Box<Tee>),
+    /// From the client, with a beginning that was read before.
+    Again(Box<Replay>),
 }
 
 impl Bodies {
@@ -44,7 +47,12 @@ impl Bodies {
 
     /// Keeps a response's body and returns what the core gets to see of it.
     pub(crate) fn keep_response(&self, body: Incoming) -> Body {
-        self.kept.keep(HostBody::Backend(body))
+        self.keep(HostBody::Backend(body))
+    }
+
+    /// Keeps a body and returns what stands for it.
+    pub(crate) fn keep(&self, body: HostBody) -> Body {
+        self.kept.keep(body)
     }
 
     /// Hands a body out; `None` when it was handed out before.
@@ -56,7 +64,7 @@ impl Bodies {
     pub(crate) fn store(&self, handle: BodyHandle, storing: Storing) {
         self.kept.replace(handle, |body| match body {
             HostBody::Backend(body) => HostBody::Stored(Box::new(Tee::new(body, storing))),
-            other @ (HostBody::Client(_) | HostBody::Stored(_)) => other,
+            other @ (HostBody::Client(_) | HostBody::Stored(_) | HostBody::Again(_)) => other,
         });
     }
 
@@ -64,7 +72,7 @@ impl Bodies {
     pub(crate) async fn read_unread_stores(&self) {
         for body in self.kept.take_rest() {
             match body {
-                HostBody::Client(_) | HostBody::Backend(_) => {}
+                HostBody::Client(_) | HostBody::Backend(_) | HostBody::Again(_) => {}
                 HostBody::Stored(mut tee) => while let Some(Ok(_)) = tee.frame().await {},
             }
         }
@@ -80,6 +88,7 @@ impl HttpBody for HostBody {
             Self::Client(body) => Pin::new(body).poll_frame(cx),
             Self::Backend(body) => Pin::new(body).poll_frame(cx),
             Self::Stored(tee) => Pin::new(tee).poll_frame(cx),
+            Self::Again(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -88,6 +97,7 @@ impl HttpBody for HostBody {
             Self::Client(body) => body.is_end_stream(),
             Self::Backend(body) => body.is_end_stream(),
             Self::Stored(tee) => tee.is_end_stream(),
+            Self::Again(body) => body.is_end_stream(),
         }
     }
 
@@ -96,6 +106,7 @@ impl HttpBody for HostBody {
             Self::Client(body) => body.size_hint(),
             Self::Backend(body) => body.size_hint(),
             Self::Stored(tee) => tee.size_hint(),
+            Self::Again(body) => body.size_hint(),
         }
     }
 }

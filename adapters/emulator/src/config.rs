@@ -8,8 +8,8 @@ use std::time::Duration;
 use selvedge_core::facts::Facts;
 
 use crate::clock::Clock;
-use crate::facts::GeoDatabase;
-use crate::runtime::RuntimeHandle;
+use crate::runtime::Platform;
+use selvedge_mmdb::GeoDatabase;
 
 /// What can be chosen about the emulator; [`Default`] is the local edge of `selvedge dev`.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub struct EmulatorConfig {
     /// Whether the request header `Selvedge-Client-Ip` poses as another client. On by
     /// default; the header never reaches the policy or a backend either way.
     pub pose: bool,
-    /// A runtime that answers in place of the emulator's own engine; none by default.
-    pub runtime: Option<RuntimeHandle>,
+    /// A platform that answers in place of the emulator's own engine; none by default.
+    pub runtime: Option<Platform>,
     /// The time that the policy sees; the machine's by default.
     pub clock: Clock,
     /// File that keeps queues' messages; without one they end with the emulator, which is the default.

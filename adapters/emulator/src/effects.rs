@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use selvedge_core::body::{Body, BodyHandle};
@@ -26,8 +27,8 @@ const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// One exchange's host.
 #[derive(Clone)]
 pub(crate) struct EdgeHost {
-    worker: Rc<Worker>,
-    bodies: Rc<Bodies>,
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) bodies: Rc<Bodies>,
 }
 
 impl EdgeHost {
@@ -47,6 +48,20 @@ impl EdgeHost {
         Ok(keep(&self.bodies, response))
     }
 
+    /// Reads a body into memory.
+    pub(crate) async fn read(&self, body: Body, limit: usize) -> Result<Bytes, ReadBodyError> {
+        match body {
+            Body::Empty => Ok(Bytes::new()),
+            Body::Bytes(bytes) if bytes.len() > limit => Err(ReadBodyError::TooLarge),
+            Body::Bytes(bytes) => Ok(bytes),
+            Body::Host(handle) => {
+                let body = self.bodies.take(handle).ok_or(ReadBodyError::Broken)?;
+                let whole = tokio::time::timeout(READ_BODY_TIMEOUT, read(body, limit)).await;
+                whole.unwrap_or(Err(ReadBodyError::Broken))
+            }
+        }
+    }
+
     fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload<HostBody>, UploadError> {
         match body {
             Body::Empty => Ok(Upload::Empty),
@@ -63,7 +78,12 @@ impl EdgeHost {
         let store = Arc::clone(&self.worker.shared.store);
         match put {
             CachePut { key, entry: CacheEntry::Response(head, Body::Host(body)), keep } => {
-                self.bodies.store(body, Storing { store, key, head, keep });
+                let into = Arc::clone(&store);
+                let put = move |body: Bytes| {
+                    let entry = CacheEntry::Response(head, Body::from(body));
+                    into.put(CachePut { key, entry, keep });
+                };
+                self.bodies.store(body, Storing { store, put: Box::new(put) });
             }
             put => store.put(put),
         }
@@ -71,13 +91,8 @@ impl EdgeHost {
     }
 
     fn read_body(&self, body: BodyHandle, limit: usize) -> Performing {
-        let Some(body) = self.bodies.take(body) else {
-            return done(EffectResult::ReadBody(Err(ReadBodyError::Broken)));
-        };
-        Box::pin(async move {
-            let whole = tokio::time::timeout(READ_BODY_TIMEOUT, read(body, limit)).await;
-            EffectResult::ReadBody(whole.unwrap_or(Err(ReadBodyError::Broken)))
-        })
+        let host = self.clone();
+        Box::pin(async move { EffectResult::ReadBody(host.read(Body::Host(body), limit).await) })
     }
 
     fn record(&self, record: &Record) {

@@ -25,6 +25,7 @@ mod kv;
 mod listen;
 mod metrics;
 mod reload;
+mod replay;
 mod request;
 mod response;
 pub mod runtime;
@@ -39,9 +40,9 @@ mod worker;
 
 pub use clock::{Clock, ManualClock};
 pub use config::EmulatorConfig;
-pub use facts::GeoDatabase;
 pub use handle::{EngineHandle, PolicyInfo};
 pub use reload::{Change, Watcher, Watching};
+pub use selvedge_mmdb::GeoDatabase;
 
 use listen::Listeners;
 use shared::Shared;

@@ -126,8 +126,8 @@ async fn answer(
     let (request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
     let host = EdgeHost::new(Rc::clone(&worker), Rc::clone(&bodies));
     let Driven { mut response, summary, after } = match &worker.shared.config.runtime {
-        Some(runtime) => {
-            let (response, summary) = runtime::forward(&host, runtime, request, &facts).await;
+        Some(platform) => {
+            let (response, summary) = runtime::answer(&host, platform, request, &facts).await;
             Driven { response, summary, after: None }
         }
         None => {

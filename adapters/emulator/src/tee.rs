@@ -4,13 +4,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use selvedge_core::body::Body;
-use selvedge_core::cache::stored::StoredResponse;
-use selvedge_core::effect::{CacheEntry, CachePut};
 
 use crate::store::{Reserved, Store};
 
@@ -26,14 +22,15 @@ pub(crate) struct Tee {
 
 /// Where a gathered body goes.
 pub(crate) struct Storing {
+    /// Whose bounds hold while it is gathered.
     pub(crate) store: Arc<Store>,
-    pub(crate) key: String,
-    pub(crate) head: Arc<StoredResponse>,
-    pub(crate) keep: Duration,
+    /// Takes the whole body.
+    pub(crate) put: Box<dyn FnOnce(Bytes) + Send>,
 }
 
 struct Gathering {
-    storing: Storing,
+    store: Arc<Store>,
+    put: Option<Box<dyn FnOnce(Bytes) + Send>>,
     chunks: Vec<Bytes>,
     length: u64,
     announced: Option<u64>,
@@ -43,8 +40,14 @@ struct Gathering {
 impl Tee {
     pub(crate) fn new(body: Incoming, storing: Storing) -> Self {
         let announced = body.size_hint().exact();
-        let gathering =
-            Gathering { storing, chunks: Vec::new(), length: 0, announced, reserved: Reserved::default() };
+        let gathering = Gathering {
+            store: storing.store,
+            put: Some(storing.put),
+            chunks: Vec::new(),
+            length: 0,
+            announced,
+            reserved: Reserved::default(),
+        };
         Self { body, gathering: Some(gathering) }
     }
 
@@ -108,7 +111,7 @@ impl fmt::Debug for Tee {
 impl Gathering {
     fn add(&mut self, chunk: &Bytes) -> Result<(), crate::store::BufferFull> {
         let bytes = chunk.len() as u64;
-        self.storing.store.reserve(&mut self.reserved, bytes)?;
+        self.store.reserve(&mut self.reserved, bytes)?;
         self.length += bytes;
         self.chunks.push(chunk.clone());
         Ok(())
@@ -118,23 +121,22 @@ impl Gathering {
         if self.announced.is_some_and(|announced| announced != self.length) {
             return;
         }
-        let body = Body::from(join(std::mem::take(&mut self.chunks)));
-        let entry = CacheEntry::Response(Arc::clone(&self.storing.head), body);
-        let key = std::mem::take(&mut self.storing.key);
-        self.storing.store.put(CachePut { key, entry, keep: self.storing.keep });
+        if let Some(put) = self.put.take() {
+            put(join(&self.chunks));
+        }
     }
 }
 
 impl Drop for Gathering {
     fn drop(&mut self) {
-        self.storing.store.release(&mut self.reserved);
+        self.store.release(&mut self.reserved);
     }
 }
 
 /// Always copies: a chunk may keep a whole read buffer alive, which the store would not count.
-fn join(chunks: Vec<Bytes>) -> Bytes {
+fn join(chunks: &[Bytes]) -> Bytes {
     let mut whole = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-    for chunk in &chunks {
+    for chunk in chunks {
         whole.extend_from_slice(chunk);
     }
     whole.freeze()

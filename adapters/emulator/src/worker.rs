@@ -142,6 +142,17 @@ impl Worker {
         }
     }
 
+    /// Does work that no response waits for, beside the requests; where there is no room it is not done.
+    pub(crate) fn run_later(self: &Rc<Self>, work: impl Future<Output = ()> + 'static) {
+        let under_way = AfterResponse::begin(Rc::clone(self));
+        if self.reap_background() < MAX_BACKGROUND_TASKS {
+            self.background.borrow_mut().spawn_local(async move {
+                let _under_way = under_way;
+                work.await;
+            });
+        }
+    }
+
     fn reap_background(&self) -> usize {
         let mut background = self.background.borrow_mut();
         while background.try_join_next().is_some() {}

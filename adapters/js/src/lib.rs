@@ -16,18 +16,33 @@ mod module;
 mod output;
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use selvedge_core::engine::EngineBuilder;
 
-pub use module::{Module, Outgoing};
+pub use module::{Module, Outgoing, Waiting, variables};
 
 use output::{Output, address};
 
 thread_local! {
-    static MODULE: RefCell<Option<Module>> = const { RefCell::new(None) };
+    static MODULE: RefCell<Option<Rc<dyn Receiver>>> = const { RefCell::new(None) };
     static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static OUTPUT: RefCell<Output> = const { RefCell::new(Output::new()) };
     static CRASH: Crash = const { Crash::new() };
+}
+
+/// What answers the driver's messages.
+///
+/// A handler may panic while a message is answered, which ends the call: nothing may be borrowed then.
+pub trait Receiver {
+    /// Answers a message: its text, and the bytes beside it.
+    ///
+    /// # Errors
+    /// A sentence, when the message is none.
+    fn answer(&self, text: &[u8], bytes: &[u8]) -> Result<Outgoing, String>;
+
+    /// Drops an exchange whose client has gone.
+    fn forget(&self, exchange: u32);
 }
 
 /// Longest message of a panic that is kept, in bytes.
@@ -119,14 +134,24 @@ pub fn input(bytes: usize) -> usize {
 /// ([`FactSet::bits`](selvedge_core::facts::FactSet::bits)), the request headers that it can read at first (their number and the names), and an answer
 /// for when everything fails; or `!` and an error.
 pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> EngineBuilder) -> usize {
+    load_as(policy, environment, |policy, environment| {
+        let (module, greeting) = Module::load(policy, environment, handlers)?;
+        Ok((Rc::new(module), greeting))
+    })
+}
+
+/// Does as [`load`], for a platform that answers messages in its own way; `make` is given the policy and the environment.
+pub fn load_as(
+    policy: usize,
+    environment: usize,
+    make: impl FnOnce(&[u8], &[u8]) -> Result<(Rc<dyn Receiver>, Outgoing), String>,
+) -> usize {
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("a panic");
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line()));
         CRASH.with(|crash| crash.keep(&format!("{message}{}", place.unwrap_or_default())));
     }));
-    let loaded =
-        with_input(policy, environment, |policy, environment| Module::load(policy, environment, handlers));
-    match loaded {
+    match with_input(policy, environment, make) {
         Ok((module, greeting)) => {
             MODULE.set(Some(module));
             answer(greeting)
@@ -140,14 +165,9 @@ pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> En
 ///
 /// The answer is one of [`selvedge_core::wire`], or `H` when the request needs all of its headers, or `!` and an error.
 pub fn receive(text: usize, bytes: usize) -> usize {
-    // A clone shares the exchanges, so that a handler that panics leaves no borrow behind.
+    // A clone, so that a handler that panics leaves no borrow behind.
     let Some(module) = MODULE.with_borrow(Clone::clone) else { return fail("no policy is loaded") };
-    match with_input(text, bytes, |text, bytes| module.read(text, bytes))
-        .and_then(|incoming| module.receive(incoming))
-    {
-        Ok(message) => answer(message),
-        Err(error) => fail(&error),
-    }
+    answer_with(text, bytes, |text, bytes| module.answer(text, bytes))
 }
 
 /// Drops an exchange whose client has gone.
@@ -161,6 +181,18 @@ pub fn forget(exchange: u32) {
 #[must_use]
 pub fn crash() -> usize {
     CRASH.with(|crash| std::ptr::from_ref(crash).addr())
+}
+
+/// Gives the two parts of the input to a function and returns the place of its answer, as [`load`] does.
+pub fn answer_with(
+    first: usize,
+    second: usize,
+    read: impl FnOnce(&[u8], &[u8]) -> Result<Outgoing, String>,
+) -> usize {
+    match with_input(first, second, read) {
+        Ok(message) => answer(message),
+        Err(error) => fail(&error),
+    }
 }
 
 /// Gives the two parts of the input to a function; a part that is not there is empty.

@@ -14,6 +14,8 @@ use selvedge_core::policy::blob;
 use selvedge_core::time::Timestamp;
 use selvedge_core::wire::{self, Begin, BeginJob, Incoming, Message, Whole};
 
+use crate::Receiver;
+
 /// A message to the driver.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -32,14 +34,14 @@ pub struct Module {
     engine: Arc<Engine>,
     answers_repeat: bool,
     names: Rc<[HeaderName]>,
-    waiting: Rc<RefCell<Waiting>>,
+    waiting: Rc<RefCell<Waiting<Exchange>>>,
 }
 
-/// Exchanges by number. 0 is no exchange's: answers that need none carry it.
-#[derive(Default)]
-struct Waiting {
+/// What waits for effects, by number. 0 is nobody's: answers that need no effect carry it.
+#[derive(Debug)]
+pub struct Waiting<T> {
     last: u32,
-    exchanges: BTreeMap<u32, Exchange>,
+    exchanges: BTreeMap<u32, T>,
 }
 
 impl Module {
@@ -87,12 +89,12 @@ impl Module {
             Incoming::Job(begin) => {
                 let BeginJob { job, crash, seed, now } = *begin;
                 let exchange = Exchange::of_job(Arc::clone(&self.engine), job, seed, crash);
-                let number = self.waiting.borrow_mut().next();
+                let number = self.waiting.borrow_mut().next_number();
                 Ok(self.step(number, exchange, Input::Begin, now))
             }
             Incoming::Completed { exchange: number, id, result, now } => {
                 // The exchange is out of the table while it runs: a handler that panics takes no other one with it.
-                let taken = self.waiting.borrow_mut().exchanges.remove(&number);
+                let taken = self.waiting.borrow_mut().take(number);
                 let exchange = taken.ok_or_else(|| format!("there is no exchange {number}"))?;
                 Ok(self.step(number, exchange, Input::Completed { id, result: *result }, now))
             }
@@ -101,7 +103,7 @@ impl Module {
 
     /// Drops an exchange.
     pub fn forget(&self, exchange: u32) {
-        let forgotten = self.waiting.borrow_mut().exchanges.remove(&exchange);
+        let forgotten = self.waiting.borrow_mut().take(exchange);
         drop(forgotten);
     }
 
@@ -129,7 +131,7 @@ impl Module {
                 };
             }
         };
-        let number = self.waiting.borrow_mut().next();
+        let number = self.waiting.borrow_mut().next_number();
         self.step(number, exchange, Input::Begin, now)
     }
 
@@ -139,25 +141,39 @@ impl Module {
             Step::Effects(_) => true,
             Step::Respond(respond) => respond.rest == Rest::Pending,
             Step::Settle(settle) => settle.rest == Rest::Pending,
+            Step::Depart(depart) => depart.rest == Rest::Pending,
             Step::Done => false,
         };
         if goes_on {
-            self.waiting.borrow_mut().exchanges.insert(number, exchange);
+            self.waiting.borrow_mut().put(number, exchange);
         }
         Outgoing::of(wire::encode_step(number, &step))
     }
 }
 
+impl Receiver for Module {
+    fn answer(&self, text: &[u8], bytes: &[u8]) -> Result<Outgoing, String> {
+        self.receive(self.read(text, bytes)?)
+    }
+
+    fn forget(&self, exchange: u32) {
+        Self::forget(self, exchange);
+    }
+}
+
 impl Outgoing {
-    fn of(message: Message) -> Self {
+    /// A message as the core wrote it.
+    #[must_use]
+    pub fn of(message: Message) -> Self {
         let (text, bytes) = message.into_parts();
         Self { text, bytes, is_common: false }
     }
 }
 
-impl Waiting {
-    /// A number that no exchange has.
-    fn next(&mut self) -> u32 {
+impl<T> Waiting<T> {
+    /// Returns a number that nothing has.
+    #[must_use]
+    pub fn next_number(&mut self) -> u32 {
         loop {
             self.last = self.last.wrapping_add(1).max(1);
             if !self.exchanges.contains_key(&self.last) {
@@ -165,10 +181,30 @@ impl Waiting {
             }
         }
     }
+
+    /// Lets something wait.
+    pub fn put(&mut self, number: u32, waiting: T) {
+        self.exchanges.insert(number, waiting);
+    }
+
+    /// Takes what waits under a number.
+    #[must_use]
+    pub fn take(&mut self, number: u32) -> Option<T> {
+        self.exchanges.remove(&number)
+    }
+}
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Self { last: 0, exchanges: BTreeMap::new() }
+    }
 }
 
 /// Reads lines `NAME=value`.
-fn variables(lines: &[u8]) -> Result<BTreeMap<String, String>, String> {
+///
+/// # Errors
+/// When a line has no `=`, or the text is not UTF-8.
+pub fn variables(lines: &[u8]) -> Result<BTreeMap<String, String>, String> {
     let text = std::str::from_utf8(lines).map_err(|error| error.to_string())?;
     let variable = |line: &str| {
         let (name, value) = line.split_once('=').ok_or("a line of the environment has no `=`")?;
@@ -294,7 +330,7 @@ mod tests {
 
     #[test]
     fn numbers_are_never_given_twice_at_a_time() {
-        let mut waiting = Waiting { last: u32::MAX - 1, ..Waiting::default() };
-        assert_eq!((waiting.next(), waiting.next()), (u32::MAX, 1), "0 is no exchange's");
+        let mut waiting = Waiting::<()> { last: u32::MAX - 1, ..Waiting::default() };
+        assert_eq!((waiting.next_number(), waiting.next_number()), (u32::MAX, 1), "0 is no exchange's");
     }
 }

@@ -36,6 +36,11 @@ impl Verdict {
         Self { category, evidence }
     }
 
+    /// What an earlier stage found out, without its evidence.
+    pub(crate) const fn known(category: Option<BotCategory>) -> Self {
+        Self { category, evidence: Evidence::None }
+    }
+
     /// Returns the kind of bot; `None` when nothing speaks for a bot.
     #[must_use]
     pub const fn category(&self) -> Option<BotCategory> {

@@ -2,6 +2,7 @@
 
 use http::header::{self, HeaderMap};
 use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
 
 use super::control::{CacheControl, FieldScope};
 use super::lifetime::{Lifetimes, OriginDirectives};
@@ -19,7 +20,7 @@ pub enum Storability {
 }
 
 /// Why a response is not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum NoStoreReason {
     /// The policy says so.

@@ -78,14 +78,18 @@ fn exchange_by(user_agent: &'static str, path: &str) -> Exchange {
 fn issued(step: Step) -> Vec<Issued> {
     match step {
         Step::Effects(issued) => issued,
-        Step::Respond(_) | Step::Settle(_) | Step::Done => panic!("effects were expected: {step:?}"),
+        Step::Respond(_) | Step::Settle(_) | Step::Depart(_) | Step::Done => {
+            panic!("effects were expected: {step:?}")
+        }
     }
 }
 
 fn respond(step: Step) -> Box<Respond> {
     match step {
         Step::Respond(respond) => respond,
-        Step::Effects(_) | Step::Settle(_) | Step::Done => panic!("a response was expected: {step:?}"),
+        Step::Effects(_) | Step::Settle(_) | Step::Depart(_) | Step::Done => {
+            panic!("a response was expected: {step:?}")
+        }
     }
 }
 

@@ -18,6 +18,20 @@ pub struct GeoPolicy {
     pub default: GeoAction,
     /// For clients whose place is unknown.
     pub unknown: GeoAction,
+    /// Where a client's place is known from.
+    pub source: GeoSource,
+}
+
+/// Where a client's place is known from, on platforms that tell it late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "policy-file", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum GeoSource {
+    /// The platform, when it tells it: CloudFront does so behind its cache.
+    #[default]
+    Platform,
+    /// A database that is deployed with the policy, from the first decision on.
+    Database,
 }
 
 /// One rule about places.
@@ -70,6 +84,13 @@ pub enum GeoDecision<'a> {
 }
 
 impl GeoPolicy {
+    /// Returns whether no client is refused, whatever its place.
+    #[must_use]
+    pub fn lets_everybody_in(&self) -> bool {
+        let actions = self.rules.iter().map(|rule| &rule.action).chain([&self.default, &self.unknown]);
+        actions.into_iter().all(|action| *action == GeoAction::Allow)
+    }
+
     /// Decides about a client.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> GeoDecision<'_> {
@@ -90,7 +111,8 @@ impl GeoPolicy {
 
 impl Default for GeoPolicy {
     fn default() -> Self {
-        Self { rules: Vec::new(), default: GeoAction::Allow, unknown: GeoAction::Allow }
+        let allow = GeoAction::Allow;
+        Self { rules: Vec::new(), default: allow.clone(), unknown: allow, source: GeoSource::Platform }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::limits::Exceeded;
 use crate::reason::{Reason, Rule};
 use crate::route::router::Found;
 use crate::route::{Action, FixedResponse};
+use crate::stage;
 use crate::target::Target;
 use crate::template::Encoding;
 use crate::time::Timestamp;
@@ -78,7 +79,9 @@ impl Engine {
     }
 
     fn admit(&self, tx: &mut Transaction) -> Gate {
-        self.check_limits(tx)?;
+        if !tx.is_resumed {
+            self.check_limits(tx)?;
+        }
         self.check_target(tx)?;
         imitation::strip(tx.request.headers_mut());
         tx.upgrade = hop_by_hop::upgrade_requested(tx.request.headers());
@@ -88,8 +91,10 @@ impl Engine {
             return ControlFlow::Break(response);
         }
         self.check_place(tx)?;
-        tx.verdict = Classifier::new().classify(tx.request.headers(), &tx.facts);
-        tx.device = DeviceClass::classify(tx.request.headers());
+        if !tx.is_resumed {
+            tx.verdict = Classifier::new().classify(tx.request.headers(), &tx.facts);
+            tx.device = DeviceClass::classify(tx.request.headers());
+        }
         self.check_bot(tx)
     }
 
@@ -120,6 +125,10 @@ impl Engine {
     }
 
     fn check_place(&self, tx: &mut Transaction) -> Gate {
+        if tx.place.comes_later {
+            tx.place.gate = !self.policy().geo.lets_everybody_in();
+            return CONTINUE;
+        }
         match self.policy().geo.decide(&tx.facts) {
             GeoDecision::Continue => {}
             GeoDecision::Allow { rule } => tx.note(Reason::GeoAllowed, Rule::Geo(Some(rule))),
@@ -149,24 +158,32 @@ impl Engine {
 
     fn route(&self, tx: &mut Transaction) -> Gate {
         self.check_preflight(tx)?;
-        match self.find(tx, tx.request.method()) {
+        match self.find(tx, &tx.request.method().clone()) {
             Found::Route(id, captures) => {
                 tx.note(Reason::RouteMatched, Rule::Route(id));
                 (tx.route, tx.captures) = (Some(id), captures);
             }
             Found::MethodNotAllowed(methods) => return ControlFlow::Break(method_not_allowed(tx, &methods)),
             Found::Nothing => {
+                if tx.place.route {
+                    self.assign_variations(tx);
+                }
                 tx.decide(Reason::RouteNotFound, Rule::BuiltIn);
                 return ControlFlow::Break(self.policy().fallback.not_found.response());
             }
         }
-        self.assign_variations(tx);
+        if !tx.is_resumed {
+            self.assign_variations(tx);
+        }
         self.answer(tx)
     }
 
-    fn find(&self, tx: &Transaction, method: &Method) -> Found {
+    fn find(&self, tx: &mut Transaction, method: &Method) -> Found {
         let target = tx.target.as_ref().expect("the target was checked before");
-        self.router().find(&self.policy().routes, method, target, tx.subject())
+        let mut by_place = false;
+        let found = self.router().find(&self.policy().routes, method, target, tx.subject(), &mut by_place);
+        tx.place.route |= by_place && tx.place.comes_later;
+        found
     }
 
     /// Answers a CORS preflight for the route that the real request would take.
@@ -202,6 +219,7 @@ impl Engine {
     /// The route's own answer, when it has one.
     fn answer(&self, tx: &mut Transaction) -> Gate {
         let Some(id) = tx.route else { return CONTINUE };
+        tx.place.answer = tx.place.comes_later && stage::answer_depends_on_place(self.policy().route(id));
         match &self.policy().route(id).action {
             Action::Proxy { .. } | Action::Handle(_) => CONTINUE,
             Action::Redirect(redirect) => ControlFlow::Break(self.redirect(tx, id, redirect)),

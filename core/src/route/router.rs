@@ -48,6 +48,7 @@ struct Search<'a> {
     subject: Subject<'a>,
     captures: Captures,
     allowed: Vec<String>,
+    by_place: &'a mut bool,
 }
 
 impl Router {
@@ -81,16 +82,18 @@ impl Router {
         &mut self.below[at].1
     }
 
-    /// Finds the route for a request.
+    /// Finds the route for a request; `by_place` becomes true where the client's place was looked at.
     pub(crate) fn find(
         &self,
         routes: &[Route],
         method: &Method,
         target: &Target,
         subject: Subject<'_>,
+        by_place: &mut bool,
     ) -> Found {
         let path = target.path();
-        let mut search = Search { routes, method, path, subject, captures: Vec::new(), allowed: Vec::new() };
+        let mut search =
+            Search { routes, method, path, subject, captures: Vec::new(), allowed: Vec::new(), by_place };
         let exact = self.exact.get(target.host());
         let below = self.below.iter().filter(|(host, _)| host.is_match(target.host())).map(|(_, node)| node);
         for tree in exact.into_iter().chain(below).chain([&self.any]) {
@@ -156,6 +159,7 @@ impl Search<'_> {
     fn first_match(&mut self, candidates: &[RouteId]) -> Option<RouteId> {
         for id in candidates {
             let route = &self.routes[usize::from(id.0)];
+            *self.by_place |= route.when.place.is_some();
             if !self.holds(route) {
                 continue;
             }

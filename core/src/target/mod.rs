@@ -51,7 +51,7 @@ pub enum EncodedSlashes {
 }
 
 /// Why a target is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TargetRefusal {
     /// Neither the request line nor a `Host` field names a host.

@@ -193,6 +193,9 @@ impl Message {
     }
 }
 
+/// What would have to have gone wrong.
+const NO_DEPARTURE: &str = "a platform that runs the stages one by one writes its own messages";
+
 /// Writes a step of the exchange that the module knows by this number.
 #[must_use]
 pub fn encode_step(exchange: u32, step: &Step) -> Message {
@@ -201,6 +204,7 @@ pub fn encode_step(exchange: u32, step: &Step) -> Message {
         Step::Effects(_) => "E",
         Step::Respond(_) => "R",
         Step::Settle(_) => "S",
+        Step::Depart(_) => unreachable!("{NO_DEPARTURE}"),
         Step::Done => "D",
     });
     message.lines.number(exchange);
@@ -211,8 +215,18 @@ pub fn encode_step(exchange: u32, step: &Step) -> Message {
             message.effects(&respond.effects);
         }
         Step::Settle(settle) => message.settle(settle),
+        Step::Depart(_) => unreachable!("{NO_DEPARTURE}"),
         Step::Done => {}
     }
+    message
+}
+
+/// Writes lines of a platform's own, and effects after them.
+#[must_use]
+pub fn encode_lines(lines: &[&str], effects: &[Issued]) -> Message {
+    let mut message = Message::new();
+    lines.iter().for_each(|line| message.lines.text(line));
+    message.effects(effects);
     message
 }
 

@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 use crate::transaction::{Omitted, Seed};
 
 pub use decode::decode;
-pub use encode::{Message, encode_answer, encode_step};
+pub use encode::{Message, encode_answer, encode_lines, encode_step};
 
 /// The handle of a request's own body.
 pub const REQUEST_BODY: BodyHandle = BodyHandle(0);

@@ -8,8 +8,9 @@ use selvedge_core::bot::rules::BotAction;
 use selvedge_core::job::{Queue, QueueStore};
 use selvedge_core::policy::{Policy, blob};
 
+use super::module::{self, Host};
 use super::source::quote;
-use super::{Project, Written, empty_folder, module, source, write};
+use super::{Project, Written, empty_folder, source, write};
 
 /// The date whose behaviour the Worker is written for
 /// (<https://developers.cloudflare.com/workers/configuration/compatibility-dates/>).
@@ -71,7 +72,7 @@ impl Needs {
 pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written>> {
     let sources = source::find(project)?;
     let needs = Needs::of(&project.policy);
-    let wasm = module::policy(&sources)?;
+    let wasm = module::policy(&sources, Host::JavaScript)?;
     let state = if needs.state() { Some(module::state(&sources)?) } else { None };
     empty_folder(out, "wrangler.toml")?;
     let mut written = Vec::new();

@@ -67,7 +67,9 @@ pub(crate) fn compile(project: &Project, tool: Tool) -> anyhow::Result<PathBuf> 
     let manifest = include_str!("../../templates/lambda/manifest.toml");
     let generated = Generated {
         name: CRATE,
-        manifest: manifest.replace("{{lambda}}", &sources.lambda).replace("{{handlers}}\n", &dependency),
+        manifest: manifest
+            .replace("{{lambda}}", &sources.selvedge.dependency("lambda"))
+            .replace("{{handlers}}\n", &dependency),
         file: "main.rs",
         code: include_str!("../../templates/lambda/main.rs").replace("{{handlers}}", &call),
     };

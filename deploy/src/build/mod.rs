@@ -2,6 +2,7 @@
 
 pub(crate) mod cloudflare;
 pub(crate) mod lambda;
+pub(crate) mod lambda_edge;
 pub(crate) mod module;
 pub(crate) mod source;
 
@@ -21,6 +22,8 @@ pub(crate) struct Project {
     pub(crate) policy: Policy,
     /// The folder of the policy file.
     pub(crate) folder: PathBuf,
+    /// A database of places to ship.
+    pub(crate) geoip: Option<PathBuf>,
 }
 
 /// A file that a build wrote.
@@ -42,6 +45,9 @@ pub(crate) fn run(options: &Build) -> anyhow::Result<ExitCode> {
         Target::Lambda => {
             anstream::println!("\nNext: {BOLD}selvedge deploy --target lambda --dry-run{BOLD:#}")
         }
+        Target::LambdaEdge => anstream::println!(
+            "\nNext: {BOLD}selvedge deploy --target lambda-edge --bucket NAME --dry-run{BOLD:#}"
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,6 +61,7 @@ pub(crate) fn make(options: &Build, project: &Project) -> anyhow::Result<PathBuf
     let written = match options.target {
         Target::Cloudflare => cloudflare::build(project, &out)?,
         Target::Lambda => lambda::build(project, &out, options.arch.unwrap_or_default())?,
+        Target::LambdaEdge => lambda_edge::build(project, &out)?,
     };
     anstream::println!("{GREEN}Built{GREEN:#} {}", out.display());
     anstream::print!("{}", sizes(&written));
@@ -77,7 +84,7 @@ impl Project {
         };
         let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
         let folder = file.parent().context("a file is in a folder")?.to_owned();
-        Ok(Some(Self { policy, folder }))
+        Ok(Some(Self { policy, folder, geoip: options.geoip.clone() }))
     }
 
     /// The handlers that the policy names.

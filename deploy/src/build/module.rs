@@ -22,16 +22,31 @@ const WASM_FEATURES: [&str; 6] = [
     "--enable-sign-ext",
 ];
 
+/// Who drives the policy's module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// A JavaScript host that runs a whole request.
+    JavaScript,
+    /// Node.js on Lambda@Edge, which runs a request trigger by trigger.
+    LambdaEdge,
+}
+
 /// Builds the policy's module and returns its bytes.
-pub(crate) fn policy(sources: &Sources) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn policy(sources: &Sources, host: Host) -> anyhow::Result<Vec<u8>> {
     let (dependency, call) = handlers(sources, "");
-    let manifest = include_str!("../../templates/module/manifest.toml");
-    let generated = Generated {
-        name: "module",
-        manifest: manifest.replace("{{js}}", &sources.js).replace("{{handlers}}\n", &dependency),
-        file: "lib.rs",
-        code: include_str!("../../templates/module/lib.rs").replace("{{handlers}}", &call),
+    let (name, adapter) = match host {
+        Host::JavaScript => ("module", "js"),
+        Host::LambdaEdge => ("edge", "lambda-edge"),
     };
+    let manifest = include_str!("../../templates/module/manifest.toml")
+        .replace("{{name}}", name)
+        .replace("{{adapter}}", adapter)
+        .replace("{{selvedge}}", &sources.selvedge.dependency(adapter))
+        .replace("{{handlers}}\n", &dependency);
+    let code = include_str!("../../templates/module/lib.rs")
+        .replace("{{adapter}}", &adapter.replace('-', "_"))
+        .replace("{{handlers}}", &call);
+    let generated = Generated { name, manifest, file: "lib.rs", code };
     optimise(&generated.build(&sources.lock, &sources.target)?)
 }
 

@@ -10,25 +10,28 @@ use super::Project;
 /// The folder of Selvedge's source when this program was compiled.
 const COMPILED_FROM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Folders of adapters.
-const JS: &str = "adapters/js";
-const LAMBDA: &str = "adapters/lambda";
-
 /// Names another folder of Selvedge's source.
 const SOURCE_VARIABLE: &str = "SELVEDGE_SOURCE";
 
 /// What the module is made from.
 pub(crate) struct Sources {
-    /// The dependency line of `selvedge-js`.
-    pub(crate) js: String,
-    /// The dependency line of `selvedge-lambda`.
-    pub(crate) lambda: String,
+    /// Where Selvedge's own crates come from.
+    pub(crate) selvedge: Selvedge,
     /// The dependency line of the crate with the handlers, when there is one.
     pub(crate) handlers: Option<Handlers>,
     /// The lock file that pins every dependency.
     pub(crate) lock: PathBuf,
     /// Where cargo builds.
     pub(crate) target: PathBuf,
+}
+
+/// Where Selvedge's own crates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Selvedge {
+    /// This folder of its source.
+    Folder(PathBuf),
+    /// What stands behind the name of any of its crates in a manifest.
+    Elsewhere(String),
 }
 
 /// A crate with handlers.
@@ -49,13 +52,8 @@ pub(crate) fn find(project: &Project) -> anyhow::Result<Sources> {
         let source = source()?;
         let target =
             cache().join(format!("module-{}", crate::policy::fingerprint(&source.to_string_lossy())));
-        return Ok(Sources {
-            js: by_path(&source, JS),
-            lambda: by_path(&source, LAMBDA),
-            handlers: None,
-            lock: source.join("Cargo.lock"),
-            target,
-        });
+        let lock = source.join("Cargo.lock");
+        return Ok(Sources { selvedge: Selvedge::Folder(source), handlers: None, lock, target });
     }
     if !manifest.is_file() {
         bail!(
@@ -85,8 +83,7 @@ fn of_crate(manifest: &Path) -> anyhow::Result<Sources> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let root = PathBuf::from(text(&metadata["workspace_root"]));
     Ok(Sources {
-        js: dependency(core, JS)?,
-        lambda: dependency(core, LAMBDA)?,
+        selvedge: origin(core)?,
         handlers: Some(Handlers {
             package: text(&own["name"]),
             library: text(&library["name"]).replace('-', "_"),
@@ -110,24 +107,34 @@ fn metadata(manifest: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&output.stdout).context("cargo metadata is not JSON")
 }
 
-/// The dependency on an adapter from where `selvedge-core` comes from.
-fn dependency(core: &Value, adapter: &str) -> anyhow::Result<String> {
+/// From where `selvedge-core` comes, the rest comes too.
+fn origin(core: &Value) -> anyhow::Result<Selvedge> {
     let Some(source) = core["source"].as_str() else {
         let manifest = PathBuf::from(core["manifest_path"].as_str().unwrap_or_default());
         let root = manifest.parent().and_then(Path::parent).context("selvedge-core is in a workspace")?;
-        return Ok(by_path(root, adapter));
+        return Ok(Selvedge::Folder(root.to_owned()));
     };
     if let Some(git) = source.strip_prefix("git+") {
         let (url, _) = git.split_once('#').unwrap_or((git, ""));
         let (url, selection) = url.split_once('?').unwrap_or((url, ""));
         let selection = selection.split_once('=').map(|(key, value)| format!(", {key} = {}", quote(value)));
-        return Ok(format!("{{ git = {}{} }}", quote(url), selection.unwrap_or_default()));
+        let line = format!("{{ git = {}{} }}", quote(url), selection.unwrap_or_default());
+        return Ok(Selvedge::Elsewhere(line));
     }
-    Ok(quote(&format!("={}", core["version"].as_str().unwrap_or_default())))
+    Ok(Selvedge::Elsewhere(quote(&format!("={}", core["version"].as_str().unwrap_or_default()))))
 }
 
-fn by_path(source: &Path, adapter: &str) -> String {
-    format!("{{ path = {} }}", quote(&source.join(adapter).to_string_lossy()))
+impl Selvedge {
+    /// The dependency on the crate of an adapter, as a manifest has it.
+    pub(crate) fn dependency(&self, adapter: &str) -> String {
+        match self {
+            Self::Folder(source) => {
+                let folder = source.join("adapters").join(adapter);
+                format!("{{ path = {} }}", quote(&folder.to_string_lossy()))
+            }
+            Self::Elsewhere(line) => line.clone(),
+        }
+    }
 }
 
 /// A text as TOML writes it.
@@ -180,7 +187,7 @@ mod tests {
             ),
         ];
         for (core, expected) in rows {
-            assert_eq!(dependency(&core, JS).unwrap(), expected, "{core}");
+            assert_eq!(origin(&core).unwrap().dependency("js"), expected, "{core}");
         }
     }
 }

@@ -3,7 +3,9 @@
 //! A platform is one file here, with one function from a checked policy to [`Finding`]s; [`Platform::findings`] names it.
 
 mod cloudflare;
+mod hosts;
 mod lambda;
+mod lambda_edge;
 
 use std::process::ExitCode;
 
@@ -95,6 +97,7 @@ impl Platform {
         match self.target {
             Target::Cloudflare => cloudflare::findings(policy, self.plan),
             Target::Lambda => lambda::findings(policy),
+            Target::LambdaEdge => lambda_edge::findings(policy),
         }
     }
 }

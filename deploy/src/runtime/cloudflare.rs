@@ -1,17 +1,18 @@
-//! Cloudflare's runtime, workerd.
+//! Cloudflare's runtime behind the local point of presence.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use selvedge_core::policy::{Policy, blob};
-use selvedge_emulator::runtime::RuntimeHandle;
 use selvedge_emulator::runtime::cloudflare::{CF_HEADER, SCHEME_HEADER, Workerd, program};
+use selvedge_emulator::runtime::{Platform, RuntimeHandle};
 
 use crate::build::cloudflare::{COMPATIBILITY_DATE, Needs, secrets};
 use crate::build::{Project, cloudflare};
 use crate::cli::DIM;
 use crate::tools;
+
+use super::Retired;
 
 /// Files of a build that workerd is told of.
 const MODULES: [&str; 12] = [
@@ -33,24 +34,21 @@ const MODULES: [&str; 12] = [
 const OBJECTS: [(&str, &str, &str); 2] =
     [("SELVEDGE_COUNTERS", "Counter", "counter"), ("SELVEDGE_QUEUES", "Queue", "queue")];
 
-/// How many runtimes that were taken over from may finish what they began.
-const MAX_RETIRED: usize = 2;
-
 /// A workerd with the policy in use.
-pub(crate) struct Workers {
+pub(crate) struct Worker {
     program: PathBuf,
     folder: PathBuf,
     handle: RuntimeHandle,
     running: Workerd,
-    retired: VecDeque<Workerd>,
+    retired: Retired<Workerd>,
     /// The policy for which the module was built; another one needs the same parts.
     needs: Needs,
     reloads: u32,
 }
 
-impl Workers {
+impl Worker {
     /// Builds the Worker and starts workerd on it.
-    pub(super) fn start(project: &Project) -> anyhow::Result<Self> {
+    pub(crate) fn start(project: &Project) -> anyhow::Result<Self> {
         let program = program(&tools::folder()?)?;
         anstream::eprintln!("{DIM}building the Worker{DIM:#}");
         let folder = project.folder.join("dist/dev-cloudflare");
@@ -68,18 +66,18 @@ impl Workers {
             folder,
             handle,
             running,
-            retired: VecDeque::new(),
+            retired: Retired::default(),
             needs: Needs::of(&project.policy),
             reloads: 0,
         })
     }
 
-    pub(super) fn handle(&self) -> RuntimeHandle {
-        self.handle.clone()
+    pub(crate) fn platform(&self) -> Platform {
+        Platform::Cloudflare(self.handle.clone())
     }
 
     /// Lets another policy answer from the next request on; nothing is compiled.
-    pub(super) fn reload(&mut self, policy: &Policy) -> anyhow::Result<()> {
+    pub(crate) fn reload(&mut self, policy: &Policy) -> anyhow::Result<()> {
         if Needs::of(policy).state() && !self.needs.state() {
             anyhow::bail!(
                 "the policy limits clients or has queues now, which needs another part of the Worker; start again"
@@ -93,10 +91,7 @@ impl Workers {
         write_config(&self.folder, policy, &name)?;
         let next = Workerd::start(&self.program, &self.folder)?;
         self.handle.replace(next.address());
-        self.retired.push_back(std::mem::replace(&mut self.running, next));
-        if self.retired.len() > MAX_RETIRED {
-            self.retired.pop_front();
-        }
+        self.retired.push(std::mem::replace(&mut self.running, next));
         Ok(())
     }
 }

@@ -1,21 +1,19 @@
 //! AWS Lambda: the function's processes behind the emulator's runtime API.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use selvedge_core::policy::{Policy, blob};
 use selvedge_emulator::Clock;
-use selvedge_emulator::runtime::RuntimeHandle;
-use selvedge_emulator::runtime::lambda::{Function, FunctionConfig, tell};
+use selvedge_emulator::runtime::lambda::{Function, FunctionConfig};
+use selvedge_emulator::runtime::{Platform, RuntimeHandle};
 
 use crate::build::Project;
 use crate::build::lambda::{Tool, compile, timeout};
 use crate::cli::DIM;
 
-/// How many functions that were taken over from may finish what they began.
-const MAX_RETIRED: usize = 2;
+use super::Retired;
 
 /// Longest wait of `selvedge dev` for an answer that the policy's own timeouts do not end.
 const MIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,7 +24,7 @@ pub(crate) struct Functions {
     folder: PathBuf,
     handle: RuntimeHandle,
     running: Function,
-    retired: VecDeque<Function>,
+    retired: Retired<Function>,
     reloads: u32,
 }
 
@@ -37,12 +35,12 @@ impl Functions {
         let program = compile(project, Tool::Cargo)?;
         let folder = project.folder.join("dist/dev-lambda");
         let running = run(&program, folder.join("0"), &project.policy)?;
-        let handle = RuntimeHandle::with_tell(running.address(), tell);
-        Ok(Self { program, folder, handle, running, retired: VecDeque::new(), reloads: 0 })
+        let handle = RuntimeHandle::new(running.address());
+        Ok(Self { program, folder, handle, running, retired: Retired::default(), reloads: 0 })
     }
 
-    pub(super) fn handle(&self) -> RuntimeHandle {
-        self.handle.clone()
+    pub(super) fn platform(&self) -> Platform {
+        Platform::Lambda(self.handle.clone())
     }
 
     /// Lets another policy answer from the next request on.
@@ -50,10 +48,7 @@ impl Functions {
         self.reloads += 1;
         let next = run(&self.program, self.folder.join(self.reloads.to_string()), policy)?;
         self.handle.replace(next.address());
-        self.retired.push_back(std::mem::replace(&mut self.running, next));
-        if self.retired.len() > MAX_RETIRED {
-            self.retired.pop_front();
-        }
+        self.retired.push(std::mem::replace(&mut self.running, next));
         Ok(())
     }
 }

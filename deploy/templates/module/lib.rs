@@ -1,2 +1,2 @@
 //! Made by `selvedge build`; changes are written over.
-selvedge_js::module!({{handlers}});
+selvedge_{{adapter}}::module!({{handlers}});

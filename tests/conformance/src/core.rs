@@ -202,6 +202,7 @@ impl MemoryHost {
                     outcome = Some(Outcome::Settled(settle.settlement));
                     break;
                 }
+                CoreStep::Depart(_) => bail!("only a platform that runs the stages one by one departs"),
                 CoreStep::Done => break,
             }
             let Some(Issued { id, effect, .. }) = waiting.pop_front() else { break };

@@ -81,7 +81,7 @@ impl Session for EdgeSession {
 }
 
 /// Waits until nothing is left to do behind the responses that were sent.
-async fn settle(address: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn settle(address: SocketAddr) -> anyhow::Result<()> {
     let status = Step {
         now: START,
         facts: selvedge_core::facts::Facts::default(),

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod expect;
 pub mod http1;
 pub mod lambda;
+pub mod lambda_edge;
 pub mod origin;
 pub mod trials;
 pub mod workerd;

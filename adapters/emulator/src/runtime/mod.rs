@@ -1,6 +1,7 @@
 //! Other platforms' runtimes behind the emulator's point of presence: it tells them who the client is, and they decide.
 
 pub mod cloudflare;
+pub mod cloudfront;
 pub mod lambda;
 
 use std::fmt;
@@ -19,39 +20,38 @@ use selvedge_core::reason::{Reason, Summary};
 
 use crate::effects::EdgeHost;
 
+/// What answers in place of the emulator's own engine.
+#[derive(Clone, Debug)]
+pub enum Platform {
+    /// Cloudflare's runtime.
+    Cloudflare(RuntimeHandle),
+    /// CloudFront, with functions on Node.js.
+    CloudFront(cloudfront::CloudFront),
+    /// A function URL of Lambda.
+    Lambda(RuntimeHandle),
+}
+
 /// Longest wait for a runtime's answer; it has the policy's own time limits.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Puts what is known about a client in the place of whatever the client said there.
-pub type Tell = fn(&mut HeaderMap, &Facts);
-
 /// Where the runtime in use listens; clones share it, and it can be exchanged while requests run.
 #[derive(Clone)]
-pub struct RuntimeHandle {
-    address: Arc<ArcSwap<SocketAddr>>,
-    tell: Tell,
-}
+pub struct RuntimeHandle(Arc<ArcSwap<SocketAddr>>);
 
 impl RuntimeHandle {
-    /// Makes a handle of Cloudflare's first runtime.
+    /// Makes a handle of the first runtime.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self::with_tell(address, cloudflare::tell)
-    }
-
-    /// Makes a handle of another platform's first runtime, with the way in which it is told about clients.
-    #[must_use]
-    pub fn with_tell(address: SocketAddr, tell: Tell) -> Self {
-        Self { address: Arc::new(ArcSwap::from_pointee(address)), tell }
+        Self(Arc::new(ArcSwap::from_pointee(address)))
     }
 
     /// Lets another runtime answer from the next request on.
     pub fn replace(&self, address: SocketAddr) {
-        self.address.store(Arc::new(address));
+        self.0.store(Arc::new(address));
     }
 
     fn address(&self) -> SocketAddr {
-        **self.address.load()
+        **self.0.load()
     }
 }
 
@@ -61,16 +61,34 @@ impl fmt::Debug for RuntimeHandle {
     }
 }
 
+/// Hands a request to a platform and returns its answer.
+pub(crate) async fn answer(
+    host: &EdgeHost,
+    platform: &Platform,
+    request: Request<Body>,
+    facts: &Facts,
+) -> (Response<Body>, Summary) {
+    match platform {
+        Platform::Cloudflare(runtime) => forward(host, runtime, cloudflare::tell, request, facts).await,
+        Platform::CloudFront(front) => front.answer(host, request, facts).await,
+        Platform::Lambda(runtime) => forward(host, runtime, lambda::tell, request, facts).await,
+    }
+}
+
+/// Puts what is known about a client in the place of whatever the client said there.
+type Tell = fn(&mut HeaderMap, &Facts);
+
 /// Hands a request to a runtime and returns its answer.
-pub(crate) async fn forward(
+async fn forward(
     host: &EdgeHost,
     runtime: &RuntimeHandle,
+    tell: Tell,
     mut request: Request<Body>,
     facts: &Facts,
 ) -> (Response<Body>, Summary) {
     let result = match address_to(runtime, &mut request) {
         Ok(()) => {
-            (runtime.tell)(request.headers_mut(), facts);
+            tell(request.headers_mut(), facts);
             let fetch =
                 Fetch { backend: "runtime".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
             host.fetch(fetch).await

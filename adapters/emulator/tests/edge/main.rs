@@ -3,6 +3,7 @@
 
 mod cache;
 mod clients;
+mod cloudfront;
 mod fetch;
 mod lifecycle;
 mod own_pages;

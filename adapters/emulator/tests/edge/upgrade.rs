@@ -8,16 +8,16 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Edge, policy};
 
-const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub(crate) const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub(crate) const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// A backend that takes one connection, answers its first head with `answer` and sends back what comes then.
 ///
 /// The task returns the head.
-async fn backend(answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
+pub(crate) async fn backend(answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
@@ -41,7 +41,7 @@ async fn ask(backend: SocketAddr, request: &str) -> (Edge, BufReader<TcpStream>,
     (edge, stream, head)
 }
 
-async fn read_head(stream: &mut BufReader<TcpStream>) -> String {
+pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> String {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         assert_ne!(stream.read_line(&mut head).await.unwrap(), 0, "the head ends early: {head}");

@@ -32,6 +32,7 @@ impl Checker<'_> {
                 .collect(),
             default: action(raw.default),
             unknown: action(raw.unknown),
+            source: raw.source.unwrap_or_default(),
         }
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{OneOrMany, Size};
 use crate::bot::BotCategory;
+use crate::geo::rules::GeoSource;
 use crate::headers::security::Preset;
 
 /// A server behind the edge.
@@ -71,6 +72,8 @@ pub struct Geo {
     pub status: Option<u16>,
     /// Body of a refusal that has none of its own. Default: `Forbidden`.
     pub body: Option<String>,
+    /// Where a client's place is known from, on platforms that tell it late. Default: `platform`.
+    pub source: Option<GeoSource>,
 }
 
 /// One rule about places.

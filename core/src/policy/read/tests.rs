@@ -41,7 +41,7 @@ fn the_structure_is_checked_with_place_and_advice() {
             "[geo]\n§zzzzzzzz = 1\n",
             "geo.zzzzzzzz",
             "unknown key",
-            "there are: `body`, `default`, `rules`, `status`",
+            "there are: `body`, `default`, `rules`, `source`, `status`",
         ),
         ("name = §5\n", "name", "expected a text, found an integer", ""),
         ("name = §1.5\n", "name", "expected a text, found a number", ""),

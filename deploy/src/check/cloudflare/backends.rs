@@ -1,23 +1,19 @@
 //! Backends that a Worker cannot reach, or not as the policy says.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::Uri;
 use selvedge_core::backend::{Backend, HeaderSource, HostSource};
 use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::child;
 
 use super::{Finding, PerPlan};
 use crate::build::cloudflare::{Needs, secrets};
+use crate::check::hosts::Host;
 use crate::cli::Plan;
 
 /// The most [variables](https://developers.cloudflare.com/workers/platform/limits/#environment-variables) of a Worker,
 /// secrets included.
 const VARIABLES: PerPlan = PerPlan { free: 64, paid: 128 };
-
-/// Ends of names that no public resolver knows: RFC 6761, RFC 6762, RFC 8375, and `internal`, which ICANN reserved.
-const PRIVATE_NAMES: [&str; 6] = ["localhost", "local", "internal", "home.arpa", "test", "invalid"];
 
 pub(super) fn findings(policy: &Policy, plan: Option<Plan>) -> Vec<Finding> {
     let bindings = bindings(Needs::of(policy));
@@ -44,35 +40,16 @@ fn urls(path: &str, urls: &[String]) -> impl Iterator<Item = Finding> {
 ///
 /// A warning, since the Worker can be built and tried where it runs locally.
 fn unreachable(path: String, url: &str) -> Option<Finding> {
-    let uri: Uri = url.parse().ok()?;
-    let host = uri.host()?.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
-    let address = host.parse::<IpAddr>().ok();
-    if address.map_or_else(|| is_private_name(&host), is_local) {
+    let host = Host::of(url)?;
+    let Host { name, address } = &host;
+    if host.is_local() {
         let message =
-            format!("Cloudflare cannot reach `{host}`: only the machine or network around it knows it");
+            format!("Cloudflare cannot reach `{name}`: only the machine or network around it knows it");
         return Some(Finding::warning(path, message, "write a public name before you deploy"));
     }
-    let message = format!("Workers cannot fetch `{host}`: they fetch names and no IP addresses");
+    let message = format!("Workers cannot fetch `{name}`: they fetch names and no IP addresses");
     let help = "add an A or AAAA record for it to your zone, and write that name";
     address.map(|_| Finding::warning(path, message, help))
-}
-
-fn is_private_name(host: &str) -> bool {
-    let is_below =
-        |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    !host.contains('.') || PRIVATE_NAMES.iter().any(|name| is_below(name))
-}
-
-fn is_local(address: IpAddr) -> bool {
-    let is_local_v4 =
-        |ip: Ipv4Addr| ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified();
-    let is_local_v6 = |ip: Ipv6Addr| {
-        ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified()
-    };
-    match address.to_canonical() {
-        IpAddr::V4(ip) => is_local_v4(ip),
-        IpAddr::V6(ip) => is_local_v6(ip),
-    }
 }
 
 /// Cloudflare [sends no `Host`](https://developers.cloudflare.com/workers/runtime-apis/request/#the-cf-property-requestinitcfproperties)

@@ -3,6 +3,7 @@
 mod cargo;
 pub(crate) mod generated;
 mod npm;
+mod python;
 mod rules;
 mod shape;
 mod toolchain;
@@ -21,12 +22,14 @@ const fn step(name: &'static str, about: &'static str, run: fn(&Workspace) -> an
 const TOOLCHAIN: Step =
     step("toolchain", "rustfmt, clippy, the wasm32 target and Node are there", toolchain::run);
 const NPM: Step = step("npm", "`npm ci` beside each package-lock.json", npm::run);
+const PYTHON: Step = step("python", "what each requirements.txt pins", python::run);
 const UNUSED_TOOL: Step = step("install-tools", "cargo-machete", unused::install);
 const FMT: Step = step("fmt", "every file is formatted", cargo::fmt);
 
-const FULL: [Step; 13] = [
+const FULL: [Step; 14] = [
     TOOLCHAIN,
     NPM,
+    PYTHON,
     FMT,
     step("shape", "short files and functions, no leftover markers", shape::run),
     step("rules", "what core and adapters may depend on", rules::run),
@@ -62,5 +65,5 @@ pub(crate) fn is_full(name: &str) -> bool {
 
 /// Returns the steps that install what the others need.
 pub(crate) fn install() -> Vec<Step> {
-    vec![TOOLCHAIN, NPM, UNUSED_TOOL]
+    vec![TOOLCHAIN, NPM, PYTHON, UNUSED_TOOL]
 }

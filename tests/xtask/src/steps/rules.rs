@@ -54,6 +54,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Ran> {
     Ok(Ran::Passed)
 }
 
+/// Folders of adapters that are no platform, which platforms share.
+const SHARED: [&str; 4] = ["cloudfront", "js", "mmdb", "native"];
+
 /// Says when the core has more required dependencies than it may.
 fn too_many_dependencies(packages: &[Package]) -> Option<String> {
     let Some(core) = packages.iter().find(|package| package.name == CORE) else {
@@ -80,17 +83,16 @@ fn forbidden_crates(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// Crates among the adapters that have no platform of their own.
-const SHARED: [&str; 2] = ["js", "native"];
-
-/// Names the adapters that depend on an adapter other than the shared ones.
+/// Names the adapters that depend on an adapter other than the shared `adapters/js`.
 fn adapters_on_adapters(root: &Path, packages: &[Package]) -> Vec<String> {
     let adapters = root.join("adapters");
-    let shared = SHARED.map(|name| adapters.join(name));
+    let shared = SHARED.map(|folder| adapters.join(folder));
     let mut broken = Vec::new();
     for package in packages.iter().filter(|package| package.manifest_path.starts_with(&adapters)) {
         let paths = package.dependencies.iter().filter_map(|dep| dep.path.as_deref().map(|path| (dep, path)));
-        for (dep, _) in paths.filter(|(_, path)| path.starts_with(&adapters) && !shared.iter().any(|own| own == path)) {
+        for (dep, _) in
+            paths.filter(|(_, path)| path.starts_with(&adapters) && !shared.iter().any(|own| own == path))
+        {
             broken.push(format!("the adapter {} depends on the adapter {}", package.name, dep.name));
         }
     }
@@ -137,14 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn adapters_share_only_what_has_no_platform() {
+    fn adapters_share_only_the_javascript_module() {
         let on = |name: &str, dir: &str| {
             format!(r#"{{"name":"{name}","kind":null,"optional":false,"path":"/r/{dir}"}}"#)
         };
         let good = packages(&[
             ("cloudflare", "adapters/cloudflare", &on("js", "adapters/js")),
             ("js", "adapters/js", &on(CORE, "core")),
-            ("lambda", "adapters/lambda", &on("native", "adapters/native")),
             ("selvedge", "deploy", &on("emulator", "adapters/emulator")),
         ]);
         assert_eq!(adapters_on_adapters(Path::new("/r"), &good), Vec::<String>::new());

@@ -21,7 +21,8 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 pub use api::{Failure, MAX_PAYLOAD_BYTES};
 use api::{Invocations, Outcome};
-pub use cloudfront::{headers, tell};
+pub use cloudfront::headers;
+pub(super) use cloudfront::tell;
 use environment::Starting;
 use sqs::Sqs;
 

@@ -1,0 +1,308 @@
+//! A policy on Lambda@Edge: each trigger runs the [stage](selvedge_core::stage) of its name.
+//!
+//! [`Edge::begin`] takes an event. Most come to an end at once; those that have to ask a backend or a handler hand out effects, and go on
+//! with [`Running::poll`]. Nothing here does any input or output: Node.js performs the effects in a function, and Rust in a native one.
+//!
+//! # What triggers tell each other
+//! In the header `selvedge-state`, encrypted with a key of the deployment and authenticated; the header of a client is taken away at the
+//! door. viewer-response reads what viewer-request wrote. What the origin's triggers say about a response is in the response's own header
+//! of that name, which CloudFront keeps with it and viewer-response removes.
+//!
+//! DIFFERENCE: CloudFront shows origin-response nothing of a request but what it sent to the backend. So on the way to a backend the header
+//! goes along, for the backend unreadable; without it, neither the route's lifetimes nor the headers of an error could be known there.
+//!
+//! # When a request comes without it
+//! As it may while a deployment changes the key: origin-request then decides everything anew, and a response passes as it is.
+
+pub mod distribution;
+mod facts;
+mod message;
+mod running;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use selvedge_core::effect::{Issued, Record};
+use selvedge_core::engine::{Answer, Engine};
+use selvedge_core::exchange::{Exchange, Input};
+use selvedge_core::facts::Facts;
+use selvedge_core::stage::{Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage};
+use selvedge_core::time::Timestamp;
+use selvedge_core::transaction::{Seed, Transaction};
+use sha2::{Digest, Sha256};
+
+use crate::event::{Cf, Headers, Outcome, Trigger};
+use crate::rules::{self, Violation};
+
+use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
+pub use running::{Departing as NativelyDeparting, Progress, Running};
+pub use seal::KEY_BYTES;
+use seal::{Purpose, Seal};
+
+/// Longest body of a response that origin-request makes, in bytes: CloudFront takes 1 MB with the headers
+/// (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>).
+const MAX_GENERATED_BYTES: usize = 980_000;
+
+/// Tells where a client is.
+pub type Places = Arc<dyn Fn(IpAddr) -> Facts + Send + Sync>;
+
+/// A policy on Lambda@Edge.
+pub struct Edge {
+    engine: Arc<Engine>,
+    seal: Seal,
+    distribution: Distribution,
+    places: Option<Places>,
+}
+
+/// What a deployment sets.
+pub struct Settings {
+    /// The key of what triggers tell each other: secret, and the same at every trigger.
+    pub key: [u8; KEY_BYTES],
+    /// Whether CloudFront sends every viewer from `http` to `https`.
+    pub https_only: bool,
+    /// Tells clients' places from the first trigger on; without it CloudFront does, from origin-request on.
+    pub places: Option<Places>,
+}
+
+/// What came of an event.
+#[derive(Debug)]
+pub struct Finished {
+    /// What the function returns.
+    pub outcome: Outcome,
+    /// What to hand to whatever collects records.
+    pub records: Vec<Record>,
+    /// Which rules of CloudFront's the result would have broken; it breaks none any more.
+    pub violations: Vec<Violation>,
+}
+
+/// How an event goes on.
+pub enum Begun {
+    /// It is done.
+    Done(Box<Finished>),
+    /// Effects are due: poll with [`Input::Begin`] first.
+    Runs(Box<Running>),
+}
+
+/// A result before CloudFront's rules were applied.
+pub(crate) struct Returned {
+    pub(crate) outcome: Outcome,
+    pub(crate) records: Vec<Record>,
+}
+
+impl Edge {
+    /// Makes an edge of a compiled policy.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, settings: Settings) -> Self {
+        let Settings { key, https_only, places } = settings;
+        let geography = if places.is_some() { Geography::Database } else { Geography::Platform };
+        let distribution = Distribution { https_only, ..Distribution::of(engine.policy(), geography) };
+        Self { engine, seal: Seal::new(&key), distribution, places }
+    }
+
+    /// Returns the distribution that the edge stands in.
+    #[must_use]
+    pub fn distribution(&self) -> &Distribution {
+        &self.distribution
+    }
+
+    /// Returns what a function answers a request with when nothing else works.
+    #[must_use]
+    pub fn last_resort(&self) -> Outcome {
+        Outcome::Response(message::generated(self.engine.last_resort().response))
+    }
+
+    /// Takes an event.
+    ///
+    /// `seed` is fresh randomness. `crash` is what took the module down that ran this event before, where a panic cannot be caught: the
+    /// route's handler counts as having panicked with that message. An event without `eventType`, as in old samples, is taken for a
+    /// viewer's.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, cf: Cf, seed: Seed, crash: Option<String>, now: Timestamp) -> Begun {
+        let usual = if cf.response.is_some() { Trigger::ViewerResponse } else { Trigger::ViewerRequest };
+        let trigger = cf.config.event_type.unwrap_or(usual);
+        let result = match trigger {
+            Trigger::ViewerRequest => self.viewer_request(&cf, seed, now),
+            Trigger::OriginRequest => return self.origin_request(cf, seed, crash),
+            Trigger::OriginResponse => self.origin_response(&cf, seed, now),
+            Trigger::ViewerResponse => self.viewer_response(&cf, now),
+        };
+        Begun::Done(Box::new(self.finish(&cf, trigger, result)))
+    }
+
+    fn viewer_request(&self, cf: &Cf, seed: Seed, now: Timestamp) -> Returned {
+        let facts = self.facts_at_the_door(cf);
+        let request = message::request(&cf.request);
+        let tx = match self.places {
+            Some(_) => Transaction::new(request, facts, seed),
+            None => Transaction::before_the_place(request, facts, seed),
+        };
+        match self.engine.enter(tx, now) {
+            Entry::Respond(answer) => {
+                let Answer { response, records, .. } = *answer;
+                Returned { outcome: Outcome::Response(message::generated(response)), records }
+            }
+            Entry::Forward(Forward { key, learnt }) => {
+                let mut request = cf.request.clone();
+                message::clean(&mut request.headers);
+                let key = key.map_or_else(|| unshared(seed), |key| digest(&key));
+                request.headers.insert(KEY_HEADER, key);
+                let state = self.seal.close(Purpose::Learnt, seed, &learnt.to_bytes());
+                request.headers.insert(STATE_HEADER, state);
+                Returned { outcome: Outcome::Request(Box::new(request)), records: Vec::new() }
+            }
+        }
+    }
+
+    fn origin_request(self: &Arc<Self>, cf: Cf, seed: Seed, crash: Option<String>) -> Begun {
+        let mut facts = facts::behind_the_cache(&cf.request, self.distribution.https_only);
+        if let Some(places) = &self.places {
+            facts = with_place(facts, places);
+        }
+        let has_failed = cf.request.origin.as_ref().is_some_and(is_secondary);
+        let request = message::request(&cf.request);
+        let tx = match self.learnt(&cf.request.headers) {
+            Some(learnt) => Transaction::resumed(request, facts, &learnt),
+            None => Transaction::new(request, facts, seed),
+        };
+        let tx = match crash {
+            Some(message) => tx.crashed(message),
+            None => tx,
+        };
+        let how = Departing { has_failed, max_body_bytes: MAX_GENERATED_BYTES };
+        let exchange = Exchange::departing(Arc::clone(&self.engine), tx, how);
+        Begun::Runs(Box::new(Running::new(Arc::clone(self), cf, seed, exchange)))
+    }
+
+    fn origin_response(&self, cf: &Cf, seed: Seed, now: Timestamp) -> Returned {
+        let Some(response) = &cf.response else { return unchanged(cf) };
+        let mut response = response.clone();
+        response.headers.remove(STATE_HEADER);
+        let passage = cf.request.headers.first(STATE_HEADER);
+        let passage = passage.and_then(|sealed| self.seal.open(Purpose::Passage, sealed));
+        let Some(passage) = passage.and_then(|bytes| Passage::from_bytes(&bytes)) else {
+            return Returned { outcome: Outcome::Response(response), records: Vec::new() };
+        };
+        let (sent, received) = (message::sent(&cf.request), message::response(&response));
+        match self.engine.arrive(&passage, sent, received, self.distribution.fails_over, now) {
+            Arrived::FailOver => Returned { outcome: Outcome::Response(response), records: Vec::new() },
+            Arrived::Deliver(handed) => {
+                let HandedOver { response: delivered, mark, records, .. } = *handed;
+                let mut response = message::changed(response, delivered);
+                self.attach(&mut response.headers, mark.as_ref(), seed);
+                Returned { outcome: Outcome::Response(response), records }
+            }
+        }
+    }
+
+    fn viewer_response(&self, cf: &Cf, now: Timestamp) -> Returned {
+        let Some(response) = &cf.response else { return unchanged(cf) };
+        let mut response = response.clone();
+        let mark = response.headers.remove(STATE_HEADER);
+        let mark = mark.first().and_then(|field| self.seal.open(Purpose::Mark, &field.value));
+        let mark = mark.and_then(|bytes| Mark::from_bytes(&bytes));
+        let (Some(mark), Some(learnt)) = (mark, self.learnt(&cf.request.headers)) else {
+            return Returned { outcome: Outcome::Response(response), records: Vec::new() };
+        };
+        let (request, received) = (message::request(&cf.request), message::response(&response));
+        let Answer { response: answer, records, .. } =
+            self.engine.leave(request, self.facts_at_the_door(cf), &learnt, &mark, received, now);
+        let outcome = Outcome::Response(message::changed(response, answer));
+        Returned { outcome, records }
+    }
+
+    /// Applies CloudFront's rules; what cannot be repaired is replaced by what always works.
+    pub(crate) fn finish(&self, cf: &Cf, trigger: Trigger, result: Returned) -> Finished {
+        let Returned { outcome, records } = result;
+        let rules::Enforced { outcome, repaired, left } = rules::enforce(cf, trigger, outcome);
+        let mut violations = repaired;
+        let is_broken = !left.is_empty();
+        violations.extend(left);
+        let outcome = if is_broken { self.at_last(cf, trigger) } else { outcome };
+        Finished { outcome, records, violations }
+    }
+
+    /// The policy's fallback, or at the last trigger, which can change neither status nor body, the response as it came.
+    fn at_last(&self, cf: &Cf, trigger: Trigger) -> Outcome {
+        match (trigger, &cf.response) {
+            (Trigger::ViewerResponse, Some(response)) => {
+                let mut response = response.clone();
+                response.headers.remove(STATE_HEADER);
+                Outcome::Response(response)
+            }
+            _ => rules::enforce(cf, trigger, self.last_resort()).outcome,
+        }
+    }
+
+    pub(crate) fn attach(&self, headers: &mut Headers, mark: Option<&Mark>, seed: Seed) {
+        if let Some(mark) = mark {
+            headers.insert(STATE_HEADER, self.seal.close(Purpose::Mark, seed, &mark.to_bytes()));
+        }
+    }
+
+    pub(crate) fn passage(&self, passage: &Passage, seed: Seed) -> String {
+        self.seal.close(Purpose::Passage, seed, &passage.to_bytes())
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn learnt(&self, headers: &Headers) -> Option<Learnt> {
+        let sealed = headers.first(STATE_HEADER)?;
+        Learnt::from_bytes(&self.seal.open(Purpose::Learnt, sealed)?)
+    }
+
+    fn facts_at_the_door(&self, cf: &Cf) -> Facts {
+        let facts = facts::at_the_door(&cf.request, self.distribution.https_only);
+        match &self.places {
+            Some(places) => with_place(facts, places),
+            None => facts,
+        }
+    }
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("distribution", &self.distribution).finish_non_exhaustive()
+    }
+}
+
+/// An event that is none of its trigger's.
+fn unchanged(cf: &Cf) -> Returned {
+    Returned { outcome: Outcome::Request(Box::new(cf.request.clone())), records: Vec::new() }
+}
+
+fn with_place(mut facts: Facts, places: &Places) -> Facts {
+    let Some(address) = facts.client_ip else { return facts };
+    let place = places(address);
+    facts.country = place.country;
+    facts.continent = place.continent;
+    facts.region = place.region;
+    facts.city = place.city;
+    facts.coordinates = place.coordinates;
+    facts.time_zone = place.time_zone;
+    facts.asn = place.asn;
+    facts
+}
+
+/// A key that no other request has.
+fn unshared(seed: Seed) -> String {
+    format!("-{}", hex(&seed))
+}
+
+/// A key's digest, since a key may be as long as a URL.
+fn digest(key: &str) -> String {
+    hex(&Sha256::digest(key.as_bytes())[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,219 @@
+//! What CloudFront and Lambda@Edge are given: the function's files, their zip, and a CloudFormation template.
+
+mod archive;
+pub(crate) mod behaviours;
+mod key;
+pub(crate) mod template;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use selvedge_cloudfront::policy::distribution::{Distribution, Geography};
+use selvedge_core::policy::{Policy, blob};
+use serde_json::json;
+
+use super::cloudflare::secrets;
+use super::module::{self, Host};
+use super::{Project, Written, empty_folder, source, write};
+use archive::Archive;
+
+/// The zip, which is uploaded.
+pub(crate) const ZIP: &str = "function.zip";
+
+/// The CloudFormation template; CloudFormation reads JSON as well as YAML.
+pub(crate) const TEMPLATE: &str = "template.json";
+
+/// The file with secrets, and what tells a folder of a build from others.
+const SETTINGS: &str = "settings.json";
+
+/// The compiled policy.
+const POLICY: &str = "policy.bin";
+
+/// The database of places.
+const PLACES: &str = "places.mmdb";
+
+/// The most that a zip without a database of places may have. Lambda@Edge takes 50 MB since its
+/// [quotas](https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-lambda-at-edge)
+/// are the same for all triggers, and took 1 MB at viewer triggers before; a small one also starts sooner.
+const MAX_ZIP_BYTES: usize = 1024 * 1024;
+
+/// The most that Lambda@Edge takes.
+const MAX_ZIP_WITH_PLACES_BYTES: usize = 50_000_000;
+
+const FUNCTION: [(&str, &str); 5] = [
+    ("index.mjs", include_str!("../../../../adapters/lambda-edge/node/index.mjs")),
+    ("edge.mjs", include_str!("../../../../adapters/lambda-edge/node/edge.mjs")),
+    ("platform.mjs", include_str!("../../../../adapters/lambda-edge/node/platform.mjs")),
+    ("exchange.mjs", include_str!("../../../../adapters/js/exchange.mjs")),
+    ("instance.mjs", include_str!("../../../../adapters/js/instance.mjs")),
+];
+
+/// Files by name, in the order in which they are shown and zipped.
+type Files = Vec<(&'static str, Vec<u8>)>;
+
+/// Writes everything into a folder.
+pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written>> {
+    let policy = &project.policy;
+    let distribution = Distribution::of(policy, geography(policy));
+    let files = files(project, distribution.https_only)?;
+    let archive = Archive::of(&files)?;
+    require_size(&archive, project.geoip.is_some())?;
+    let template = template::of(policy, &distribution, &archive);
+    empty_folder(out, SETTINGS)?;
+    key::let_nobody_else_in(out)?;
+    write(out, ".gitignore", b"*\n")?;
+    let mut written = Vec::new();
+    for (name, content) in &files {
+        written.push(write(out, name, content)?);
+    }
+    written.push(write(out, ZIP, archive.bytes())?);
+    written.push(write(out, TEMPLATE, format!("{template:#}\n").as_bytes())?);
+    Ok(written)
+}
+
+/// Writes the function's files for the local edge, whose viewers come without TLS.
+pub(crate) fn build_local(project: &Project, out: &Path) -> anyhow::Result<()> {
+    empty_folder(out, SETTINGS)?;
+    key::let_nobody_else_in(out)?;
+    write(out, ".gitignore", b"*\n")?;
+    for (name, content) in files(project, false)? {
+        write(out, name, &content)?;
+    }
+    Ok(())
+}
+
+/// Writes what a policy changes in the files of [`build_local`].
+pub(crate) fn rebuild_local(project: &Project, out: &Path) -> anyhow::Result<()> {
+    write(out, POLICY, &blob::encode(&project.policy))?;
+    write(out, SETTINGS, &settings(project, false)?)?;
+    Ok(())
+}
+
+/// Where a policy wants to know the client's place from.
+pub(crate) fn geography(_policy: &Policy) -> Geography {
+    Geography::Platform
+}
+
+/// What a stack of CloudFormation, and what belongs to it, is called: a letter first, then letters, digits and hyphens.
+pub(crate) fn stack_name(policy: &Policy) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = policy.name.chars().map(plain).take(50).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "selvedge".to_owned() } else { format!("selvedge-{name}") }
+}
+
+fn files(project: &Project, https_only: bool) -> anyhow::Result<Files> {
+    let settings = settings(project, https_only)?;
+    let places = project.geoip.as_deref().map(read).transpose()?;
+    let sources = source::find(project)?;
+    let mut files: Files = FUNCTION.into_iter().map(|(name, text)| (name, text.into())).collect();
+    files.push(("policy.wasm", module::policy(&sources, Host::LambdaEdge)?));
+    files.push((POLICY, blob::encode(&project.policy)));
+    files.extend(places.map(|places| (PLACES, places)));
+    files.push((SETTINGS, settings));
+    Ok(files)
+}
+
+fn settings(project: &Project, https_only: bool) -> anyhow::Result<Vec<u8>> {
+    let mut settings = json!({
+        "key": key::of(&project.folder)?,
+        "environment": environment(&project.policy, |name| std::env::var(name).ok())?,
+        "httpsOnly": https_only,
+    });
+    if project.geoip.is_some() {
+        settings["places"] = PLACES.into();
+    }
+    Ok(format!("{settings:#}\n").into_bytes())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The values of the variables that backends' headers come from.
+fn environment(
+    policy: &Policy,
+    value_of: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<BTreeMap<&str, String>> {
+    let values = secrets(policy).into_iter().map(|name| match value_of(name) {
+        Some(value) => Ok((name, value)),
+        None => bail!(
+            "the environment has no `{name}`, which a backend's `request-headers` name; Lambda@Edge has no \
+             environment variables, so that the build takes the value along: set it and build again"
+        ),
+    });
+    values.collect()
+}
+
+fn require_size(archive: &Archive, has_places: bool) -> anyhow::Result<()> {
+    let most = if has_places { MAX_ZIP_WITH_PLACES_BYTES } else { MAX_ZIP_BYTES };
+    let bytes = archive.bytes().len();
+    if bytes > most {
+        let files: Vec<_> = archive.sizes().iter().map(|(name, bytes)| format!("{name} {bytes}")).collect();
+        bail!(
+            "the zip has {bytes} bytes, more than {most}; compressed, its files have: {}. \
+             Let a backend serve large bodies, and let handlers depend on less",
+            files.join(", ")
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_core::policy::read::read;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_not_set_is_named() {
+        let text = "[backends.a]\nurl = \"https://a.example.com\"\n\
+                    request-headers = { X-Token = { env = \"TOKEN\" }, X-Other = { env = \"OTHER\" } }\n";
+        let policy = read(text).expect("the policy has no errors");
+        let set = environment(&policy, |name| Some(format!("value of {name}"))).expect("both are set");
+        let expected = [("OTHER", "value of OTHER"), ("TOKEN", "value of TOKEN")];
+        assert_eq!(set, expected.map(|(name, value)| (name, value.to_owned())).into());
+        let error = environment(&policy, |name| (name == "TOKEN").then(|| "secret".to_owned()))
+            .expect_err("the other one is not set")
+            .to_string();
+        assert!(error.contains("`OTHER`") && error.contains("no environment variables"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_zip_may_have_so_many_bytes() {
+        let noise = |bytes: usize| {
+            let next = |state: &mut u32| {
+                *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                Some(state.to_be_bytes()[0])
+            };
+            std::iter::successors(Some(1_u32), |state| {
+                let mut state = *state;
+                next(&mut state).map(|_| state)
+            })
+            .map(|state| state.to_be_bytes()[0])
+            .take(bytes)
+            .collect::<Vec<_>>()
+        };
+        let archive = |bytes| Archive::of(&[("policy.wasm", noise(bytes))]).expect("zips");
+        assert!(require_size(&archive(1_000_000), false).is_ok(), "just inside");
+        let large = archive(1_100_000);
+        assert!(require_size(&large, true).is_ok(), "a database has more room");
+        let error = require_size(&large, false).expect_err("beyond").to_string();
+        assert!(error.contains("1048576") && error.contains("policy.wasm 11"), "{error}");
+    }
+
+    #[test]
+    fn a_stack_has_a_name_that_cloudformation_takes() {
+        for (name, expected) in [
+            ("storefront", "selvedge-storefront"),
+            ("My Shop!", "selvedge-my-shop"),
+            ("", "selvedge"),
+            ("4711", "selvedge-4711"),
+        ] {
+            let policy = Policy { name: name.to_owned(), ..Policy::default() };
+            assert_eq!(stack_name(&policy), expected, "{name}");
+        }
+    }
+}
