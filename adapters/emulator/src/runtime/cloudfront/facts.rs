@@ -81,11 +81,12 @@ fn tls(version: &str) -> String {
     format!("{version}:TLS_AES_128_GCM_SHA256:fullHandshake")
 }
 
-/// "For non-ASCII characters in these headers' values, CloudFront percent-encodes the character".
+/// "For non-ASCII characters in these headers' values, CloudFront percent-encodes the character". What no header
+/// can hold is encoded too.
 fn ascii(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_ascii() {
+        if letter.is_ascii() && !letter.is_ascii_control() {
             encoded.push(letter);
         } else {
             let mut bytes = [0; 4];

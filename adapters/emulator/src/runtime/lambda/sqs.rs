@@ -294,16 +294,16 @@ mod tests {
         sqs.send(&message("a")).ok().expect("it is taken");
         let receives = |sqs: &Sqs| sqs.receive().iter().map(|message| message.receives).collect::<Vec<_>>();
         assert_eq!(receives(&sqs), [1]);
-        assert_eq!(receives(&sqs), [], "it is under way");
+        assert!(receives(&sqs).is_empty(), "it is under way");
         let later = json!({ "QueueUrl": format!("h/{ACCOUNT}/orders"), "ReceiptHandle": "m1", "VisibilityTimeout": 60 });
         sqs.put_off(&later).ok().expect("it is put off");
         clock.set(Timestamp::from_millis(59_999));
-        assert_eq!(receives(&sqs), []);
+        assert!(receives(&sqs).is_empty());
         clock.set(Timestamp::from_millis(60_000));
         assert_eq!(receives(&sqs), [2]);
         sqs.delete(&["m1".to_owned()]);
         clock.set(Timestamp::from_millis(600_000));
-        assert_eq!((receives(&sqs), sqs.take_delays()), (vec![], vec![Duration::from_secs(60)]));
+        assert_eq!((receives(&sqs).len(), sqs.take_delays()), (0, vec![Duration::from_secs(60)]));
     }
 
     #[test]
