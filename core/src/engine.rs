@@ -168,6 +168,11 @@ impl Engine {
         &self.backends[usize::from(id.0)]
     }
 
+    /// Every URL of every backend.
+    pub(crate) fn backend_urls(&self) -> impl Iterator<Item = &Uri> {
+        self.backends.iter().flat_map(|backend| &backend.urls)
+    }
+
     pub(crate) fn handler(&self, name: &str) -> Option<Handler> {
         self.handlers.get(name).cloned()
     }

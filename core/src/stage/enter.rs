@@ -54,8 +54,8 @@ impl Engine {
 
     fn shared_key(&self, tx: &Transaction) -> Option<String> {
         let is_handled = self.route_of(tx).is_some_and(|route| matches!(route.action, Action::Handle(_)));
-        // Another place may mean another route, and with it another rule of what the key is made of.
-        if tx.place.route || is_handled {
+        // Another place may mean another route or variation, and with it another rule of what the key is made of.
+        if tx.place.route || tx.place.experiment || is_handled {
             return None;
         }
         match self.cache_plan(tx) {

@@ -53,8 +53,7 @@ impl Functions {
 
 /// The distribution of a policy, with viewers that the local edge serves without TLS.
 fn distribution(project: &Project) -> Distribution {
-    let geography = lambda_edge::geography(&project.policy);
-    Distribution { https_only: false, ..Distribution::of(&project.policy, geography) }
+    Distribution::of(&project.policy, lambda_edge::geography(&project.policy)).with_http()
 }
 
 /// The policy with a name for this machine where it has its address, as CloudFront takes no address for an origin.

@@ -81,7 +81,7 @@ impl Session for EdgeSession {
 }
 
 /// Waits until nothing is left to do behind the responses that were sent.
-async fn settle(address: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn settle(address: SocketAddr) -> anyhow::Result<()> {
     let status = Step {
         now: START,
         facts: selvedge_core::facts::Facts::default(),
@@ -104,7 +104,7 @@ async fn settle(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 /// The labels of every backend URL of the case's policy.
-fn labels(case: &Case) -> anyhow::Result<Vec<String>> {
+pub(crate) fn labels(case: &Case) -> anyhow::Result<Vec<String>> {
     let policy = policy(case)?;
     let urls = policy.backends.iter().flat_map(|backend| &backend.urls);
     let mut labels = urls.map(|url| label(url).map(str::to_owned)).collect::<anyhow::Result<Vec<_>>>()?;

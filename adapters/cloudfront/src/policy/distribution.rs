@@ -23,6 +23,10 @@ pub(super) fn is_secondary(origin: &Origin) -> bool {
     origin.custom_headers().first(name) == Some(value)
 }
 
+/// Statuses of a backend that the origin group fails over at, beside failed connections: those that say that it cannot answer. A
+/// backend's own error, 500, is an answer.
+pub const FAILOVER_STATUSES: [u16; 3] = [502, 503, 504];
+
 /// The request header that CloudFront's cache tells requests apart by.
 pub const KEY_HEADER: &str = "selvedge-key";
 
@@ -85,6 +89,17 @@ impl Distribution {
             fails_over: fails_over(policy),
             https_only: true,
         }
+    }
+
+    /// Returns the same for viewers that are served over `http` as well: their scheme, which is known behind the cache only, is part of its
+    /// key then.
+    #[must_use]
+    pub fn with_http(mut self) -> Self {
+        self.https_only = false;
+        let (key, further) = (&mut self.cache_key_headers, &mut self.origin_request_headers);
+        let scheme = further.extract_if(.., |name| facts::is_scheme(name));
+        key.extend(scheme);
+        self
     }
 
     /// Returns whether a trigger calls the function.

@@ -40,6 +40,16 @@ const HEADERS: [(Fact, &str, bool); 11] = [
     (Fact::IsHttps, PROTO, true),
 ];
 
+/// Whether a header tells the viewer's scheme.
+pub(super) fn is_scheme(name: &str) -> bool {
+    name == PROTO
+}
+
+/// Whether a header tells where the viewer is.
+pub(super) fn is_place(name: &str) -> bool {
+    [COUNTRY, REGION, CITY, TIME_ZONE].contains(&name)
+}
+
 /// The headers that tell these facts, each once.
 pub(super) fn headers(facts: FactSet, wanted: Use) -> impl Iterator<Item = &'static str> {
     let mut last = "";

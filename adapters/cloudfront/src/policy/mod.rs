@@ -8,8 +8,12 @@
 //! door. viewer-response reads what viewer-request wrote. What the origin's triggers say about a response is in the response's own header
 //! of that name, which CloudFront keeps with it and viewer-response removes.
 //!
-//! DIFFERENCE: CloudFront shows origin-response nothing of a request but what it sent to the backend. So on the way to a backend the header
-//! goes along, for the backend unreadable; without it, neither the route's lifetimes nor the headers of an error could be known there.
+//! CloudFront shows origin-response nothing of a request but what it sent to the backend, so that origin-response makes the request
+//! anew from that: nothing internal leaves the edge.
+//!
+//! DIFFERENCE: Where the backend is sent too little for that (a route that rewrites the path, a header that the policy reads and does not
+//! pass on, an experiment that depends on the client's place), the header goes along to the backend, which cannot read it. Without it,
+//! neither the route's lifetimes nor the headers of an error could be known there.
 //!
 //! # When a request comes without it
 //! As it may while a deployment changes the key: origin-request then decides everything anew, and a response passes as it is.
@@ -30,12 +34,14 @@ use selvedge_core::effect::{Issued, Record};
 use selvedge_core::engine::{Answer, Engine};
 use selvedge_core::exchange::{Exchange, Input};
 use selvedge_core::facts::Facts;
-use selvedge_core::stage::{Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage};
+use selvedge_core::stage::{
+    Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage, response_depends_on_place,
+};
 use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::{Seed, Transaction};
 use sha2::{Digest, Sha256};
 
-use crate::event::{Cf, Headers, Outcome, Trigger};
+use crate::event::{Cf, Headers, Outcome, Request, Trigger};
 use crate::rules::{self, Violation};
 
 use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
@@ -99,7 +105,8 @@ impl Edge {
     pub fn new(engine: Arc<Engine>, settings: Settings) -> Self {
         let Settings { key, https_only, places } = settings;
         let geography = if places.is_some() { Geography::Database } else { Geography::Platform };
-        let distribution = Distribution { https_only, ..Distribution::of(engine.policy(), geography) };
+        let distribution = Distribution::of(engine.policy(), geography);
+        let distribution = if https_only { distribution } else { distribution.with_http() };
         Self { engine, seal: Seal::new(&key), distribution, places }
     }
 
@@ -158,10 +165,7 @@ impl Edge {
     }
 
     fn origin_request(self: &Arc<Self>, cf: Cf, seed: Seed, crash: Option<String>) -> Begun {
-        let mut facts = facts::behind_the_cache(&cf.request, self.distribution.https_only);
-        if let Some(places) = &self.places {
-            facts = with_place(facts, places);
-        }
+        let facts = self.facts_as_sent(&cf.request);
         let has_failed = cf.request.origin.as_ref().is_some_and(is_secondary);
         let request = message::request(&cf.request);
         let tx = match self.learnt(&cf.request.headers) {
@@ -183,15 +187,16 @@ impl Edge {
         response.headers.remove(STATE_HEADER);
         let passage = cf.request.headers.first(STATE_HEADER);
         let passage = passage.and_then(|sealed| self.seal.open(Purpose::Passage, sealed));
-        let Some(passage) = passage.and_then(|bytes| Passage::from_bytes(&bytes)) else {
-            return Returned { outcome: Outcome::Response(response), records: Vec::new() };
-        };
         let (sent, received) = (message::sent(&cf.request), message::response(&response));
-        match self.engine.arrive(&passage, sent, received, self.distribution.fails_over, now) {
+        let tx = match passage.and_then(|bytes| Passage::from_bytes(&bytes)) {
+            Some(passage) => passage.resume(sent),
+            None => self.engine.retrace(sent, self.facts_as_sent(&cf.request)),
+        };
+        match self.engine.arrive(tx, received, self.distribution.fails_over, now) {
             Arrived::FailOver => Returned { outcome: Outcome::Response(response), records: Vec::new() },
             Arrived::Deliver(handed) => {
                 let HandedOver { response: delivered, mark, records, .. } = *handed;
-                let mut response = message::changed(response, delivered);
+                let mut response = message::changed(Trigger::OriginResponse, response, delivered);
                 self.attach(&mut response.headers, mark.as_ref(), seed);
                 Returned { outcome: Outcome::Response(response), records }
             }
@@ -210,7 +215,7 @@ impl Edge {
         let (request, received) = (message::request(&cf.request), message::response(&response));
         let Answer { response: answer, records, .. } =
             self.engine.leave(request, self.facts_at_the_door(cf), &learnt, &mark, received, now);
-        let outcome = Outcome::Response(message::changed(response, answer));
+        let outcome = Outcome::Response(message::changed(Trigger::ViewerResponse, response, answer));
         Returned { outcome, records }
     }
 
@@ -243,8 +248,24 @@ impl Edge {
         }
     }
 
-    pub(crate) fn passage(&self, passage: &Passage, seed: Seed) -> String {
-        self.seal.close(Purpose::Passage, seed, &passage.to_bytes())
+    /// What goes to the backend with a request, if the origin-response trigger could not do without it.
+    pub(crate) fn passage(&self, tx: &Transaction, sent: &Request, seed: Seed) -> Option<String> {
+        let passage = self.engine.passage(tx, &message::sent(sent), self.facts_as_sent(sent))?;
+        Some(self.seal.close(Purpose::Passage, seed, &passage.to_bytes()))
+    }
+
+    /// Which headers of CloudFront's a backend is sent: the scheme, and the place where a response depends on it.
+    pub(crate) fn tells(&self, name: &str) -> bool {
+        facts::is_scheme(name) || (facts::is_place(name) && response_depends_on_place(self.engine.policy()))
+    }
+
+    /// What a request to a backend says about its client.
+    fn facts_as_sent(&self, sent: &Request) -> Facts {
+        let facts = facts::behind_the_cache(sent, self.distribution.https_only);
+        match &self.places {
+            Some(places) => with_place(facts, places),
+            None => facts,
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -2,7 +2,7 @@
 
 use http::Uri;
 use selvedge_cloudfront::event::Trigger;
-use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER};
+use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER, FAILOVER_STATUSES};
 use selvedge_core::backend::Backend;
 use selvedge_core::policy::Policy;
 use serde_json::{Value, json};
@@ -14,9 +14,6 @@ use super::stack_name;
 /// [Every status](https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CustomErrorResponse.html) for which
 /// CloudFront lets its own lifetime of errors, 10 seconds, be set.
 const ERROR_CODES: [u16; 11] = [400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504];
-
-/// Statuses of the primary origin that the policy tries to mend.
-const FAILOVER_CODES: [u16; 4] = [500, 502, 503, 504];
 
 const ALL_METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"];
 
@@ -347,7 +344,7 @@ fn origin_groups() -> Value {
         "Quantity": 1,
         "Items": [{
             "Id": GROUP,
-            "FailoverCriteria": { "StatusCodes": { "Quantity": FAILOVER_CODES.len(), "Items": FAILOVER_CODES } },
+            "FailoverCriteria": { "StatusCodes": { "Quantity": FAILOVER_STATUSES.len(), "Items": FAILOVER_STATUSES } },
             "Members": { "Quantity": 2, "Items": [{ "OriginId": PRIMARY }, { "OriginId": SECONDARY }] },
         }],
     })

@@ -101,7 +101,7 @@ fn config(policies: &BTreeMap<String, String>, backends: SocketAddr) -> String {
 }
 
 /// The variables that policies name.
-fn secrets<'a>(policies: impl Iterator<Item = &'a String>) -> Vec<String> {
+pub(crate) fn secrets<'a>(policies: impl Iterator<Item = &'a String>) -> Vec<String> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut names: Vec<String> = policies
         .flat_map(|text| text.split(move |c| !is_name(c)).filter(|word| word.starts_with("CONFORMANCE_")))

@@ -2,6 +2,7 @@
 
 use http::{Method, Response, StatusCode};
 use selvedge_cloudfront::event::{CustomOrigin, Origin, Request, Trigger};
+use selvedge_cloudfront::policy::distribution::FAILOVER_STATUSES;
 use selvedge_core::body::Body;
 use selvedge_core::headers::hop_by_hop;
 
@@ -103,7 +104,7 @@ impl Exchange {
 fn is_failed(fetched: &Result<Fetched, Failure>) -> bool {
     match fetched {
         Ok(fetched) => {
-            !fetched.is_generated() && matches!(fetched.response.status().as_u16(), 500 | 502..=504)
+            !fetched.is_generated() && FAILOVER_STATUSES.contains(&fetched.response.status().as_u16())
         }
         Err(failure) => failure.origin.is_some(),
     }
