@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
+use selvedge_core::policy::blob;
 
 use super::source::{Sources, quote};
 use crate::cli::DIM;
@@ -161,8 +162,16 @@ fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
         );
         return read(wasm);
     };
+    let (folder, name) = (wasm.parent().unwrap_or(Path::new("")), wasm.file_stem().unwrap_or_default());
+    // The module is the same for many policies, and the program takes longer than the rest of a build.
+    let prefix = format!("{}.opt-", name.to_string_lossy());
+    let kept = folder.join(format!("{prefix}{:016x}.wasm", blob::fingerprint(&read(wasm)?)));
+    if let Ok(content) = std::fs::read(&kept) {
+        return Ok(content);
+    }
+    remove_older(folder, &prefix)?;
     // Two builds may run at once.
-    let optimised = wasm.with_extension(format!("opt-{}.wasm", std::process::id()));
+    let optimised = wasm.with_extension(format!("wip-{}.wasm", std::process::id()));
     let status = Command::new(&program)
         .arg("-Os")
         .args(WASM_FEATURES)
@@ -175,8 +184,20 @@ fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("{} failed on {}", program.display(), wasm.display());
     }
     let content = read(&optimised)?;
-    std::fs::remove_file(&optimised).with_context(|| format!("cannot remove {}", optimised.display()))?;
+    std::fs::rename(&optimised, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
     Ok(content)
+}
+
+/// Removes what was made of a module before it changed.
+fn remove_older(folder: &Path, prefix: &str) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            // Another build may have been faster.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// `$WASM_OPT_BIN`, the one on PATH, or the one that this program's own tools brought.

@@ -274,12 +274,12 @@ fn what_needs_the_place_before_the_cache_is_told() {
     let uncached = "cache = { store = false }";
     let asn = ["[headers.response.set]\nX-Asn = \"{asn}\"", "[headers.request.set]\nX-Asn = \"{asn}\""];
     assert_cases(&[
-        error(
+        warning(
             "an experiment",
             &format!("[experiments.e]\n{variations}PART"),
             ["when = { countries = [\"DE\"] }", "when = { devices = [\"mobile\"] }"],
             ("experiments.e.when", "when"),
-            &["at viewer-request", "`[geo] source = \"database\"`", "`--geoip FILE`"],
+            &["at the experiment's paths is shared", "`[geo] source = \"database\"`", "`--geoip FILE`"],
         ),
         warning(
             "a route",
