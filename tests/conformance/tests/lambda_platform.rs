@@ -206,6 +206,7 @@ fn an_event_that_cannot_be_answered_is_an_error_and_the_next_one_is_answered() {
     let rows = [
         (json!({ "Records": [{ "cf": { "config": {}, "request": {} } }] }), "Selvedge.CloudFrontEvent"),
         (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "Selvedge.UnknownEvent"),
+        (json!({ "selvedge-schedule": "nightly" }), "Selvedge.UnknownSchedule"),
         (json!({}), "Selvedge.UnknownEvent"),
         (json!([1]), "Selvedge.UnknownEvent"),
         (json!({ "rawPath": "/", "requestContext": { "http": { "method": "G T" } } }), "Selvedge.BadRequest"),
