@@ -97,8 +97,12 @@ fn job(queue: &str, message: &Message) -> Option<Job> {
     })
 }
 
-/// Does what a schedule names.
+/// Does what a schedule names. A name that the policy does not have is an error, or nobody would know.
 pub(crate) async fn schedule(function: &Rc<Function>, name: String) -> Answer {
+    if function.engine.policy().schedules.iter().all(|schedule| schedule.name != name) {
+        let message = format!("the policy has no schedule `{name}`");
+        return Answer::Failure { code: "Selvedge.UnknownSchedule", message };
+    }
     let id = (function.clock)().as_millis().to_string();
     let job = Job { source: JobSource::Schedule(name), id, attempt: 1, body: Bytes::new() };
     let settlement = run(function, job).await;

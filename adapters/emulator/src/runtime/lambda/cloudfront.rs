@@ -79,7 +79,7 @@ mod tests {
         let expected = [
             ("cloudfront-viewer-address", "192.0.2.1:49152"),
             ("cloudfront-viewer-country", "DE"),
-            ("cloudfront-viewer-city", "K%C3%B6ln 50%25"),
+            ("cloudfront-viewer-city", "K%C3%B6ln 50%"),
             ("cloudfront-viewer-latitude", "52.50000"),
             ("cloudfront-viewer-longitude", "13.25000"),
             ("cloudfront-viewer-http-version", "2.0"),
