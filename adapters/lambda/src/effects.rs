@@ -90,7 +90,7 @@ impl Host for EdgeHost {
             }
             Effect::ReadBody { body, limit } => self.read_body(body, limit),
             Effect::Record(record) => {
-                write_line(std::io::stdout(), &line(&record));
+                write_record(&record);
                 done(EffectResult::Record)
             }
             // The core takes a result of another kind for a failure.
@@ -122,6 +122,11 @@ fn line(record: &Record) -> Value {
         }),
         _ => json!({ "level": "INFO", "selvedge": "record", "message": format!("{record:?}") }),
     }
+}
+
+/// Writes a record to the function's log.
+pub(crate) fn write_record(record: &Record) {
+    write_line(std::io::stdout(), &line(record));
 }
 
 /// Writes one line to the function's log.

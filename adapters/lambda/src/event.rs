@@ -21,6 +21,8 @@ pub(crate) enum Event {
     Messages(Vec<Message>),
     /// The time of a schedule, by name.
     Schedule(String),
+    /// What CloudFront sends a function at its edge.
+    CloudFront,
 }
 
 /// An event that is answered with an error.
@@ -28,8 +30,6 @@ pub(crate) enum Event {
 pub(crate) enum EventError {
     /// It is not JSON, or not of a form that any service sends.
     Unknown,
-    /// It is one of CloudFront's, which this binary does not answer.
-    CloudFront,
 }
 
 /// A request by any front.
@@ -252,7 +252,7 @@ fn without_stage(path: String, stage: Option<&str>) -> String {
 
 fn messages(records: Vec<serde_json::Value>) -> Result<Event, EventError> {
     if records.first().is_some_and(|record| record.get("cf").is_some()) {
-        return Err(EventError::CloudFront);
+        return Ok(Event::CloudFront);
     }
     let message = |record: serde_json::Value| match record["eventSource"].as_str() {
         Some("aws:sqs") => serde_json::from_value(record).map_err(|_| EventError::Unknown),
@@ -266,7 +266,6 @@ impl EventError {
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::Unknown => "Selvedge.UnknownEvent",
-            Self::CloudFront => "Selvedge.CloudFrontEvent",
         }
     }
 
@@ -274,12 +273,8 @@ impl EventError {
     pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::Unknown => {
-                "the event is none of a function URL, API Gateway, a load balancer, SQS or a schedule's \
+                "the event is none of a function URL, API Gateway, a load balancer, SQS, CloudFront or a schedule's \
                  {\"selvedge-schedule\": \"NAME\"}"
-            }
-            Self::CloudFront => {
-                "the event is one of Lambda@Edge, which runs no native code; \
-                 build with `selvedge build --target lambda-edge`"
             }
         }
     }

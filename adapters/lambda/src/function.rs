@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
+use selvedge_cloudfront::policy::Edge;
 use selvedge_core::body::Body;
 use selvedge_core::effect::ReadBodyError;
 use selvedge_core::engine::Engine;
@@ -24,7 +25,7 @@ use crate::event::{Event, Front, HttpEvent};
 use crate::settings::{Settings, variable};
 use crate::sqs::Queues;
 use crate::stream::{Content, Stream};
-use crate::{facts, jobs, request, response};
+use crate::{cloudfront, facts, jobs, request, response};
 
 /// What all invocations of one process share.
 pub(crate) struct Function {
@@ -33,13 +34,19 @@ pub(crate) struct Function {
     pub(crate) seeds: Seeds,
     pub(crate) queues: Queues,
     pub(crate) clock: fn() -> Timestamp,
+    pub(crate) edge: Arc<Edge>,
     settings: Settings,
 }
 
 impl Function {
-    pub(crate) fn new(engine: Arc<Engine>, settings: Settings, clock: fn() -> Timestamp) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        settings: Settings,
+        clock: fn() -> Timestamp,
+    ) -> anyhow::Result<Self> {
         let queues = Queues::read(engine.policy(), variable);
-        Self { engine, backends: Backends::new(), seeds: Seeds::new(), queues, clock, settings }
+        let edge = cloudfront::edge(&engine)?;
+        Ok(Self { engine, backends: Backends::new(), seeds: Seeds::new(), queues, clock, edge, settings })
     }
 
     /// Answers one event within a time.
@@ -48,6 +55,7 @@ impl Function {
             Ok(Event::Http(event)) => self.http(*event, time).await,
             Ok(Event::Messages(messages)) => jobs::messages(self, messages, time).await.into(),
             Ok(Event::Schedule(name)) => jobs::schedule(self, name).await.into(),
+            Ok(Event::CloudFront) => cloudfront::answer(self, event).await.into(),
             Err(error) => Answer::Failure { code: error.code(), message: error.message().to_owned() }.into(),
         }
     }

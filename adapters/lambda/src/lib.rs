@@ -1,7 +1,7 @@
 //! AWS Lambda in a region: a native host for [`selvedge_core`].
 //!
-//! One binary answers function URLs, API Gateway and load balancers, takes batches of SQS queues, and is told of the
-//! times of schedules. The compiled policy lies beside it in `policy.bin`, so that another policy needs no compiling.
+//! One binary answers function URLs, API Gateway and load balancers, takes batches of SQS queues, is told of the times of
+//! schedules, and says what the policy does with CloudFront's events. The compiled policy lies beside it in `policy.bin`, so that another policy needs no compiling.
 //! It decides nothing about a request.
 
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use selvedge_core::time::Timestamp;
 
 mod answer;
 mod body;
+mod cloudfront;
 mod effects;
 mod event;
 mod facts;
@@ -60,7 +61,7 @@ impl Lambda {
     pub fn run(self) -> ExitCode {
         let function = Settings::from_environment().and_then(|settings| {
             let engine = settings.engine(self.handlers)?;
-            Ok(Function::new(engine, settings, self.clock))
+            Function::new(engine, settings, self.clock)
         });
         match function.and_then(runtime::run) {
             Ok(()) => ExitCode::SUCCESS,

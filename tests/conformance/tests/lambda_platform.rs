@@ -204,7 +204,7 @@ fn of_a_batch_only_what_failed_comes_again() {
 fn an_event_that_cannot_be_answered_is_an_error_and_the_next_one_is_answered() {
     let running = start(false);
     let rows = [
-        (json!({ "Records": [{ "cf": { "config": {}, "request": {} } }] }), "Selvedge.CloudFrontEvent"),
+        (json!({ "Records": [{ "cf": { "config": {}, "request": {} } }] }), "Selvedge.UnknownEvent"),
         (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "Selvedge.UnknownEvent"),
         (json!({ "selvedge-schedule": "nightly" }), "Selvedge.UnknownSchedule"),
         (json!({}), "Selvedge.UnknownEvent"),
@@ -217,4 +217,30 @@ fn an_event_that_cannot_be_answered_is_an_error_and_the_next_one_is_answered() {
     }
     assert_eq!(running.get("/panic").status, 500, "a handler that panics is answered by the fallback");
     assert_eq!(running.get("/").body, b"hello");
+}
+
+#[test]
+fn what_a_policy_does_at_cloudfronts_edge_can_be_tried_trigger_by_trigger() {
+    let running = start(false);
+    let event = |trigger: &str, request: &Value, response: Option<&Value>| {
+        let mut cf =
+            json!({ "config": { "distributionId": "E1", "eventType": trigger }, "request": request });
+        if let Some(response) = response {
+            cf["response"] = response.clone();
+        }
+        running.invoke(&json!({ "Records": [{ "cf": cf }] })).unwrap()
+    };
+    let viewer = json!({
+        "clientIp": "203.0.113.9", "method": "GET", "uri": "/a", "querystring": "b=c",
+        "headers": { "host": [{ "key": "Host", "value": "shop.example.com" }], "accept": [{ "value": "*/*" }] },
+    });
+    let forwarded = event("viewer-request", &viewer, None);
+    assert_eq!(forwarded["headers"]["host"], viewer["headers"]["host"], "the request goes on");
+    assert!(forwarded["headers"]["selvedge-state"].is_array());
+    let sent = event("origin-request", &forwarded, None);
+    assert!(sent["headers"]["selvedge-key"].is_null(), "it is for the cache alone");
+    let mut panics = viewer.clone();
+    panics["uri"] = "/panic".into();
+    let panicked = event("origin-request", &event("viewer-request", &panics, None), None);
+    assert_eq!(panicked["status"], "500", "a handler that panics is answered by the fallback");
 }
