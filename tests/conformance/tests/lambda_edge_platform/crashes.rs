@@ -8,8 +8,7 @@ use super::functions::Functions;
 const CLIENTS: usize = 16;
 const EVENTS: usize = 24;
 
-/// A crashed module is replaced; of 384 events, half crash two modules at most. Were each kept, with its two megabytes of memory and the
-/// policy, it would be ten times as much.
+/// A crashed module is replaced, here almost two hundred times. Were each kept, with more than a megabyte, it would be more.
 const MAX_GROWTH: u64 = 64 << 20;
 
 fn expected(target: &str) -> (String, String) {

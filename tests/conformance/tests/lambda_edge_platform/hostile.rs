@@ -64,7 +64,7 @@ fn hostile() -> Vec<String> {
         events.push(with(trigger, "/request/uri", "/a\u{fffd}\u{10ffff}".into()));
     }
     let mut texts: Vec<_> = events.into_iter().map(|event| event.to_string()).collect();
-    // What serde_json writes none of: half a surrogate, a number without end, and an object that is nested too deeply for anybody.
+    // What serde_json writes none of: half a surrogate, a number without end, and what is nested too deeply.
     texts.push(texts[0].replace("null", r#"{"Records":[{"cf":{"request":{"uri":"\ud800"}}}]}"#));
     texts.push(r#"{"Records":[{"cf":{"config":{"eventType":1e999}}}],"__proto__":{"x":1}}"#.to_owned());
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {

@@ -21,8 +21,9 @@ const VISITS: usize = 1_000;
 /// Bytes of cookies that five events of a visit carry.
 const COOKIE_BYTES: usize = 12_000;
 
-/// How much more memory may be in use after the last event than after the warm ones: half of what it were if one copy of each event's
-/// cookies was kept. V8 and the module take memory in steps of some megabytes, which end after some thousand events.
+/// How much more memory may be in use after the last event than after the warm ones: half of what it were if one copy
+/// of each event's cookies was kept. V8 and the module take memory in steps of some megabytes, which end after some
+/// thousand events.
 const MAX_GROWTH: u64 = ((VISITS - WARM) * 5 * COOKIE_BYTES / 2) as u64;
 
 #[test]
@@ -72,7 +73,7 @@ fn visit(functions: &Functions, number: usize) {
 
 /// A backend's page through all triggers, and the same from the second origin.
 fn stored(functions: &Functions, number: usize) {
-    let hero = if number % 2 == 0 { "even" } else { "odd" };
+    let hero = if number.is_multiple_of(2) { "even" } else { "odd" };
     let cookies = format!("hero={hero}; rest={}", "x".repeat(COOKIE_BYTES));
     let target = format!("/items/{number}?q={number}");
     let came = get(&target, &[("Cookie", &cookies)]);

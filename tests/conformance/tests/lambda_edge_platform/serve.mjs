@@ -1,5 +1,5 @@
-// Stands in for Lambda: a line of the standard input is a number and an event, and one of the standard output the number and what became
-// of it. The line `gc` collects garbage, so that the memory that is left can be measured.
+// Stands in for Lambda: a line of the standard input is a number and an event, and one of the standard output the
+// number and what became of it. The line `gc` collects garbage, so that the memory that is left can be measured.
 
 import { Console } from "node:console";
 import { pathToFileURL } from "node:url";
