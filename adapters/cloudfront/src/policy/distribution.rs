@@ -17,13 +17,10 @@ use super::facts;
 /// before it calls the function.
 pub const FAILOVER_HEADER: (&str, &str) = ("selvedge-origin", "failover");
 
-/// The domain by which the local edge, which asks no DNS, names that origin.
-pub const FAILOVER_DOMAIN: &str = "failover.selvedge.invalid";
-
 /// Whether an origin is the second one of the origin group.
 pub(super) fn is_secondary(origin: &Origin) -> bool {
     let (name, value) = FAILOVER_HEADER;
-    origin.custom_headers().first(name) == Some(value) || origin.domain_name() == FAILOVER_DOMAIN
+    origin.custom_headers().first(name) == Some(value)
 }
 
 /// Statuses of a backend that the origin group fails over at, beside failed connections: those that say that it cannot answer. A

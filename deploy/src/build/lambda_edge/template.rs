@@ -28,9 +28,8 @@ const NO_BACKEND: &str = "https://example.com";
 /// Longest wait for a connection, in seconds.
 const MAX_CONNECT_SECONDS: u64 = 10;
 
-/// Longest wait for a response, in seconds, that CloudFront
-/// [takes](https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CustomOriginConfig.html).
-pub(crate) const MAX_READ_SECONDS: u64 = 120;
+/// Longest wait for a response, in seconds, by the quota that every account has.
+pub(crate) const MAX_READ_SECONDS: u64 = 60;
 
 /// Time of a function that only decides: as long as viewer triggers could have before all triggers had 30 seconds.
 const SHORT_SECONDS: u64 = 5;

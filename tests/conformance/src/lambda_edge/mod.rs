@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::case::{Case, START, Step};
-use crate::emulator::{labels, settle};
-use crate::engine::{SECRET, compile, label, policy};
+use crate::emulator::settle;
+use crate::engine::{SECRET, compile, label, labels, policy};
 use crate::http1;
 use crate::origin::Origins;
 use crate::{Observed, Platform, Session};
@@ -50,7 +50,7 @@ impl LambdaEdge {
         let folder = tempfile::tempdir()?;
         let bundle = folder.path().join("dist");
         build(&root, &bundle)?;
-        let secrets: serde_json::Map<_, _> = crate::workerd::secrets(cases.iter().map(|case| &case.policy))
+        let secrets: serde_json::Map<_, _> = crate::engine::secrets(cases.iter().map(|case| &case.policy))
             .into_iter()
             .map(|name| (name, Value::from(SECRET)))
             .collect();

@@ -2,11 +2,14 @@
 
 mod criterion;
 mod edge;
+mod lambda_edge;
 mod load;
 mod machine;
 mod nginx;
 mod report;
 mod workerd;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -20,31 +23,55 @@ const MICROSECOND: f64 = 1_000.0;
 const MILLISECOND: f64 = 1_000_000.0;
 
 /// Runs every benchmark and writes the report; with `args`, only the criterion benchmarks
-/// that they name, or `workerd` for what is measured on that.
+/// that they name, or `workerd` for what is measured on that, or `lambda-edge` for that part of the report.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
-    let bench = Cmd::cargo(workspace, ["bench", "--package", "selvedge-bench"]);
-    if args == ["workerd"] {
-        Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge"]).run()?;
-        let (rows, section) = workerd::measure(workspace)?;
-        let report = Report { machine: machine::describe(), rows, section };
-        anstream::println!("\n{report}");
-        return Ok(());
+    match args {
+        [] => whole(workspace),
+        [only] if only == "workerd" => {
+            build(workspace)?;
+            let (rows, section) = workerd::measure(workspace)?;
+            let report = Report { machine: machine::describe(), rows, section, chapters: Vec::new() };
+            anstream::println!("\n{report}");
+            Ok(())
+        }
+        [only] if only == "lambda-edge" => {
+            build(workspace)?;
+            let chapter = lambda_edge::measure(workspace)?;
+            let path = report_path(workspace);
+            std::fs::write(&path, chapter.put_into(&std::fs::read_to_string(&path)?))?;
+            anstream::println!("\n{chapter}\nwritten to {}", path.display());
+            Ok(())
+        }
+        named => criterion_bench(workspace).arg("--").args(named).run(),
     }
-    if !args.is_empty() {
-        return bench.arg("--").args(args).run();
-    }
-    bench.run()?;
+}
+
+fn whole(workspace: &Workspace) -> Result<()> {
+    criterion_bench(workspace).run()?;
     let mut rows = core_rows(&Medians::read(&workspace.target_directory.join("criterion"))?)?;
-    Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge"]).run()?;
+    build(workspace)?;
     rows.push(memory_row(workspace)?);
     rows.push(nginx_row(workspace)?);
     let (on_workerd, section) = workerd::measure(workspace)?;
     rows.extend(on_workerd);
-    let report = Report { machine: machine::describe(), rows, section };
-    let path = workspace.root.join("tests/bench/REPORT.md");
+    let chapters = vec![lambda_edge::measure(workspace)?];
+    let report = Report { machine: machine::describe(), rows, section, chapters };
+    let path = report_path(workspace);
     std::fs::write(&path, report.to_string())?;
     anstream::println!("\n{report}\nwritten to {}", path.display());
     Ok(())
+}
+
+fn criterion_bench(workspace: &Workspace) -> Cmd {
+    Cmd::cargo(workspace, ["bench", "--package", "selvedge-bench"])
+}
+
+fn build(workspace: &Workspace) -> Result<()> {
+    Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge"]).run()
+}
+
+fn report_path(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("tests/bench/REPORT.md")
 }
 
 fn core_rows(medians: &Medians) -> Result<Vec<Row>> {

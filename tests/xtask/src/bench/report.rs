@@ -9,6 +9,16 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     /// What explains the rows, where something is to be explained.
     pub(crate) section: Option<Section>,
+    pub(crate) chapters: Vec<Chapter>,
+}
+
+/// What is measured and written by itself too, on a machine and a day of its own.
+#[derive(Debug)]
+pub(crate) struct Chapter {
+    pub(crate) title: &'static str,
+    pub(crate) about: String,
+    pub(crate) machine: Vec<(&'static str, String)>,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// Figures below the table, with a title and what they are.
@@ -76,15 +86,42 @@ impl fmt::Display for Measured {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("# What the benchmarks measured\n\nWritten by `cargo xtask bench`. Medians; ratios are of one run on one machine.\n\n")?;
-        for (name, value) in &self.machine {
-            writeln!(f, "- {name}: {value}")?;
-        }
-        f.write_str("\n| What | Target | Measured | |\n|---|---|---|---|\n")?;
-        for Row { what, target, measured } in &self.rows {
-            writeln!(f, "| {what} | {target} | {measured} | {} |", measured.verdict())?;
-        }
-        self.section.as_ref().map_or(Ok(()), |section| write!(f, "{section}"))
+        write_table(f, &self.machine, &self.rows)?;
+        self.section.as_ref().map_or(Ok(()), |section| write!(f, "{section}"))?;
+        self.chapters.iter().try_for_each(|chapter| write!(f, "\n{chapter}"))
     }
+}
+
+impl fmt::Display for Chapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { title, about, machine, rows } = self;
+        writeln!(f, "{}\n\n{about}\n", heading(title))?;
+        write_table(f, machine, rows)
+    }
+}
+
+impl Chapter {
+    /// Puts it into a report in place of the one of its title, or at the end.
+    pub(crate) fn put_into(&self, report: &str) -> String {
+        let (before, rest) = report.split_once(&heading(self.title)).unwrap_or((report, ""));
+        let after = rest.find("\n## ").map_or("", |at| &rest[at..]);
+        format!("{}\n\n{self}{after}", before.trim_end())
+    }
+}
+
+fn heading(title: &str) -> String {
+    format!("## {title}")
+}
+
+fn write_table(f: &mut fmt::Formatter<'_>, machine: &[(&str, String)], rows: &[Row]) -> fmt::Result {
+    for (name, value) in machine {
+        writeln!(f, "- {name}: {value}")?;
+    }
+    f.write_str("\n| What | Target | Measured | |\n|---|---|---|---|\n")?;
+    for Row { what, target, measured } in rows {
+        writeln!(f, "| {what} | {target} | {measured} | {} |", measured.verdict())?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Section {
@@ -122,16 +159,25 @@ mod tests {
         assert!(Measured::AtMost { bound: 1.0, value: 2.0, unit: "µs" }.is_missed());
     }
 
-    #[test]
-    fn the_report_is_a_table() {
+    fn chapter(value: f64) -> Chapter {
         let rows = vec![Row {
             what: "Speed".to_owned(),
             target: "at most 5 µs",
-            measured: Measured::AtMost { bound: 5.0, value: 4.126, unit: "µs" },
+            measured: Measured::AtMost { bound: 5.0, value, unit: "µs" },
         }];
-        let text = Report { machine: vec![("Cores", "2".to_owned())], rows, section: None }.to_string();
+        let machine = vec![("Cores", "2".to_owned())];
+        Chapter { title: "Elsewhere", about: "Alone.".to_owned(), machine, rows }
+    }
+
+    const CHAPTER: &str = "## Elsewhere\n\nAlone.\n\n- Cores: 2\n\n\
+                           | What | Target | Measured | |\n|---|---|---|---|\n| Speed | at most 5 µs | 4.13 µs | met |\n";
+
+    #[test]
+    fn the_report_is_a_table_and_a_chapter() {
+        let Chapter { machine, rows, .. } = chapter(4.126);
+        let text = Report { machine, rows, section: None, chapters: vec![chapter(4.126)] }.to_string();
         assert!(text.contains("\n- Cores: 2\n"), "{text}");
-        assert!(text.ends_with("| Speed | at most 5 µs | 4.13 µs | met |\n"), "{text}");
+        assert!(text.ends_with(&format!("| Speed | at most 5 µs | 4.13 µs | met |\n\n{CHAPTER}")), "{text}");
     }
 
     #[test]
@@ -139,9 +185,27 @@ mod tests {
         let measured = Measured::Told { value: 1.5, unit: "µs", detail: String::new() };
         let rows = vec![Row { what: "Reading".to_owned(), target: "-", measured }];
         let section = Section { title: "Where the time goes", about: "Above the rest.".to_owned(), rows };
-        let text = Report { machine: Vec::new(), rows: Vec::new(), section: Some(section) }.to_string();
+        let section = Some(section);
+        let text = Report { machine: Vec::new(), rows: Vec::new(), section, chapters: vec![chapter(4.126)] }
+            .to_string();
         let end = "|---|---|---|---|\n\n## Where the time goes\n\nAbove the rest.\n\n\
-                   | What | Measured |\n|---|---|\n| Reading | 1.50 µs |\n";
-        assert!(text.ends_with(end), "{text}");
+                   | What | Measured |\n|---|---|\n| Reading | 1.50 µs |\n\n";
+        assert!(text.ends_with(&format!("{end}{CHAPTER}")), "{text}");
+    }
+
+    #[test]
+    fn a_chapter_takes_the_place_of_the_one_before() {
+        for (before, expected) in [
+            ("# Report\n", format!("# Report\n\n{CHAPTER}")),
+            ("# Report\n\n## Elsewhere\n\nold\n", format!("# Report\n\n{CHAPTER}")),
+            (
+                "# Report\n\n## Elsewhere\n\nold\n\n## Next\n\nkept\n",
+                format!("# Report\n\n{CHAPTER}\n## Next\n\nkept\n"),
+            ),
+        ] {
+            let after = chapter(4.126).put_into(before);
+            assert_eq!(after, expected);
+            assert_eq!(chapter(4.126).put_into(&after), after, "the same again changes nothing");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use http::{Method, Response, StatusCode};
 use selvedge_cloudfront::event::{CustomOrigin, Origin, Request, Trigger};
-use selvedge_cloudfront::policy::distribution::{FAILOVER_DOMAIN, FAILOVER_STATUSES};
+use selvedge_cloudfront::policy::distribution::FAILOVER_STATUSES;
 use selvedge_core::body::Body;
 use selvedge_core::headers::hop_by_hop;
 
@@ -47,7 +47,7 @@ impl Exchange {
         let mut fetched = match again {
             // Whether origin-response runs for the response that is given up is not documented; here it does not.
             Some(again) if is_failed(&first) => {
-                self.ask_origin(again, wire, stored, request::origin(FAILOVER_DOMAIN)).await?
+                self.ask_origin(again, wire, stored, request::secondary()).await?
             }
             Some(_) | None => first?,
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use selvedge_cloudfront::event::{CustomOrigin, Headers, Origin, Request};
-use selvedge_cloudfront::policy::distribution::Distribution;
+use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER};
 use selvedge_core::body::Body;
 use selvedge_core::effect::Fetch;
 use selvedge_core::facts::Facts;
@@ -22,8 +22,10 @@ use super::failure::Failure;
 const MAX_URL_BYTES: usize = 8192;
 const MAX_REQUEST_BYTES: usize = 32_768;
 
-/// The primary origin's domain, until a function names another one.
-const PRIMARY_DOMAIN: &str = "primary.selvedge.invalid";
+/// The origins' domain, until a function names another one.
+///
+/// DIFFERENCE: CloudFront resolves it before it calls the function at origin-request, and answers 502 when it cannot; here it is never asked.
+const ORIGIN_DOMAIN: &str = "origin.selvedge.invalid";
 /// Seconds that CloudFront waits for an origin unless it is told otherwise.
 const READ_TIMEOUT: u32 = 30;
 /// Seconds that CloudFront keeps an idle connection unless it is told otherwise.
@@ -172,14 +174,10 @@ impl Carried {
     }
 }
 
-/// The origin of the distribution's only cache behaviour, and of its origin group.
+/// The origin of the distribution, the first one where there is a group.
 pub(super) fn primary() -> CustomOrigin {
-    origin(PRIMARY_DOMAIN)
-}
-
-pub(super) fn origin(domain: &str) -> CustomOrigin {
     CustomOrigin {
-        domain_name: domain.to_owned(),
+        domain_name: ORIGIN_DOMAIN.to_owned(),
         keepalive_timeout: Some(KEEPALIVE_TIMEOUT),
         port: Some(443),
         protocol: "https".to_owned(),
@@ -187,6 +185,11 @@ pub(super) fn origin(domain: &str) -> CustomOrigin {
         ssl_protocols: vec!["TLSv1.2".to_owned()],
         ..CustomOrigin::default()
     }
+}
+
+/// The second origin of the group.
+pub(super) fn secondary() -> CustomOrigin {
+    CustomOrigin { custom_headers: Headers::from_iter([FAILOVER_HEADER]), ..primary() }
 }
 
 /// What `Accept-Encoding` becomes with both of the cache policy's `EnableAcceptEncoding...` on; it is part of the cache key then:
