@@ -8,7 +8,7 @@ use super::functions::Functions;
 const CLIENTS: usize = 16;
 const EVENTS: usize = 24;
 
-/// A crashed module is replaced, here almost two hundred times. Were each kept, with more than a megabyte, it would be more.
+/// A crashed module is replaced, here almost two hundred times: were each kept, it would be more by far.
 const MAX_GROWTH: u64 = 64 << 20;
 
 fn expected(target: &str) -> (String, String) {
