@@ -42,8 +42,14 @@ export class Edge {
 
   /** What the function returns for an event. */
   async handle(event) {
-    const json = JSON.stringify(event);
     const platform = new Platform(this.#now);
+    let json;
+    try {
+      json = JSON.stringify(event);
+    } catch (error) {
+      // It is nested more deeply than the stack is.
+      return this.answerAtLast(platform, error, event);
+    }
     if (event?.Records?.[0]?.cf?.config?.eventType !== ORIGIN_REQUEST) return this.#alone(event, json, platform);
     const subject = new EventSubject(event, json, this.#nextSeed());
     const outcome = await new Exchange(this, subject, platform).run();
@@ -87,7 +93,7 @@ export class Edge {
   answerAtLast(platform, error, event) {
     platform.failed(error.message);
     const response = event?.Records?.[0]?.cf?.response;
-    if (response === undefined) return JSON.parse(this.#lastResort);
+    if (typeof response?.headers !== "object" || response.headers === null) return JSON.parse(this.#lastResort);
     const { [STATE_HEADER]: _, ...headers } = response.headers;
     return { ...response, headers };
   }

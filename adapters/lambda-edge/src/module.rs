@@ -64,7 +64,7 @@ impl EdgeModule {
     }
 
     fn begin(&self, told: Told<'_>) -> Result<Outgoing, String> {
-        let event: Event = serde_json::from_str(told.event).map_err(|error| error.to_string())?;
+        let event: Event = serde_json::from_str(told.event).map_err(|error| no_event(&error))?;
         let cf = event.into_cf().ok_or("the event has not exactly one record")?;
         match self.edge.begin(cf, told.seed, told.crash, told.now) {
             Begun::Done(finished) => done(0, *finished, Vec::new(), Rest::Nothing),
@@ -113,6 +113,11 @@ impl Receiver for EdgeModule {
         let forgotten = self.waiting.borrow_mut().take(number);
         drop(forgotten);
     }
+}
+
+/// The error's own words show values of the event, which are no log's business.
+fn no_event(error: &serde_json::Error) -> String {
+    format!("the event is none of CloudFront's: {:?} error at byte {}", error.classify(), error.column())
 }
 
 fn settings(variables: &mut BTreeMap<String, String>) -> Result<Settings, String> {
