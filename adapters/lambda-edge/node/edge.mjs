@@ -6,6 +6,8 @@ import { Exchange } from "./exchange.mjs";
 import { Crash, effects, Instance, Lines } from "./instance.mjs";
 import { Platform } from "./platform.mjs";
 
+const encoder = new TextEncoder();
+
 const SEED_BYTES = 16;
 const SEEDS = 256;
 const ORIGIN_REQUEST = "origin-request";
@@ -61,9 +63,7 @@ export class Edge {
   #alone(event, json, platform) {
     try {
       const instance = this.instance();
-      const end = instance.write(`T\n${this.#now()}\n\n${json}`, 0);
-      const seed = this.#nextSeed();
-      const lines = new Lines(instance.read(instance.receive(end, seed, 0, SEED_BYTES)), 3);
+      const lines = new Lines(tell(instance, this.#now(), "", json, this.#nextSeed()), 3);
       const outcome = JSON.parse(lines.text());
       for (let count = lines.number(); count > 0; count--) platform.violated(lines.text());
       for (const { values } of effects(instance, lines)) platform.record(...values);
@@ -128,10 +128,18 @@ class EventSubject {
   }
 
   send(instance, now, crash = "") {
-    return instance.send(`T\n${now}\n${crash}\n${this.#json}`, this.#seed);
+    return tell(instance, now, crash, this.#json, this.#seed);
   }
 
   atLast(runtime, platform, error) {
     return runtime.answerAtLast(platform, error, this.#event);
   }
+}
+
+/** Sends an event and returns the lines of the answer. An event is long for the instance's own way of writing short texts. */
+function tell(instance, now, crash, json, seed) {
+  const text = `T\n${now}\n${crash}\n${json}`;
+  instance.reserve(3 * text.length);
+  const end = encoder.encodeInto(text, instance.input).written;
+  return instance.read(instance.receive(end, seed, 0, SEED_BYTES));
 }

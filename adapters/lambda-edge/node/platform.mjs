@@ -1,12 +1,22 @@
 // What Node.js gives to the driver on Lambda@Edge: backends, records and time. Stores are what CloudFront has none of.
 
-import http from "node:http";
-import https from "node:https";
-import { Readable } from "node:stream";
-
 /** Connections that are kept for the next event of the same instance, which handles one at a time. */
 const OPTIONS = { keepAlive: true, maxSockets: 16, maxFreeSockets: 4 };
-const AGENTS = { "http:": new http.Agent(OPTIONS), "https:": new https.Agent(OPTIONS) };
+
+let loaded = null;
+
+/** What asks backends. To load it takes most of a cold start, and hardly any event needs it: CloudFront asks backends by itself. */
+function network() {
+  if (loaded === null) {
+    const [http, https, { Readable }] = ["node:http", "node:https", "node:stream"].map(process.getBuiltinModule);
+    const clients = {
+      "http:": { ask: http.request, agent: new http.Agent(OPTIONS) },
+      "https:": { ask: https.request, agent: new https.Agent(OPTIONS) },
+    };
+    loaded = { clients, Readable };
+  }
+  return loaded;
+}
 
 const ASCII = /^[\x00-\x7f]*$/;
 
@@ -49,14 +59,15 @@ export class Platform {
    * Asks a backend over HTTP/1.1, with the headers that are given and no others: Node's own `fetch` adds some and decodes bodies.
    */
   fetch(url, { method, headers, body, signal }) {
-    const { protocol } = new URL(url);
+    const { clients, Readable } = network();
+    const { ask, agent } = clients[new URL(url).protocol];
     const fields = Array.isArray(headers) ? headers : Object.entries(headers);
     const list = fields.flatMap(([name, value]) => [name, latin1(value)]);
-    const options = { method, headers: list, agent: AGENTS[protocol], signal, setHost: false };
+    const options = { method, headers: list, agent, signal, setHost: false };
     return new Promise((resolve, reject) => {
-      const request = (protocol === "https:" ? https : http).request(url, options);
+      const request = ask(url, options);
       request.on("error", (error) => reject(withWord(error)));
-      request.on("response", (message) => resolve(new Received(message)));
+      request.on("response", (message) => resolve(new Received(message, Readable)));
       if (body === null || body === undefined) {
         request.end();
       } else if (body instanceof Uint8Array) {
@@ -116,7 +127,7 @@ export class Platform {
 
 /** A backend's response, as the driver reads one: header fields as they came, and the body as a stream. */
 class Received {
-  constructor(message) {
+  constructor(message, Readable) {
     this.status = message.statusCode;
     this.headers = new Fields(message.rawHeaders);
     const isEmpty = NO_CONTENT.has(this.status) || message.req.method === "HEAD";

@@ -23,8 +23,8 @@ use crate::workspace::Workspace;
 const ROUNDS: usize = 7;
 
 /// Events of a round, and those before the first one, which are not measured.
-const EVENTS: usize = 5_000;
-const WARM_UP: usize = 20_000;
+const EVENTS: usize = 3_000;
+const WARM_UP: usize = 10_000;
 
 const STARTS: usize = 15;
 
@@ -32,12 +32,30 @@ const TITLE: &str = "Lambda@Edge";
 
 const ABOUT: &str = "The handler of `selvedge build --target lambda-edge`, the same rules written for Hono's adapter with isbot, and a handler that \
      returns the request as it came: one process of Node.js 24 each, in turns, every event another visitor's. Medians of an event in \
-     the handler alone, and of all rounds; p99 is that of the median round. Written by `cargo xtask bench lambda-edge`.";
+     the handler alone, and of all rounds; p99 is that of the median round. Before the cache CloudFront tells no country, so that the \
+     storefront, whose first rule blocks one, answers scrapers and unknown paths behind it; what the door answers is measured with \
+     the storefront without that rule. Written by `cargo xtask bench lambda-edge`.";
 
 /// Handlers by the files in the folder of the benchmark.
 const EDGE: &str = "edge/index.mjs";
+const EDGE_OPEN: &str = "edge-open/index.mjs";
 const HONO: &str = "hono/index.mjs";
+const HONO_OPEN: &str = "hono-open/index.mjs";
 const UNCHANGED: &str = "unchanged/index.mjs";
+
+const PEERS: [(&str, &str); 3] = [
+    ("hono-lambda-edge/index.mjs", HONO),
+    ("hono-lambda-edge/open.mjs", HONO_OPEN),
+    ("unchanged-lambda-edge/index.mjs", UNCHANGED),
+];
+
+/// The storefront's rule that blocks a country.
+const COUNTRY_RULE: &str = "[[geo.rules]]
+action = \"block\"
+countries = [\"CN\"]
+status = 403
+body = \"Blocked in China\"
+";
 
 /// Measures everything that is told about the bundle for Lambda@Edge.
 pub(super) fn measure(workspace: &Workspace) -> Result<Chapter> {
@@ -69,19 +87,22 @@ impl Bench<'_> {
     fn prepare(&self, workspace: &Workspace) -> Result<()> {
         let Self { root, folder } = self;
         let storefront = fs::read_to_string(root.join("examples/storefront/edge.toml"))?;
-        fs::write(
-            folder.join("edge.toml"),
-            storefront.replace("http://127.0.0.1:8788", "https://origin.test"),
-        )?;
-        Cmd::new(workspace.target_directory.join("release/selvedge").into_os_string())
-            .args(["build", "--target", "lambda-edge", "--policy"])
-            .arg(folder.join("edge.toml"))
-            .arg("--out")
-            .arg(folder.join("edge"))
-            .run()?;
-        for (peer, handler) in [("hono-lambda-edge", HONO), ("unchanged-lambda-edge", UNCHANGED)] {
+        let storefront = storefront.replace("http://127.0.0.1:8788", "https://origin.test");
+        let open = storefront.replace(COUNTRY_RULE, "");
+        ensure!(open != storefront, "the storefront has another rule by country");
+        for (name, policy) in [("edge", storefront), ("edge-open", open)] {
+            let path = folder.join(format!("{name}.toml"));
+            fs::write(&path, policy)?;
+            Cmd::new(workspace.target_directory.join("release/selvedge").into_os_string())
+                .args(["build", "--target", "lambda-edge", "--policy"])
+                .arg(path)
+                .arg("--out")
+                .arg(folder.join(name))
+                .run()?;
+        }
+        for (code, handler) in PEERS {
             Cmd::new(root.join("deploy/node_modules/.bin/esbuild").into_os_string())
-                .arg(root.join(format!("tests/bench/peers/{peer}/index.mjs")))
+                .arg(root.join("tests/bench/peers").join(code))
                 .args(["--bundle", "--platform=node", "--format=esm", "--minify", "--log-level=warning"])
                 .arg(format!("--outfile={}", folder.join(handler).display()))
                 .run()?;
@@ -94,9 +115,13 @@ impl Bench<'_> {
     }
 
     fn event_rows(&self) -> Result<Vec<Row>> {
-        let mut processes = [self.start(EDGE)?, self.start(HONO)?, self.start(UNCHANGED)?];
+        let mut processes = Processes {
+            edge: [self.start(EDGE_OPEN)?, self.start(EDGE)?],
+            hono: [self.start(HONO_OPEN)?, self.start(HONO)?],
+            unchanged: self.start(UNCHANGED)?,
+        };
         for scenario in &SCENARIOS {
-            let [edge, hono, _] = each(&mut processes, scenario, 0, WARM_UP)?;
+            let [edge, hono, _] = processes.send(scenario, 0, WARM_UP)?;
             let (ours, theirs) = (Answer::of(&edge.result), Answer::of(&hono.result));
             ensure!(ours == theirs, "{}: the edge answers\n{ours:?}\nand Hono\n{theirs:?}", scenario.name);
         }
@@ -104,7 +129,7 @@ impl Bench<'_> {
         for round in 1..=ROUNDS {
             anstream::println!("events on Node.js, round {round} of {ROUNDS}");
             for (scenario, rounds) in SCENARIOS.iter().zip(&mut rounds) {
-                rounds.push(each(&mut processes, scenario, WARM_UP + round * EVENTS, EVENTS)?);
+                rounds.push(processes.send(scenario, WARM_UP + round * EVENTS, EVENTS)?);
             }
         }
         Ok(SCENARIOS.iter().zip(&rounds).flat_map(|(scenario, rounds)| rows_of(scenario, rounds)).collect())
@@ -148,19 +173,23 @@ impl Bench<'_> {
     }
 }
 
-/// Sends the same events to one handler after the other.
-fn each(
-    processes: &mut [Process; 3],
-    scenario: &Scenario,
-    number: usize,
-    count: usize,
-) -> Result<[Times; 3]> {
-    let [edge, hono, unchanged] = processes;
-    Ok([
-        edge.send(scenario, number, count)?,
-        hono.send(scenario, number, count)?,
-        unchanged.send(scenario, number, count)?,
-    ])
+/// Handlers, those for a policy that blocks no country before those for one that does.
+struct Processes {
+    edge: [Process; 2],
+    hono: [Process; 2],
+    unchanged: Process,
+}
+
+impl Processes {
+    /// Sends the same events to the edge, to Hono and to the handler that decides nothing.
+    fn send(&mut self, scenario: &Scenario, number: usize, count: usize) -> Result<[Times; 3]> {
+        let at = usize::from(scenario.blocks_a_country);
+        Ok([
+            self.edge[at].send(scenario, number, count)?,
+            self.hono[at].send(scenario, number, count)?,
+            self.unchanged.send(scenario, number, count)?,
+        ])
+    }
 }
 
 /// The time of an event, and how it compares; the targets are those of the trigger before the cache.

@@ -24,25 +24,37 @@ pub(super) struct Scenario {
     agent: Option<&'static str>,
     /// The country that CloudFront tells behind the cache, where the event there is the one that is measured.
     behind: Option<&'static str>,
+    /// Whether the policy blocks a country, which nothing comes before: with such a rule the door can answer nobody.
+    pub(super) blocks_a_country: bool,
 }
 
-/// Answered at the door, and alike by every policy with routes.
-pub(super) const NOT_FOUND: Scenario = at_the_door("viewer-request, not found", "/nothing");
+/// Answered alike by every policy with routes.
+pub(super) const NOT_FOUND: Scenario =
+    Scenario { blocks_a_country: false, ..at_the_door("viewer-request, not found", "/nothing") };
 
-pub(super) const SCENARIOS: [Scenario; 6] = [
+const SCRAPER: Scenario = Scenario {
+    agent: Some("Scrapy/2.11 (+https://scrapy.org)"),
+    blocks_a_country: false,
+    ..at_the_door("viewer-request, block a scraper", "/api/user")
+};
+
+pub(super) const SCENARIOS: [Scenario; 8] = [
     at_the_door("viewer-request, a page that is forwarded", "/"),
     at_the_door("viewer-request, a static file that is forwarded", "/static/site.css"),
     at_the_door("viewer-request, a redirect by country that is forwarded", "/go"),
-    Scenario {
-        agent: Some("Scrapy/2.11 (+https://scrapy.org)"),
-        ..at_the_door("viewer-request, block a scraper", "/api/user")
-    },
+    SCRAPER,
     NOT_FOUND,
-    Scenario { behind: Some("DE"), ..at_the_door("origin-request, the redirect by country", "/go") },
+    behind_the_cache("origin-request, a redirect by country", at_the_door("", "/go")),
+    behind_the_cache("origin-request, block a scraper", SCRAPER),
+    behind_the_cache("origin-request, not found", NOT_FOUND),
 ];
 
 const fn at_the_door(name: &'static str, uri: &'static str) -> Scenario {
-    Scenario { name, uri, agent: None, behind: None }
+    Scenario { name, uri, agent: None, behind: None, blocks_a_country: true }
+}
+
+const fn behind_the_cache(name: &'static str, scenario: Scenario) -> Scenario {
+    Scenario { name, behind: Some("DE"), blocks_a_country: true, ..scenario }
 }
 
 impl Scenario {
