@@ -52,18 +52,23 @@ fn the_front_says_where_the_client_is_and_headers_do_not() {
 #[test]
 fn a_load_balancer_appends_the_client_to_what_the_client_said() {
     let event = event(r#"{"httpMethod":"GET","path":"/","requestContext":{"elb":{}}}"#);
-    let rows: [(&[(&str, &str)], Option<IpAddr>, Option<bool>); 5] = [
-        (&[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")], ip("192.0.2.7"), Some(true)),
-        (
+    struct Row(&'static [(&'static str, &'static str)], Option<IpAddr>, Option<bool>);
+    let rows = [
+        Row(&[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")], ip("192.0.2.7"), Some(true)),
+        Row(
             &[("x-forwarded-for", "10.0.0.1, 192.0.2.7"), ("x-forwarded-proto", "http")],
             ip("192.0.2.7"),
             Some(false),
         ),
-        (&[("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "a, 192.0.2.7:4711")], ip("192.0.2.7"), None),
-        (&[("x-forwarded-for", "192.0.2.7, unknown")], None, None),
-        (&[], None, None),
+        Row(
+            &[("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "a, 192.0.2.7:4711")],
+            ip("192.0.2.7"),
+            None,
+        ),
+        Row(&[("x-forwarded-for", "192.0.2.7, unknown")], None, None),
+        Row(&[], None, None),
     ];
-    for (fields, address, is_https) in rows {
+    for Row(fields, address, is_https) in rows {
         let facts = of(&event, &headers(fields), None);
         assert_eq!((facts.client_ip, facts.is_https), (address, is_https), "{fields:?}");
     }
