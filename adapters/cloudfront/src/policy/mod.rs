@@ -45,6 +45,7 @@ use crate::event::{Cf, Headers, Outcome, Request, Response, Trigger};
 use crate::rules::{self, Violation};
 
 use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
+pub use facts::viewer_facts;
 pub use running::{Departing as NativelyDeparting, Progress, Running};
 pub use seal::KEY_BYTES;
 use seal::{Purpose, Seal};
