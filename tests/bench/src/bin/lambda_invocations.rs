@@ -15,7 +15,7 @@ use selvedge_emulator::runtime::lambda::{Function, FunctionConfig, headers};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-/// How often each function is measured, in turns: short ones, so that what else the machine does meets all alike.
+/// How often each function is measured with each event, all in turns and short, so that what else the machine does meets all alike.
 const ROUNDS: usize = 41;
 
 /// Events of a round, and those before the first one, which are not measured.
@@ -59,8 +59,7 @@ fn main() -> anyhow::Result<()> {
     let functions = folders.into_iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bench = Bench { runtime, functions };
-    let results = SCENARIOS.iter().map(|scenario| bench.measure(scenario));
-    anstream::println!("{}", Value::Array(results.collect::<anyhow::Result<_>>()?));
+    anstream::println!("{}", bench.measure()?);
     Ok(())
 }
 
@@ -86,16 +85,30 @@ struct Bench {
 }
 
 impl Bench {
-    fn measure(&self, scenario: &Scenario) -> anyhow::Result<Value> {
-        let event = scenario.event()?;
+    fn measure(&self) -> anyhow::Result<Value> {
+        let events = SCENARIOS.iter().map(Scenario::event).collect::<anyhow::Result<Vec<_>>>()?;
+        for (scenario, event) in SCENARIOS.iter().zip(&events) {
+            self.warm_up(scenario, event).context(scenario.name)?;
+        }
+        let mut rounds: Vec<Vec<Vec<f64>>> = vec![Vec::new(); events.len()];
+        for _ in 0..ROUNDS {
+            for (event, rounds) in events.iter().zip(&mut rounds) {
+                let medians = self.functions.iter().map(|function| self.median(function, event, EVENTS));
+                rounds.push(medians.collect::<anyhow::Result<_>>()?);
+            }
+        }
+        let results = SCENARIOS.iter().zip(rounds);
+        Ok(results.map(|(scenario, rounds)| json!({ "name": scenario.name, "rounds": rounds })).collect())
+    }
+
+    /// Sees that each function answers as it should before anything is measured.
+    fn warm_up(&self, scenario: &Scenario, event: &Bytes) -> anyhow::Result<()> {
         let statuses = std::iter::once(scenario.status).chain(std::iter::repeat(GREETING));
         for (function, status) in self.functions.iter().zip(statuses) {
-            self.answers(function, &event, status).context(scenario.name)?;
-            self.median(function, &event, WARM_UP)?;
+            self.answers(function, event, status)?;
+            self.median(function, event, WARM_UP)?;
         }
-        let round = |_| self.functions.iter().map(|function| self.median(function, &event, EVENTS)).collect();
-        let rounds = (0..ROUNDS).map(round).collect::<anyhow::Result<Vec<Vec<f64>>>>()?;
-        Ok(json!({ "name": scenario.name, "rounds": rounds }))
+        Ok(())
     }
 
     fn answers(&self, function: &Function, event: &Bytes, status: u16) -> anyhow::Result<()> {
