@@ -18,6 +18,7 @@
 //! # When a request comes without it
 //! As it may while a deployment changes the key: origin-request then decides everything anew, and a response passes as it is.
 
+pub mod behaviours;
 pub mod distribution;
 mod facts;
 mod message;
@@ -45,6 +46,7 @@ use sha2::{Digest, Sha256};
 use crate::event::{Cf, Headers, Outcome, Request, Response, Trigger};
 use crate::rules::{self, Violation};
 
+use behaviours::Origins;
 use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
 pub use running::{Departing as NativelyDeparting, Progress, Running};
 pub use seal::KEY_BYTES;
@@ -273,7 +275,9 @@ impl Edge {
             Some(None) => return Returned { outcome: Outcome::Response(response), records: Vec::new() },
             None => self.engine.retrace(sent, self.facts_as_sent(&cf.request)),
         };
-        match self.engine.arrive(tx, received, self.distribution.fails_over, now) {
+        // The path is the viewer's, by which CloudFront chose.
+        let fails_over = self.distribution.origins_of(tx.request().uri().path()) == Origins::Group;
+        match self.engine.arrive(tx, received, fails_over, now) {
             Arrived::FailOver => Returned { outcome: Outcome::Response(response), records: Vec::new() },
             Arrived::Deliver(handed) => {
                 let HandedOver { response: delivered, mark, records, .. } = *handed;
