@@ -54,7 +54,7 @@ impl Engine {
     /// Decides what becomes of a backend's response.
     ///
     /// `tx` comes from [`Passage::resume`] or [`retrace`](Self::retrace). `response` has the body that the platform keeps, or none.
-    /// `fails_over` says whether the platform asks for another departure by itself after a failure.
+    /// `fails_over` says whether the platform, after a failure, asks for another departure of this very request by itself.
     #[must_use]
     pub fn arrive(
         &self,
