@@ -34,8 +34,12 @@ pub struct Transaction {
     pub(crate) crash: Option<String>,
     /// What of the client's place was asked for before it is known.
     pub(crate) place: Place,
-    /// Whether an earlier stage took the request in.
+    /// Whether what an earlier stage learnt about the request is there.
     pub(crate) is_resumed: bool,
+    /// Whether its variations could only be decided with the client's place.
+    pub(crate) assign_again: bool,
+    /// Whether the request was let in before, so that only its route is to be found again.
+    pub(crate) is_admitted: bool,
     /// The protocol that the client asks to change to.
     pub(crate) upgrade: Option<Upgrade>,
     pub(crate) target: Option<Target>,
@@ -64,6 +68,8 @@ pub(crate) struct Place {
     pub(crate) route: bool,
     /// Whether the route's own answer does.
     pub(crate) answer: bool,
+    /// Whether an experiment does that the request is in the paths of.
+    pub(crate) experiment: bool,
 }
 
 impl Place {
@@ -111,6 +117,8 @@ impl Transaction {
             crash: None,
             place: Place::default(),
             is_resumed: false,
+            assign_again: false,
+            is_admitted: false,
             upgrade: None,
             target: None,
             device: DeviceClass::Unknown,
@@ -143,6 +151,13 @@ impl Transaction {
     pub fn before_the_place(request: Request<Body>, facts: Facts, seed: Seed) -> Self {
         let place = Place { comes_later: true, ..Place::default() };
         Self { place, ..Self::new(request, facts, seed) }
+    }
+
+    /// Says what a host left out of the request that it handed over in part.
+    #[must_use]
+    pub fn without(mut self, omitted: Omitted) -> Self {
+        self.omitted = omitted;
+        self
     }
 
     /// Returns the request as the phases left it.

@@ -50,6 +50,7 @@ pub(crate) enum Command {
   selvedge dev --policy edge.toml --listen 127.0.0.1:9000
   selvedge dev --no-origin --geoip GeoLite2-City.mmdb
   selvedge dev --runtime cloudflare
+  selvedge dev --runtime lambda
 
 Pose as a client anywhere with a header:
   curl -i -H 'Selvedge-Client-Ip: 203.0.113.9' http://127.0.0.1:8787/
@@ -159,6 +160,8 @@ pub(crate) struct Explain {
 pub(crate) enum Target {
     /// Cloudflare Workers
     Cloudflare,
+    /// AWS Lambda in a region
+    Lambda,
     /// CloudFront with Lambda@Edge
     LambdaEdge,
 }
@@ -168,7 +171,38 @@ impl Target {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Cloudflare => "cloudflare",
+            Self::Lambda => "lambda",
             Self::LambdaEdge => "lambda-edge",
+        }
+    }
+}
+
+/// A processor that Lambda has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Architecture {
+    /// x86-64
+    #[default]
+    #[value(name = "x86-64")]
+    X86,
+    /// Arm, Graviton
+    #[value(name = "arm64")]
+    Arm,
+}
+
+impl Architecture {
+    /// The name as the command line has it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::X86 => "x86-64",
+            Self::Arm => "arm64",
+        }
+    }
+
+    /// The flag of `cargo lambda build`.
+    pub(crate) const fn flag(self) -> &'static str {
+        match self {
+            Self::X86 => "--x86-64",
+            Self::Arm => "--arm64",
         }
     }
 }
@@ -187,11 +221,13 @@ pub(crate) enum Plan {
 #[command(after_help = "Examples:
   selvedge build --target cloudflare
   selvedge build --target cloudflare --policy examples/storefront/edge.toml --out /tmp/storefront
+  selvedge build --target lambda --arch arm64
   selvedge build --target lambda-edge --geoip GeoLite2-Country.mmdb
 
 Errors of `selvedge check --target` are refused, its warnings are shown.
 
-It needs cargo with the target wasm32-unknown-unknown (rustup target add wasm32-unknown-unknown).
+Cloudflare needs cargo with the target wasm32-unknown-unknown (rustup target add wasm32-unknown-unknown),
+Lambda needs cargo-lambda (pip install cargo-lambda ziglang).
 Routes with handlers need a Cargo.toml beside the policy, of a library with
 `pub fn handlers(builder: EngineBuilder) -> EngineBuilder`.")]
 pub(crate) struct Build {
@@ -207,6 +243,9 @@ pub(crate) struct Build {
     /// Plan of the account [default: what only the paid plan can do is a warning]
     #[arg(long, value_name = "PLAN")]
     pub(crate) plan: Option<Plan>,
+    /// Processor of a Lambda function [default: x86-64]
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<Architecture>,
     /// Database of places (MMDB) to ship, for `[geo] source = "database"` on lambda-edge
     #[arg(long, value_name = "FILE")]
     pub(crate) geoip: Option<PathBuf>,
@@ -217,10 +256,12 @@ pub(crate) struct Build {
 #[command(after_help = "Examples:
   selvedge deploy --target cloudflare --dry-run
   selvedge deploy --target cloudflare -- --env staging
+  selvedge deploy --target lambda -- --region eu-central-1 --enable-function-url
   selvedge deploy --target lambda-edge --bucket my-code --dry-run
   selvedge deploy --target lambda-edge --bucket my-code -- --profile shop
 
 cloudflare: runs `wrangler deploy`, which asks you to log in, or takes CLOUDFLARE_API_TOKEN from the environment.
+lambda: runs `cargo lambda deploy`, which takes credentials as AWS's own tools do; a dry run needs none.
 lambda-edge: runs `aws s3 cp` and `aws cloudformation deploy`, with the credentials that the AWS CLI finds.")]
 pub(crate) struct Deploy {
     #[command(flatten)]

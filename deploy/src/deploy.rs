@@ -1,5 +1,6 @@
 //! `selvedge deploy`: a build handed to the platform's own tool.
 
+mod lambda;
 mod lambda_edge;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ pub(crate) fn run(options: &Deploy) -> anyhow::Result<ExitCode> {
     let out = build::make(&options.build, &project)?;
     match options.build.target {
         Target::Cloudflare => cloudflare(options, &out),
+        Target::Lambda => lambda::deploy(options, &project, &out),
         Target::LambdaEdge => lambda_edge::deploy(options, &project, &out),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -67,7 +67,8 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let origin = OriginAddress { listen: options.origin_listen, is_started: !options.no_origin };
     let engine = Arc::new(source.compile_with(|policy| origin.redirect(policy))?);
     let handle = EngineHandle::new(Arc::clone(&engine), info(&engine, &text));
-    let runtime = options.runtime.map(|target| start_runtime(target, &source, &engine)).transpose()?;
+    let start = |target| start_runtime(target, &source, &engine, options.geoip.clone());
+    let runtime = options.runtime.map(start).transpose()?;
     let config = EmulatorConfig {
         listen: options.listen,
         geoip: Some(geoip(options.geoip.as_deref())?),
@@ -159,12 +160,17 @@ enum Kept {
 }
 
 /// Builds for the runtime what the engine was compiled from.
-fn start_runtime(target: Target, source: &Source, engine: &Engine) -> anyhow::Result<Runtime> {
+fn start_runtime(
+    target: Target,
+    source: &Source,
+    engine: &Engine,
+    geoip: Option<PathBuf>,
+) -> anyhow::Result<Runtime> {
     let folder = match source {
         Source::File(path) => path.canonicalize()?.parent().context("a file is in a folder")?.to_owned(),
         Source::Storefront => crate::build::source::cache().join("storefront"),
     };
-    Runtime::start(target, Project { policy: local(engine.policy()), folder, geoip: None })
+    Runtime::start(target, Project { policy: local(engine.policy()), folder, geoip })
 }
 
 /// The policy as a runtime on this machine can have it: no platform keeps its messages.

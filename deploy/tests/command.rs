@@ -309,6 +309,38 @@ fn an_edit_takes_effect_and_a_broken_one_does_not() {
 }
 
 #[test]
+fn dev_puts_cloudfront_before_the_functions() {
+    let folder = tempfile::tempdir().unwrap();
+    let storefront = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/edge.toml");
+    let text = fs::read_to_string(storefront).unwrap();
+    let policy = folder.path().join("edge.toml");
+    fs::write(&policy, &text).unwrap();
+    let mut dev = Dev::start(folder.path(), &["--runtime", "lambda-edge"]);
+    dev.announcement();
+    let rows = [
+        (
+            "/",
+            "Selvedge-Client-Ip: 223.5.5.5\r\n",
+            "HTTP/1.1 403",
+            "x-cache: LambdaGeneratedResponse from cloudfront",
+        ),
+        ("/go", "Selvedge-Client-Ip: 8.8.8.8\r\n", "HTTP/1.1 302", "location: https://us.example.com/"),
+        ("/static/site.css", "", "HTTP/1.1 200", "x-cache: Miss from cloudfront"),
+        ("/static/site.css", "", "HTTP/1.1 200", "x-cache: Hit from cloudfront"),
+        ("/api/user?id=1", "", "HTTP/1.1 200", "Ada Weaver"),
+    ];
+    for (path, header, status, part) in rows {
+        let answer = dev.get(path, header);
+        assert!(answer.starts_with(status) && answer.contains(part), "{path} {header}:\n{answer}");
+    }
+    fs::write(&policy, text.replace("Blocked in China", "Not from there")).unwrap();
+    let edited = Instant::now();
+    while !dev.get("/", "Selvedge-Client-Ip: 223.5.5.5\r\n").ends_with("Not from there") {
+        assert!(edited.elapsed() < PATIENCE, "the edit has no effect");
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_an_error_with_a_way_out() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -16,7 +16,14 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The storefront, rehearsed once for the tests that look at it.
-static STOREFRONT: LazyLock<Rehearsal> = LazyLock::new(|| rehearse("storefront", &storefront(), &[]));
+static STOREFRONT: LazyLock<Rehearsal> =
+    LazyLock::new(|| rehearse("storefront", &example("storefront/edge.toml"), &[], &[]));
+
+/// A policy that asks no backend.
+const ONLY_ANSWERS: &str = "[[routes]]\npath = \"/\"\nrespond = { body = \"hello\" }\n";
+
+/// The same for that policy.
+static ANSWERS: LazyLock<Rehearsal> = LazyLock::new(|| rehearse("answers", ONLY_ANSWERS, &[], &[]));
 
 /// A run of `selvedge deploy --target lambda-edge --dry-run`.
 struct Rehearsal {
@@ -40,26 +47,34 @@ impl Rehearsal {
     }
 }
 
-fn storefront() -> String {
-    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/storefront/edge.toml");
-    fs::read_to_string(policy).unwrap()
+fn example_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+fn example(name: &str) -> String {
+    fs::read_to_string(example_path(name)).unwrap()
 }
 
 /// Rehearses the deployment of a policy, in a folder of its own.
-fn rehearse(name: &str, policy: &str, environment: &[(&str, &str)]) -> Rehearsal {
+fn rehearse(name: &str, policy: &str, options: &[&str], environment: &[(&str, &str)]) -> Rehearsal {
+    run_in(new_folder(name), policy, options, environment)
+}
+
+fn new_folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("deploy-lambda-edge").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder).unwrap();
     }
     fs::create_dir_all(&folder).unwrap();
-    run_in(folder, policy, environment)
+    folder
 }
 
-fn run_in(folder: PathBuf, policy: &str, environment: &[(&str, &str)]) -> Rehearsal {
+fn run_in(folder: PathBuf, policy: &str, options: &[&str], environment: &[(&str, &str)]) -> Rehearsal {
     fs::write(folder.join("edge.toml"), policy).unwrap();
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new(env!("CARGO_BIN_EXE_selvedge"))
         .args(["deploy", "--target", "lambda-edge", "--bucket", "code", "--dry-run"])
+        .args(options)
         .args(["--", "Aliases=shop.example.com"])
         .current_dir(&folder)
         .envs(environment.iter().copied())
@@ -132,32 +147,36 @@ fn the_storefront_fails_over_where_only_safe_methods_are_taken() {
     assert_eq!(origins, ["primary", "secondary"]);
 }
 
+/// The version of the function that a template publishes.
+fn version(template: &Value) -> String {
+    let resources = template["Resources"].as_object().unwrap();
+    let mut versions = resources.keys().filter(|name| name.starts_with("FunctionVersion"));
+    let version = versions.next().unwrap().clone();
+    assert_eq!(versions.next(), None, "one version is published");
+    version
+}
+
 #[test]
 fn what_did_not_change_is_no_new_version() {
-    let policy = "name = \"twice\"\n[[routes]]\npath = \"/\"\nrespond = { body = \"hello\" }\n";
-    let first = rehearse("twice", policy, &[]);
-    let (zip, template) = (fs::read(first.built("function.zip")).unwrap(), first.template());
-    let second = run_in(first.folder, policy, &[]);
-    assert!(fs::read(second.built("function.zip")).unwrap() == zip, "the zip has the same bytes");
-    assert_eq!(second.template(), template);
-    let third = run_in(second.folder, &policy.replace("hello", "good day"), &[]);
-    let versions = |template: &Value| {
-        let resources = template["Resources"].as_object().unwrap();
-        resources.keys().filter(|name| name.starts_with("FunctionVersion")).cloned().collect::<Vec<_>>()
-    };
-    let (old, new) = (versions(&template), versions(&third.template()));
-    assert_eq!((old.len(), new.len()), (1, 1));
-    assert_ne!(old, new, "another policy is another version");
+    let folder = new_folder("answers-again");
+    fs::create_dir(folder.join(".selvedge")).unwrap();
+    let key = Path::new(".selvedge/lambda-edge.key");
+    fs::copy(ANSWERS.folder.join(key), folder.join(key)).unwrap();
+    let again = run_in(folder, ONLY_ANSWERS, &[], &[]);
+    assert_eq!(again.template(), ANSWERS.template());
+    let zip = |rehearsal: &Rehearsal| fs::read(rehearsal.built("function.zip")).unwrap();
+    assert!(zip(&again) == zip(&ANSWERS), "the zip has the same bytes");
+    let (own, other) = (version(&ANSWERS.template()), version(&STOREFRONT.template()));
+    assert_ne!(own, other, "another policy is another version");
 }
 
 #[test]
 fn policies_get_the_triggers_that_they_need() {
-    let answers = rehearse("answers", "[[routes]]\npath = \"/\"\nrespond = { body = \"hello\" }\n", &[]);
     let proxy = "[backends.a]\nurl = \"http://a.example.com:8080/base\"\n\
                  request-headers = { X-Token = { env = \"TOKEN\" } }\n\
                  [[routes]]\npath = \"/{*rest}\"\nbackend = \"a\"\n";
-    let proxy = rehearse("proxy", proxy, &[("TOKEN", "secret-of-the-test")]);
-    for rehearsal in [&answers, &proxy] {
+    let proxy = rehearse("proxy", proxy, &[], &[("TOKEN", "secret-of-the-test")]);
+    for rehearsal in [&*ANSWERS, &proxy] {
         assert_eq!(rehearsal.code, Some(0), "{}", rehearsal.shown);
         assert_linted(&rehearsal.built("template.json"));
         assert!(rehearsal.config()["OriginGroups"].is_null(), "nothing fails over");
@@ -167,7 +186,7 @@ fn policies_get_the_triggers_that_they_need() {
         let attached = behaviour["LambdaFunctionAssociations"].as_array().unwrap().clone();
         attached.into_iter().map(|one| one["EventType"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(triggers(&answers), ["viewer-request"]);
+    assert_eq!(triggers(&ANSWERS), ["viewer-request"]);
     assert!(triggers(&proxy).contains(&"origin-request".to_owned()), "{:?}", triggers(&proxy));
     let origin = &proxy.config()["Origins"][0];
     assert_eq!(
@@ -183,8 +202,38 @@ fn policies_get_the_triggers_that_they_need() {
 fn a_missing_variable_stops_the_build() {
     let policy = "[backends.a]\nurl = \"https://a.example.com\"\n\
                   request-headers = { X-Token = { env = \"SELVEDGE_TEST_MISSING\" } }\n";
-    let rehearsal = rehearse("missing", policy, &[]);
+    let rehearsal = rehearse("missing", policy, &[], &[]);
     assert_eq!(rehearsal.code, Some(2), "{}", rehearsal.shown);
     assert!(rehearsal.shown.contains("`SELVEDGE_TEST_MISSING`"), "{}", rehearsal.shown);
     assert!(!rehearsal.built("template.json").exists(), "nothing was written");
+}
+
+#[test]
+fn a_database_of_places_goes_along_where_the_policy_asks_for_it() {
+    let database = example_path("storefront/geoip/iptoasn-country.mmdb");
+    let geoip = ["--geoip", database.to_str().unwrap()];
+    let blocked = "[[geo.rules]]\naction = \"block\"\ncountries = [\"CN\"]\n";
+    let asks = format!("[geo]\nsource = \"database\"\n{blocked}");
+    let with = rehearse("places", &asks, &geoip, &[]);
+    let key_headers = |template: &Value| {
+        let config = &template["Resources"]["CachePolicy"]["Properties"]["CachePolicyConfig"];
+        config["ParametersInCacheKeyAndForwardedToOrigin"]["HeadersConfig"]["Headers"].clone()
+    };
+    assert_eq!(key_headers(&with.template()), serde_json::json!(["selvedge-key"]));
+    assert_eq!(fs::read(with.built("places.mmdb")).unwrap(), fs::read(&database).unwrap());
+    let settings: Value = serde_json::from_slice(&fs::read(with.built("settings.json")).unwrap()).unwrap();
+    assert_eq!(settings["places"], "places.mmdb");
+    let platform = rehearse("no-places", blocked, &[], &[]);
+    let headers = key_headers(&platform.template());
+    assert_eq!(headers, serde_json::json!(["selvedge-key", "cloudfront-viewer-country"]));
+    assert_linted(&platform.built("template.json"));
+    for (name, policy, options, says) in [
+        ("no-file", asks.as_str(), &[][..], "name an MMDB with --geoip FILE"),
+        ("for-nothing", blocked, &geoip[..], "--geoip needs `[geo] source = \"database\"`"),
+        ("no-database", asks.as_str(), &["--geoip", "edge.toml"][..], "edge.toml"),
+    ] {
+        let refused = rehearse(name, policy, options, &[]);
+        assert_eq!(refused.code, Some(2), "{name}: {}", refused.shown);
+        assert!(refused.shown.contains(says), "{name}: {}", refused.shown);
+    }
 }

@@ -14,10 +14,11 @@ use selvedge_core::effect::{
 };
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
+use selvedge_native::body::read;
+use selvedge_native::upload::{Upload, UploadError};
 
-use crate::body::Bodies;
+use crate::body::{Bodies, HostBody};
 use crate::tee::Storing;
-use crate::upload::{Upload, UploadError};
 use crate::worker::Worker;
 
 /// Longest wait for a client to send a body that the core reads.
@@ -55,13 +56,13 @@ impl EdgeHost {
             Body::Bytes(bytes) => Ok(bytes),
             Body::Host(handle) => {
                 let body = self.bodies.take(handle).ok_or(ReadBodyError::Broken)?;
-                let whole = tokio::time::timeout(READ_BODY_TIMEOUT, body.read(limit)).await;
+                let whole = tokio::time::timeout(READ_BODY_TIMEOUT, read(body, limit)).await;
                 whole.unwrap_or(Err(ReadBodyError::Broken))
             }
         }
     }
 
-    fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload, UploadError> {
+    fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload<HostBody>, UploadError> {
         match body {
             Body::Empty => Ok(Upload::Empty),
             Body::Bytes(bytes) => Upload::bytes(bytes, max_bytes),

@@ -12,7 +12,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-mod backend;
 mod body;
 mod client_body;
 mod clock;
@@ -25,7 +24,6 @@ mod jobs;
 mod kv;
 mod listen;
 mod metrics;
-mod random;
 mod reload;
 mod replay;
 mod request;
@@ -38,7 +36,6 @@ mod status;
 mod store;
 mod tee;
 mod tunnel;
-mod upload;
 mod worker;
 
 pub use clock::{Clock, ManualClock};

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use selvedge_core::host::Driver;
+use selvedge_native::backend::Backends;
+use selvedge_native::random::Seeds;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::backend::Backends;
-use crate::body::Bodies;
+use crate::body::{Bodies, HostBody};
 use crate::effects::EdgeHost;
 use crate::jobs;
 use crate::listen::Listeners;
-use crate::random::Seeds;
 use crate::request::Peer;
 use crate::server;
 use crate::shared::Shared;
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) backends: Backends,
+    pub(crate) backends: Backends<HostBody>,
     pub(crate) seeds: Seeds,
     pub(crate) tunnels: Tunnels,
     index: usize,

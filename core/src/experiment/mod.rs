@@ -123,6 +123,11 @@ impl Experiment {
         self.variations.iter().any(changes)
     }
 
+    /// Returns whether a path is among those that it is for.
+    pub(crate) fn is_for(&self, path: &str) -> bool {
+        self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.is_match(path))
+    }
+
     /// Decides which variation a visitor sees.
     ///
     /// Asked in this order: is the request what the experiment is for, are bots
@@ -135,8 +140,7 @@ impl Experiment {
         path: &str,
         identity: &mut dyn FnMut() -> Option<String>,
     ) -> Assignment {
-        let targeted = self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.is_match(path));
-        if !(targeted && self.when.hold(subject)) {
+        if !(self.is_for(path) && self.when.hold(subject)) {
             return Assignment::Exclude { reason: Reason::ExperimentNotTargeted };
         }
         if self.bots == BotsTakePart::No && subject.verdict.category().is_some() {

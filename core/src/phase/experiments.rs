@@ -18,9 +18,12 @@ const MAX_IDENTITY_BYTES: usize = 256;
 impl Engine {
     /// Assigns the visitor to a variation of each experiment, and says with which cookies to remember it.
     pub(super) fn assign_variations(&self, tx: &mut Transaction) {
+        tx.forget_variations();
         let mut visitor = None;
         for (at, experiment) in self.policy().experiments.iter().enumerate() {
             let id = ExperimentId(u16::try_from(at).expect("the checker bounds the number of experiments"));
+            tx.place.experiment |=
+                tx.place.comes_later && experiment.when.place.is_some() && is_for(experiment, tx);
             match self.assignment(tx, experiment, &mut visitor) {
                 Assignment::Exclude { reason } => tx.note(reason, Rule::Experiment(id, None)),
                 Assignment::Assign { variation, reason } => {
@@ -62,6 +65,11 @@ fn remember(tx: &mut Transaction, experiment: &Experiment, variation: usize, vis
     {
         push_cookie(tx, name, visitor, IDENTITY_MAX_AGE);
     }
+}
+
+fn is_for(experiment: &Experiment, tx: &Transaction) -> bool {
+    let path = tx.target.as_ref().map_or("/", |target| target.path());
+    experiment.is_for(path)
 }
 
 fn known_identity<'a>(tx: &'a Transaction, identity: &Identity) -> Option<&'a str> {

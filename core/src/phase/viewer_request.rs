@@ -79,23 +79,29 @@ impl Engine {
     }
 
     fn admit(&self, tx: &mut Transaction) -> Gate {
-        if !tx.is_resumed {
+        if !tx.is_resumed && !tx.is_admitted {
             self.check_limits(tx)?;
         }
         self.check_target(tx)?;
         imitation::strip(tx.request.headers_mut());
         tx.upgrade = hop_by_hop::upgrade_requested(tx.request.headers());
         hop_by_hop::strip_request(tx.request.headers_mut());
-        if let Some(response) = self.policy().maintenance.as_ref().and_then(|m| m.answer(&tx.facts)) {
-            tx.decide(Reason::Maintenance, Rule::BuiltIn);
-            return ControlFlow::Break(response);
+        if !tx.is_admitted {
+            self.check_maintenance(tx)?;
+            self.check_place(tx)?;
         }
-        self.check_place(tx)?;
         if !tx.is_resumed {
             tx.verdict = Classifier::new().classify(tx.request.headers(), &tx.facts);
             tx.device = DeviceClass::classify(tx.request.headers());
         }
-        self.check_bot(tx)
+        if tx.is_admitted { CONTINUE } else { self.check_bot(tx) }
+    }
+
+    fn check_maintenance(&self, tx: &mut Transaction) -> Gate {
+        let answer = self.policy().maintenance.as_ref().and_then(|maintenance| maintenance.answer(&tx.facts));
+        let Some(response) = answer else { return CONTINUE };
+        tx.decide(Reason::Maintenance, Rule::BuiltIn);
+        ControlFlow::Break(response)
     }
 
     fn check_limits(&self, tx: &mut Transaction) -> Gate {
@@ -172,7 +178,7 @@ impl Engine {
                 return ControlFlow::Break(self.policy().fallback.not_found.response());
             }
         }
-        if !tx.is_resumed {
+        if !tx.is_resumed || (tx.assign_again && !tx.is_admitted) {
             self.assign_variations(tx);
         }
         self.answer(tx)

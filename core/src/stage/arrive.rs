@@ -6,7 +6,7 @@ use http::header::{self, ACCEPT_ENCODING, HeaderMap, HeaderValue, SET_COOKIE};
 use http::{Method, Response, StatusCode};
 
 use super::mark::Handling;
-use super::{Mark, Passage};
+use super::{Learnt, Mark};
 use crate::body::Body;
 use crate::cache::client;
 use crate::cache::control::{CacheControl, FieldScope};
@@ -16,6 +16,7 @@ use crate::effect::Record;
 use crate::engine::Engine;
 use crate::facts::Facts;
 use crate::fallback::StaleAnswers;
+use crate::headers::hop_by_hop;
 use crate::phase::{CachePlan, OriginRequestOutcome, OriginResponseOutcome, Storing};
 use crate::pipeline;
 use crate::reason::Summary;
@@ -52,22 +53,23 @@ pub struct HandedOver {
 impl Engine {
     /// Decides what becomes of a backend's response.
     ///
-    /// `passage` and the request as it was `sent` come from the second stage. `response` has the body that the platform keeps, or
-    /// none. `fails_over` says whether the platform asks for another departure by itself after a failure.
+    /// `tx` comes from [`Passage::resume`] or [`retrace`](Self::retrace). `response` has the body that the platform keeps, or none.
+    /// `fails_over` says whether the platform asks for another departure by itself after a failure.
     #[must_use]
     pub fn arrive(
         &self,
-        passage: &Passage,
-        sent: http::Request<Body>,
+        mut tx: Transaction,
         response: Response<Body>,
         fails_over: bool,
         now: Timestamp,
     ) -> Arrived {
-        let mut tx = passage.resume(sent);
+        tx.is_admitted = true;
         let _ = self.on_viewer_request(&mut tx, now);
         if let OriginRequestOutcome::Respond(response) = self.on_origin_request(&mut tx, now) {
             return Arrived::Deliver(Box::new(self.hand_over(&mut tx, response, Storing::Bypass, now)));
         }
+        // A backend's own error, 500, is an answer.
+        let is_unavailable = matches!(response.status().as_u16(), 502..=504);
         let is_safe = matches!(*tx.request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         if response.status() == StatusCode::NOT_MODIFIED {
             return Arrived::Deliver(Box::new(self.revalidated(&mut tx, response, now)));
@@ -81,7 +83,7 @@ impl Engine {
             OriginResponseOutcome::Retry => unreachable!("no attempt is left"),
             OriginResponseOutcome::Fail(failure) => failure,
         };
-        if fails_over && is_safe {
+        if fails_over && is_safe && is_unavailable {
             return Arrived::FailOver;
         }
         let response = self.on_failure(&mut tx, failure);
@@ -165,6 +167,7 @@ impl Engine {
         stored: Option<&StoredResponse>,
         now: Timestamp,
     ) -> Mark {
+        hop_by_hop::strip_response(headers);
         TARGETED.iter().for_each(|name| drop(headers.remove(*name)));
         let strips = self.route_of(tx).is_some_and(|route| route.cache.set_cookie == SetCookieRule::Strip);
         let mut cookies = Vec::new();
@@ -173,6 +176,10 @@ impl Engine {
             headers.remove(SET_COOKIE);
         }
         let fields = Mark::take_fields(headers);
+        if stored.is_some() {
+            // The lifetime that is left says it, whether or not the platform's cache counts it.
+            headers.remove(header::AGE);
+        }
         headers.insert(header::CACHE_CONTROL, self.edge_control(stored, now));
         Mark {
             seed: tx.seed(),
@@ -182,6 +189,8 @@ impl Engine {
             arrived: now,
             age: stored.map_or(Duration::ZERO, |stored| stored.age(now)),
             fresh: stored.map_or(Duration::ZERO, |stored| stored.lifetimes().fresh),
+            revalidating: stored.map_or(Duration::ZERO, |stored| stored.lifetimes().stale_while_revalidate),
+            learnt: tx.assign_again.then(|| Learnt::of(tx)),
             fields,
             cookies,
         }
@@ -231,6 +240,7 @@ fn place(facts: &Facts) -> Facts {
         region: facts.region.clone(),
         city: facts.city.clone(),
         time_zone: facts.time_zone.clone(),
+        is_https: facts.is_https,
         ..Facts::default()
     }
 }

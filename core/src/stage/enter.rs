@@ -1,5 +1,7 @@
 //! The first stage: the client's request, before the platform's cache.
 
+use http::header::{COOKIE, RANGE, TRANSFER_ENCODING};
+
 use super::{Learnt, reads};
 use crate::engine::{Answer, Engine};
 use crate::phase::{CachePlan, ViewerRequestOutcome};
@@ -52,10 +54,25 @@ impl Engine {
         }
     }
 
+    /// Returns the names, lower case, of the header fields that [`enter`](Self::enter) can read: a request may be handed over with those alone,
+    /// [without](Transaction::without) the others.
+    #[must_use]
+    pub fn fields_at_entry(&self) -> Vec<String> {
+        let mut names = self.interest().headers;
+        for route in &self.policy().routes {
+            names.extend(route.key.headers.iter().map(|name| name.to_ascii_lowercase()));
+            names.extend(route.key.cookies.first().map(|_| COOKIE.as_str().to_owned()));
+        }
+        names.extend([RANGE, TRANSFER_ENCODING].map(|name| name.as_str().to_owned()));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     fn shared_key(&self, tx: &Transaction) -> Option<String> {
         let is_handled = self.route_of(tx).is_some_and(|route| matches!(route.action, Action::Handle(_)));
-        // Another place may mean another route, and with it another rule of what the key is made of.
-        if tx.place.route || is_handled {
+        // Another place may mean another route or variation, and with it another rule of what the key is made of.
+        if tx.place.route || tx.place.experiment || is_handled {
             return None;
         }
         match self.cache_plan(tx) {

@@ -26,13 +26,15 @@ impl Engine {
         mut response: Response<Body>,
         now: Timestamp,
     ) -> Answer {
+        let is_first = mark.seed == learnt.seed;
+        let learnt = mark.learnt.as_ref().filter(|_| is_first).unwrap_or(learnt);
         let mut tx = Transaction::resumed(request, with_place(facts, &mark.place), learnt);
-        // It was taken in before: what counts is its route.
+        tx.is_admitted = true;
         let _ = self.on_viewer_request(&mut tx, now);
         mark.apply(&mut tx, now);
         let headers = response.headers_mut();
         mark.restore_fields(headers);
-        if mark.seed == learnt.seed {
+        if is_first {
             let cookies = mark.cookies.iter().filter_map(|cookie| HeaderValue::from_bytes(cookie).ok());
             headers.extend(cookies.map(|cookie| (SET_COOKIE, cookie)));
         }
@@ -57,6 +59,7 @@ fn with_place(facts: Facts, place: &Facts) -> Facts {
         region: facts.region.or_else(|| place.region.clone()),
         city: facts.city.or_else(|| place.city.clone()),
         time_zone: facts.time_zone.or_else(|| place.time_zone.clone()),
+        is_https: facts.is_https.or(place.is_https),
         ..facts
     }
 }

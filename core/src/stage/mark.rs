@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use super::{from_bytes, to_bytes};
+use super::{Learnt, from_bytes, to_bytes};
 use crate::cache::status::{CacheStatus, Forward};
 use crate::facts::Facts;
 use crate::reason::{Reason, Rule};
@@ -29,6 +29,9 @@ pub struct Mark {
     pub(super) arrived: Timestamp,
     pub(super) age: Duration,
     pub(super) fresh: Duration,
+    pub(super) revalidating: Duration,
+    /// What was learnt behind the cache about the one request that gets the response.
+    pub(super) learnt: Option<Learnt>,
     pub(super) fields: Vec<(String, Vec<u8>)>,
     pub(super) cookies: Vec<Vec<u8>>,
 }
@@ -71,9 +74,13 @@ impl Mark {
         if age < fresh {
             tx.decide(Reason::CacheHit, Rule::BuiltIn);
             tx.cache_status = Some(CacheStatus::hit(fresh - age));
-        } else {
+        } else if age - fresh <= self.revalidating {
             tx.decide(Reason::CacheStaleWhileRevalidate, Rule::BuiltIn);
             tx.cache_status = Some(CacheStatus::stale_hit(age - fresh));
+        } else {
+            // Older than that, the platform serves it only when the backend fails.
+            tx.decide(Reason::FallbackStale, Rule::BuiltIn);
+            tx.cache_status = Some(CacheStatus::forward(Forward::Stale));
         }
         tx.cache = Some(tx.reason());
     }

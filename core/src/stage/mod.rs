@@ -25,6 +25,7 @@ mod leave;
 mod mark;
 mod passage;
 mod reads;
+mod retrace;
 #[cfg(all(test, feature = "policy-file"))]
 mod tests;
 
@@ -44,7 +45,7 @@ pub use enter::{Entry, Forward};
 pub use mark::Mark;
 pub use passage::Passage;
 pub(crate) use reads::answer_depends_on_place;
-pub use reads::{deciding_facts, facts_read};
+pub use reads::{deciding_facts, facts_read, response_depends_on_place};
 
 #[cfg(doc)]
 use crate::engine::Engine;
@@ -57,6 +58,8 @@ pub struct Learnt {
     device: DeviceClass,
     assigned: Vec<Assigned>,
     cookies: Vec<Vec<u8>>,
+    /// Whether the variations depend on the client's place.
+    assign_again: bool,
 }
 
 impl Learnt {
@@ -67,6 +70,7 @@ impl Learnt {
             device: tx.device,
             assigned: tx.assigned.clone(),
             cookies: tx.set_cookies.iter().map(|cookie| cookie.as_bytes().to_vec()).collect(),
+            assign_again: tx.assign_again || tx.place.experiment,
         }
     }
 
@@ -95,6 +99,7 @@ impl Transaction {
     pub fn resumed(request: Request<Body>, facts: Facts, learnt: &Learnt) -> Self {
         let mut tx = Self::new(request, facts, learnt.seed);
         tx.is_resumed = true;
+        tx.assign_again = learnt.assign_again;
         tx.verdict = Verdict::known(learnt.bot);
         tx.device = learnt.device;
         tx.assigned.clone_from(&learnt.assigned);

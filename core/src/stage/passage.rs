@@ -27,8 +27,7 @@ pub struct Passage {
 
 impl Passage {
     /// Makes the passage of a request that departs as `sent`.
-    #[must_use]
-    pub fn new(tx: &Transaction, sent: &Request<Body>) -> Self {
+    pub(super) fn new(tx: &Transaction, sent: &Request<Body>) -> Self {
         let (own, target) = (path_and_query(tx.request.uri()), path_and_query(sent.uri()));
         let differs = |name: &HeaderName| !is_same(name, tx.request.headers(), sent.headers());
         let differing =

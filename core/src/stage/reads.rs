@@ -76,6 +76,16 @@ pub(crate) fn answer_depends_on_place(route: &Route) -> bool {
     }
 }
 
+/// Returns whether the client's place makes a difference to a response that a backend gave, beside which backend it was.
+#[must_use]
+pub fn response_depends_on_place(policy: &Policy) -> bool {
+    let routes = policy.routes.iter();
+    headers_depend_on_place(policy, None)
+        || routes
+            .into_iter()
+            .any(|route| route.when.place.is_some() || headers_depend_on_place(policy, Some(route)))
+}
+
 /// Whether the header changes of a response could be others in another place.
 pub(super) fn headers_depend_on_place(policy: &Policy, route: Option<&Route>) -> bool {
     let of_route = route.into_iter().flat_map(|route| route.headers.response.templates());

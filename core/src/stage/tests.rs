@@ -95,7 +95,7 @@ fn respond(status: u16, cache_control: &str) -> Response<Body> {
 
 fn arrive(engine: &Arc<Engine>, learnt: &Learnt, response: Response<Body>) -> HandedOver {
     let (fetch, passage) = fetch(engine, learnt);
-    match engine.arrive(&passage, fetch.request, response, false, NOW) {
+    match engine.arrive(passage.resume(fetch.request), response, false, NOW) {
         Arrived::Deliver(handed) => *handed,
         Arrived::FailOver => panic!("nothing fails over"),
     }
@@ -270,4 +270,119 @@ fn the_facts_that_decide_are_those_that_change_a_response() {
     }
     let told = read("[headers.request.set]\nx-a = \"{asn}\"").expect("a policy");
     assert!(facts_read(&told).has(Fact::Asn), "a backend is told");
+}
+
+const PLAIN: &str = r#"
+    [backends.a]
+    url = "http://a.test/base"
+    [headers.request.set]
+    x-extra = "1"
+    [headers.response.set]
+    x-agent = "{header.user-agent}"
+    [[geo.rules]]
+    action = "block"
+    countries = ["CN"]
+    [[routes]]
+    path = "/a/{name}"
+    backend = "a"
+    [experiments.hero]
+    variations = [{ name = "one" }, { name = "two" }]
+"#;
+
+#[test]
+fn a_backend_is_sent_nothing_internal_where_the_request_says_it_all() {
+    let plain = |more: &str| PLAIN.replace("backend = \"a\"\n", &format!("backend = \"a\"\n{more}\n"));
+    let rows = [
+        (PLAIN.to_owned(), false, "everything can be found again"),
+        (plain("rewrite = \"/b/{name}\""), true, "the path is another one"),
+        (plain("headers.request.remove = [\"user-agent\"]"), true, "a response header needs it"),
+        (plain("headers.request.remove = [\"cookie\"]"), true, "the visitor is known by it"),
+        (plain("headers.request.remove = [\"x-other\"]"), false, "nothing reads it"),
+        (plain("headers.request.set = { x-request-id = \"mine\" }"), true, "the request's id is lost"),
+        (plain("headers.response.set = { x-country = \"{country}\" }"), true, "the place is not sent"),
+    ];
+    for (policy, is_needed, why) in rows {
+        let engine = engine(&policy);
+        let learnt = forwarded(enter(&engine, request("/a/x?q=1", BROWSER))).learnt;
+        let (Departure::Fetch(fetch), tx) = depart_from(&engine, request("/a/x?q=1", BROWSER), "DE", &learnt)
+        else {
+            panic!("{policy}")
+        };
+        let passage = engine.passage(&tx, &fetch.request, Facts::default());
+        assert_eq!(passage.is_some(), is_needed, "{why}");
+        if passage.is_none() {
+            let again = engine.retrace(fetch.request, Facts::default());
+            assert_eq!((Learnt::of(&again), again.route), (learnt, tx.route), "{why}");
+            assert_eq!(again.request.uri(), "/a/x?q=1", "the path of the backend's URL is taken off");
+        }
+    }
+}
+
+#[test]
+fn an_experiment_that_depends_on_the_place_is_decided_with_it() {
+    let engine = engine(
+        "[backends.a]\nurl = \"http://a.test\"\n[[routes]]\npath = \"/\"\nbackend = \"a\"\n[experiments.hero]\n\
+         when = { countries = [\"DE\"] }\nvariations = [{ name = \"one\" }, { name = \"two\" }]",
+    );
+    let forward = forwarded(enter(&engine, request("/", BROWSER)));
+    assert_eq!(
+        (forward.key, forward.learnt.assigned.len()),
+        (None, 0),
+        "nothing is shared and nothing decided"
+    );
+    for (country, variations) in [("DE", 1), ("FR", 0)] {
+        let (Departure::Fetch(fetch), tx) =
+            depart_from(&engine, request("/", BROWSER), country, &forward.learnt)
+        else {
+            panic!("a fetch")
+        };
+        assert_eq!(tx.assigned.len(), variations, "{country}");
+        let passage =
+            engine.passage(&tx, &fetch.request, Facts::default()).expect("it cannot be found again");
+        let Arrived::Deliver(handed) =
+            engine.arrive(passage.resume(fetch.request), respond(200, "max-age=9"), false, NOW)
+        else {
+            panic!("a response")
+        };
+        let mark = handed.mark.expect("the last stage is due");
+        let answer = engine.leave(
+            request("/", BROWSER),
+            Facts::default(),
+            &forward.learnt,
+            &mark,
+            respond(200, ""),
+            NOW,
+        );
+        assert_eq!(answer.records.len(), variations, "{country}: the last stage knows");
+        assert_eq!(answer.response.headers().contains_key("set-cookie"), variations == 1, "{country}");
+    }
+}
+
+#[test]
+fn a_response_that_is_too_stale_to_be_revalidated_stands_in_for_a_failure() {
+    let engine = engine(
+        "[backends.a]\nurl = \"http://a.test\"\n[[routes]]\npath = \"/\"\nbackend = \"a\"\n\
+         cache = { edge = \"1m\", stale-while-revalidate = \"1m\", stale-if-error = \"1h\" }",
+    );
+    let learnt = forwarded(enter(&engine, request("/", BROWSER))).learnt;
+    let (Departure::Fetch(fetch), tx) = depart_from(&engine, request("/", BROWSER), "DE", &learnt) else {
+        panic!("a fetch")
+    };
+    assert_eq!(engine.passage(&tx, &fetch.request, Facts::default()), None);
+    let tx = engine.retrace(fetch.request, Facts::default());
+    let Arrived::Deliver(handed) = engine.arrive(tx, respond(200, ""), false, NOW) else {
+        panic!("a response")
+    };
+    let mark = handed.mark.expect("the last stage is due");
+    let other = Learnt { seed: [7; 16], ..learnt };
+    for (age, status) in [
+        (59, "Selvedge;hit;ttl=1;detail=cache.hit"),
+        (90, "Selvedge;hit;ttl=-30;detail=cache.stale-while-revalidate"),
+        (200, "Selvedge;fwd=stale;detail=fallback.stale"),
+    ] {
+        let now = NOW + std::time::Duration::from_secs(age);
+        let answer =
+            engine.leave(request("/", BROWSER), Facts::default(), &other, &mark, respond(200, ""), now);
+        assert_eq!(answer.response.headers()["cache-status"], status, "after {age} s");
+    }
 }

@@ -207,7 +207,7 @@ fn platform_queue(name: &str, queue: &Queue) -> String {
 }
 
 /// A Worker's name: lower-case letters, digits and hyphens, at most 63.
-fn worker_name(policy: &str) -> String {
+pub(super) fn worker_name(policy: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = policy.chars().map(plain).take(63).collect();
     let name = name.trim_matches('-');

@@ -1,6 +1,7 @@
 //! `selvedge build`: what a platform deploys.
 
 pub(crate) mod cloudflare;
+pub(crate) mod lambda;
 pub(crate) mod lambda_edge;
 pub(crate) mod module;
 pub(crate) mod source;
@@ -41,6 +42,9 @@ pub(crate) fn run(options: &Build) -> anyhow::Result<ExitCode> {
             "\nNext: {BOLD}selvedge deploy --target cloudflare{BOLD:#}, or `wrangler dev` in {}",
             out.display()
         ),
+        Target::Lambda => {
+            anstream::println!("\nNext: {BOLD}selvedge deploy --target lambda --dry-run{BOLD:#}")
+        }
         Target::LambdaEdge => anstream::println!(
             "\nNext: {BOLD}selvedge deploy --target lambda-edge --bucket NAME --dry-run{BOLD:#}"
         ),
@@ -50,9 +54,13 @@ pub(crate) fn run(options: &Build) -> anyhow::Result<ExitCode> {
 
 /// Builds, shows the files and returns their folder.
 pub(crate) fn make(options: &Build, project: &Project) -> anyhow::Result<PathBuf> {
+    if options.arch.is_some() && options.target != Target::Lambda {
+        bail!("--arch is for --target lambda: {} runs no native code", options.target.name());
+    }
     let out = options.out.clone().unwrap_or_else(|| project.folder.join("dist").join(options.target.name()));
     let written = match options.target {
         Target::Cloudflare => cloudflare::build(project, &out)?,
+        Target::Lambda => lambda::build(project, &out, options.arch.unwrap_or_default())?,
         Target::LambdaEdge => lambda_edge::build(project, &out)?,
     };
     anstream::println!("{GREEN}Built{GREEN:#} {}", out.display());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
+use selvedge_core::policy::blob;
 
 use super::source::{Sources, quote};
 use crate::cli::DIM;
@@ -33,18 +34,7 @@ pub(crate) enum Host {
 
 /// Builds the policy's module and returns its bytes.
 pub(crate) fn policy(sources: &Sources, host: Host) -> anyhow::Result<Vec<u8>> {
-    let (dependency, call) = match &sources.handlers {
-        Some(handlers) => (
-            format!(
-                "{} = {{ package = {}, path = {} }}\n",
-                handlers.library,
-                quote(&handlers.package),
-                quote(&handlers.folder.to_string_lossy())
-            ),
-            format!("{}::handlers", handlers.library),
-        ),
-        None => (String::new(), String::new()),
-    };
+    let (dependency, call) = handlers(sources, "");
     let (name, adapter) = match host {
         Host::JavaScript => ("module", "js"),
         Host::LambdaEdge => ("edge", "lambda-edge"),
@@ -57,8 +47,20 @@ pub(crate) fn policy(sources: &Sources, host: Host) -> anyhow::Result<Vec<u8>> {
     let code = include_str!("../../templates/module/lib.rs")
         .replace("{{adapter}}", &adapter.replace('-', "_"))
         .replace("{{handlers}}", &call);
-    let generated = Generated { name, manifest, code };
+    let generated = Generated { name, manifest, file: "lib.rs", code };
     optimise(&generated.build(&sources.lock, &sources.target)?)
+}
+
+/// The dependency on the crate of the handlers, when there is one, and the function that gives them.
+pub(crate) fn handlers(sources: &Sources, none: &str) -> (String, String) {
+    let Some(handlers) = &sources.handlers else { return (String::new(), none.to_owned()) };
+    let dependency = format!(
+        "{} = {{ package = {}, path = {} }}\n",
+        handlers.library,
+        quote(&handlers.package),
+        quote(&handlers.folder.to_string_lossy())
+    );
+    (dependency, format!("{}::handlers", handlers.library))
 }
 
 /// Builds the module of what is stateful on Cloudflare; returns it and the JavaScript around it, as names and contents.
@@ -68,6 +70,7 @@ pub(crate) fn state(sources: &Sources) -> anyhow::Result<Vec<(String, Vec<u8>)>>
     let generated = Generated {
         name: "state",
         manifest: include_str!("../../templates/state/manifest.toml").replace("{{cloudflare}}", &dependency),
+        file: "lib.rs",
         code: include_str!("../../templates/state/lib.rs").to_owned(),
     };
     let wasm = generated.build(&source.join("Cargo.lock"), &sources.target)?;
@@ -90,25 +93,32 @@ pub(crate) fn state(sources: &Sources) -> anyhow::Result<Vec<(String, Vec<u8>)>>
 }
 
 /// A crate of a few lines that is written where it is built.
-struct Generated {
-    name: &'static str,
-    manifest: String,
-    code: String,
+pub(crate) struct Generated {
+    pub(crate) name: &'static str,
+    pub(crate) manifest: String,
+    /// Name of the file with the code.
+    pub(crate) file: &'static str,
+    pub(crate) code: String,
 }
 
 impl Generated {
     /// Builds it and returns where the module is.
     fn build(&self, pinned: &Path, target: &Path) -> anyhow::Result<PathBuf> {
+        compile(&self.write(pinned, target)?, target)?;
+        Ok(target.join(WASM).join(format!("release/selvedge_{}.wasm", self.name)))
+    }
+
+    /// Writes it and returns its folder.
+    pub(crate) fn write(&self, pinned: &Path, target: &Path) -> anyhow::Result<PathBuf> {
         let folder = target.join(self.name);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         write_if_changed(&folder.join("Cargo.toml"), &self.manifest)?;
-        write_if_changed(&folder.join("lib.rs"), &self.code)?;
+        write_if_changed(&folder.join(self.file), &self.code)?;
         let lock = folder.join("Cargo.lock");
         if pinned.is_file() && is_older(&lock, pinned) {
             std::fs::copy(pinned, &lock).with_context(|| format!("cannot write {}", lock.display()))?;
         }
-        compile(&folder, target)?;
-        Ok(target.join(WASM).join(format!("release/selvedge_{}.wasm", self.name)))
+        Ok(folder)
     }
 }
 
@@ -152,8 +162,16 @@ fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
         );
         return read(wasm);
     };
+    let (folder, name) = (wasm.parent().unwrap_or(Path::new("")), wasm.file_stem().unwrap_or_default());
+    // The module is the same for many policies, and the program takes longer than the rest of a build.
+    let prefix = format!("{}.opt-", name.to_string_lossy());
+    let kept = folder.join(format!("{prefix}{:016x}.wasm", blob::fingerprint(&read(wasm)?)));
+    if let Ok(content) = std::fs::read(&kept) {
+        return Ok(content);
+    }
+    remove_older(folder, &prefix)?;
     // Two builds may run at once.
-    let optimised = wasm.with_extension(format!("opt-{}.wasm", std::process::id()));
+    let optimised = wasm.with_extension(format!("wip-{}.wasm", std::process::id()));
     let status = Command::new(&program)
         .arg("-Os")
         .args(WASM_FEATURES)
@@ -166,8 +184,20 @@ fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("{} failed on {}", program.display(), wasm.display());
     }
     let content = read(&optimised)?;
-    std::fs::remove_file(&optimised).with_context(|| format!("cannot remove {}", optimised.display()))?;
+    std::fs::rename(&optimised, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
     Ok(content)
+}
+
+/// Removes what was made of a module before it changed.
+fn remove_older(folder: &Path, prefix: &str) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            // Another build may have been faster.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// `$WASM_OPT_BIN`, the one on PATH, or the one that this program's own tools brought.

@@ -4,6 +4,7 @@
 
 mod cloudflare;
 mod hosts;
+mod lambda;
 mod lambda_edge;
 
 use std::process::ExitCode;
@@ -95,6 +96,7 @@ impl Platform {
     fn findings(self, policy: &Policy) -> Vec<Finding> {
         match self.target {
             Target::Cloudflare => cloudflare::findings(policy, self.plan),
+            Target::Lambda => lambda::findings(policy),
             Target::LambdaEdge => lambda_edge::findings(policy),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use selvedge_cloudfront::policy::distribution::{Distribution, Geography};
+use selvedge_cloudfront::policy::distribution::Distribution;
 use selvedge_core::policy::Policy;
 use selvedge_emulator::runtime::Platform;
 use selvedge_emulator::runtime::cloudfront::{CloudFront, Node, program};
@@ -53,8 +53,7 @@ impl Functions {
 
 /// The distribution of a policy, with viewers that the local edge serves without TLS.
 fn distribution(project: &Project) -> Distribution {
-    let geography = if project.geoip.is_some() { Geography::Database } else { Geography::Platform };
-    Distribution { https_only: false, ..Distribution::of(&project.policy, geography) }
+    Distribution::of(&project.policy, lambda_edge::geography(&project.policy)).with_http()
 }
 
 /// The policy with a name for this machine where it has its address, as CloudFront takes no address for an origin.

@@ -1,6 +1,7 @@
 //! `selvedge dev --runtime`: another platform's runtime behind the local point of presence.
 
 mod cloudflare;
+mod lambda;
 mod lambda_edge;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ const MAX_RETIRED: usize = 2;
 /// A platform's runtime with the policy in use.
 pub(crate) enum Runtime {
     Cloudflare(cloudflare::Worker),
+    Lambda(lambda::Functions),
     LambdaEdge(Box<lambda_edge::Functions>),
 }
 
@@ -25,6 +27,7 @@ impl Runtime {
     pub(crate) fn start(target: Target, project: Project) -> anyhow::Result<Self> {
         match target {
             Target::Cloudflare => cloudflare::Worker::start(&project).map(Self::Cloudflare),
+            Target::Lambda => lambda::Functions::start(&project).map(Self::Lambda),
             Target::LambdaEdge => lambda_edge::Functions::start(project).map(Box::new).map(Self::LambdaEdge),
         }
     }
@@ -32,6 +35,7 @@ impl Runtime {
     pub(crate) fn platform(&self) -> Platform {
         match self {
             Self::Cloudflare(worker) => worker.platform(),
+            Self::Lambda(functions) => functions.platform(),
             Self::LambdaEdge(functions) => functions.platform(),
         }
     }
@@ -40,6 +44,7 @@ impl Runtime {
     pub(crate) fn reload(&mut self, policy: &Policy) -> anyhow::Result<()> {
         match self {
             Self::Cloudflare(worker) => worker.reload(policy),
+            Self::Lambda(functions) => functions.reload(policy),
             Self::LambdaEdge(functions) => functions.reload(policy),
         }
     }

@@ -8,7 +8,7 @@ use selvedge_emulator::{Clock, Emulator, EmulatorConfig, EngineHandle, ManualClo
 use tokio::runtime::Runtime;
 
 use crate::case::{Case, START, Step};
-use crate::engine::{compile, label, policy};
+use crate::engine::{compile, label, labels};
 use crate::http1;
 use crate::origin::Origins;
 use crate::{Observed, Platform, Session};
@@ -101,14 +101,4 @@ pub(crate) async fn settle(address: SocketAddr) -> anyhow::Result<()> {
         }
     }
     bail!("the edge is still busy behind its responses")
-}
-
-/// The labels of every backend URL of the case's policy.
-pub(crate) fn labels(case: &Case) -> anyhow::Result<Vec<String>> {
-    let policy = policy(case)?;
-    let urls = policy.backends.iter().flat_map(|backend| &backend.urls);
-    let mut labels = urls.map(|url| label(url).map(str::to_owned)).collect::<anyhow::Result<Vec<_>>>()?;
-    labels.sort();
-    labels.dedup();
-    Ok(labels)
 }

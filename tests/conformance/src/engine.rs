@@ -58,3 +58,29 @@ pub fn label(url: &str) -> anyhow::Result<&str> {
     let rest = url.strip_prefix("http://").with_context(|| format!("{url} is not http"))?;
     rest.split_once(".test").map(|(label, _)| label).with_context(|| format!("{url} is not at LABEL.test"))
 }
+
+/// The variables that policies name.
+#[must_use]
+pub fn secrets<'a>(policies: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut names: Vec<String> = policies
+        .flat_map(|text| text.split(move |c| !is_name(c)).filter(|word| word.starts_with("CONFORMANCE_")))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The labels of every backend URL of the case's policy.
+///
+/// # Errors
+/// When the policy is refused or a URL is not of that form.
+pub fn labels(case: &Case) -> anyhow::Result<Vec<String>> {
+    let policy = policy(case)?;
+    let urls = policy.backends.iter().flat_map(|backend| &backend.urls);
+    let mut labels = urls.map(|url| label(url).map(str::to_owned)).collect::<anyhow::Result<Vec<_>>>()?;
+    labels.sort();
+    labels.dedup();
+    Ok(labels)
+}

@@ -34,7 +34,7 @@ pub fn differences(expect: &Expect, seen: &Observed, joining: Joining) -> Vec<St
 pub enum Joining {
     /// They are compared one by one.
     AsSent,
-    /// They are compared once joined by commas, but for `Set-Cookie`.
+    /// They are compared once joined by commas, with whatever space around these, but for `Set-Cookie`.
     Joined,
 }
 
@@ -73,7 +73,7 @@ impl Report {
         for (name, wanted) in expected {
             let (wanted, seen) = (wanted.as_slice().to_vec(), texts(seen, name));
             if self.joining == Joining::Joined && name != "set-cookie" {
-                self.same(&format!("{what} {name}"), &wanted.join(", "), &seen.join(", "));
+                self.same(&format!("{what} {name}"), &joined(&wanted), &joined(&seen));
             } else {
                 self.same(&format!("{what} {name}"), &wanted, &seen);
             }
@@ -147,6 +147,12 @@ fn own_cache_status(headers: &Fields) -> OwnCacheStatus {
         }
     }
     own
+}
+
+/// The values as one list, [RFC 9110 section 5.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1).
+fn joined(values: &[String]) -> String {
+    let elements: Vec<_> = values.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
+    elements.join(", ")
 }
 
 #[cfg(test)]

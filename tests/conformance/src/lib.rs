@@ -11,6 +11,7 @@ pub mod emulator;
 pub mod engine;
 pub mod expect;
 pub mod http1;
+pub mod lambda;
 pub mod lambda_edge;
 pub mod origin;
 pub mod trials;

@@ -7,6 +7,7 @@ use selvedge_core::stage::{deciding_facts, facts_read};
 
 use crate::event::{Origin, Trigger};
 
+use super::behaviours::{self, Behaviour, Behaviours, MAX_BEHAVIOURS, Origins};
 use super::facts;
 
 /// The custom header of the second origin of the distribution's origin group, and its value. CloudFront never asks that origin: the
@@ -17,14 +18,15 @@ use super::facts;
 /// before it calls the function.
 pub const FAILOVER_HEADER: (&str, &str) = ("selvedge-origin", "failover");
 
-/// The domain by which the local edge, which asks no DNS, names that origin.
-pub const FAILOVER_DOMAIN: &str = "failover.selvedge.invalid";
-
 /// Whether an origin is the second one of the origin group.
 pub(super) fn is_secondary(origin: &Origin) -> bool {
     let (name, value) = FAILOVER_HEADER;
-    origin.custom_headers().first(name) == Some(value) || origin.domain_name() == FAILOVER_DOMAIN
+    origin.custom_headers().first(name) == Some(value)
 }
+
+/// Statuses of a backend that the origin group fails over at, beside failed connections: those that say that it cannot answer. A
+/// backend's own error, 500, is an answer.
+pub const FAILOVER_STATUSES: [u16; 3] = [502, 503, 504];
 
 /// The request header that CloudFront's cache tells requests apart by.
 pub const KEY_HEADER: &str = "selvedge-key";
@@ -41,8 +43,8 @@ pub struct Distribution {
     pub cache_key_headers: Vec<String>,
     /// Further headers of CloudFront's for the origin request policy, lower case.
     pub origin_request_headers: Vec<String>,
-    /// Whether the distribution has an origin group, whose second origin has the [`FAILOVER_HEADER`].
-    pub fails_over: bool,
+    /// What paths have beside the default behaviour, in the order in which CloudFront compares them, and as many as it takes.
+    pub behaviours: Vec<Behaviour>,
     /// Whether viewers are sent from `http` to `https`, before any trigger.
     pub https_only: bool,
 }
@@ -85,9 +87,32 @@ impl Distribution {
             triggers: triggers(policy, deciding != FactSet::default()),
             cache_key_headers,
             origin_request_headers,
-            fails_over: fails_over(policy),
+            behaviours: behaviours_of(policy),
             https_only: true,
         }
+    }
+
+    /// Returns the same for viewers that are served over `http` as well: their scheme, which is known behind the cache only, is part of its
+    /// key then.
+    #[must_use]
+    pub fn with_http(mut self) -> Self {
+        self.https_only = false;
+        let (key, further) = (&mut self.cache_key_headers, &mut self.origin_request_headers);
+        let scheme = further.extract_if(.., |name| facts::is_scheme(name));
+        key.extend(scheme);
+        self
+    }
+
+    /// Returns whether there is an origin group, whose second origin has the [`FAILOVER_HEADER`].
+    #[must_use]
+    pub fn fails_over(&self) -> bool {
+        self.behaviours.iter().any(|behaviour| behaviour.origins == Origins::Group)
+    }
+
+    /// Returns where CloudFront sends a request, by the path that the viewer sent; it chooses before any trigger and stays with that.
+    #[must_use]
+    pub fn origins_of(&self, path: &str) -> Origins {
+        behaviours::origins_of(&self.behaviours, path)
     }
 
     /// Returns whether a trigger calls the function.
@@ -123,9 +148,8 @@ fn triggers(policy: &Policy, decides_later: bool) -> Vec<Attached> {
     needed.map(attached).collect()
 }
 
-/// Whether there is anything else to try, or to say, when a backend fails.
-fn fails_over(policy: &Policy) -> bool {
-    let has_others =
-        policy.backends.iter().any(|backend| backend.urls.len() > 1 || !backend.failover.is_empty());
-    has_others || policy.fallback.backend.is_some() || policy.fallback.page.is_some()
+fn behaviours_of(policy: &Policy) -> Vec<Behaviour> {
+    let mut ordered = Behaviours::of(policy).ordered;
+    ordered.truncate(MAX_BEHAVIOURS);
+    ordered
 }

@@ -40,6 +40,16 @@ const HEADERS: [(Fact, &str, bool); 11] = [
     (Fact::IsHttps, PROTO, true),
 ];
 
+/// Whether a header tells the viewer's scheme.
+pub(super) fn is_scheme(name: &str) -> bool {
+    name == PROTO
+}
+
+/// Whether a header tells where the viewer is.
+pub(super) fn is_place(name: &str) -> bool {
+    [COUNTRY, REGION, CITY, TIME_ZONE].contains(&name)
+}
+
 /// The headers that tell these facts, each once.
 pub(super) fn headers(facts: FactSet, wanted: Use) -> impl Iterator<Item = &'static str> {
     let mut last = "";
@@ -51,9 +61,9 @@ pub(super) fn headers(facts: FactSet, wanted: Use) -> impl Iterator<Item = &'sta
 }
 
 /// What every trigger knows.
-pub(super) fn at_the_door(request: &Request, https_only: bool) -> Facts {
+pub(super) fn at_the_door(client_ip: &str, https_only: bool) -> Facts {
     let mut facts = Facts::default();
-    facts.client_ip = request.client_ip.parse().ok();
+    facts.client_ip = client_ip.parse().ok();
     facts.is_https = https_only.then_some(true);
     facts
 }
@@ -61,7 +71,7 @@ pub(super) fn at_the_door(request: &Request, https_only: bool) -> Facts {
 /// What the origin-request trigger knows: the viewer-request trigger let no client's own header of these names pass.
 pub(super) fn behind_the_cache(request: &Request, https_only: bool) -> Facts {
     let headers = &request.headers;
-    let mut facts = at_the_door(request, https_only);
+    let mut facts = at_the_door(&request.client_ip, https_only);
     facts.country = headers.first(COUNTRY).and_then(CountryCode::new);
     facts.region = text(headers, REGION);
     facts.city = text(headers, CITY);

@@ -8,12 +8,17 @@
 //! door. viewer-response reads what viewer-request wrote. What the origin's triggers say about a response is in the response's own header
 //! of that name, which CloudFront keeps with it and viewer-response removes.
 //!
-//! DIFFERENCE: CloudFront shows origin-response nothing of a request but what it sent to the backend. So on the way to a backend the header
-//! goes along, for the backend unreadable; without it, neither the route's lifetimes nor the headers of an error could be known there.
+//! CloudFront shows origin-response nothing of a request but what it sent to the backend, so that origin-response makes the request
+//! anew from that: nothing internal leaves the edge.
+//!
+//! DIFFERENCE: Where the backend is sent too little for that (a route that rewrites the path, a header that the policy reads and does not
+//! pass on, an experiment that depends on the client's place), the header goes along to the backend, which cannot read it. Without it,
+//! neither the route's lifetimes nor the headers of an error could be known there.
 //!
 //! # When a request comes without it
 //! As it may while a deployment changes the key: origin-request then decides everything anew, and a response passes as it is.
 
+pub mod behaviours;
 pub mod distribution;
 mod facts;
 mod message;
@@ -26,18 +31,22 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use selvedge_core::body::Body;
 use selvedge_core::effect::{Issued, Record};
 use selvedge_core::engine::{Answer, Engine};
 use selvedge_core::exchange::{Exchange, Input};
 use selvedge_core::facts::Facts;
-use selvedge_core::stage::{Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage};
+use selvedge_core::stage::{
+    Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage, response_depends_on_place,
+};
 use selvedge_core::time::Timestamp;
-use selvedge_core::transaction::{Seed, Transaction};
+use selvedge_core::transaction::{Omitted, Seed, Transaction};
 use sha2::{Digest, Sha256};
 
-use crate::event::{Cf, Headers, Outcome, Trigger};
+use crate::event::{Cf, Headers, Outcome, Request, Response, Trigger};
 use crate::rules::{self, Violation};
 
+use behaviours::Origins;
 use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
 pub use running::{Departing as NativelyDeparting, Progress, Running};
 pub use seal::KEY_BYTES;
@@ -79,6 +88,27 @@ pub struct Finished {
     pub violations: Vec<Violation>,
 }
 
+/// What came of a request in part.
+#[derive(Debug)]
+pub enum Through {
+    /// It goes on with these values of [`KEY_HEADER`](distribution::KEY_HEADER) and [`STATE_HEADER`](distribution::STATE_HEADER), and
+    /// without the headers that [`imitation`](selvedge_core::headers::imitation) names.
+    Forward {
+        /// What CloudFront's cache tells it by.
+        key: String,
+        /// What was learnt.
+        state: String,
+    },
+    /// It is answered.
+    Respond(Box<Finished>),
+}
+
+/// The same before CloudFront's rules were applied.
+enum Entrance {
+    Forward { key: String, state: String },
+    Respond { response: Response, records: Vec<Record> },
+}
+
 /// How an event goes on.
 pub enum Begun {
     /// It is done.
@@ -99,7 +129,8 @@ impl Edge {
     pub fn new(engine: Arc<Engine>, settings: Settings) -> Self {
         let Settings { key, https_only, places } = settings;
         let geography = if places.is_some() { Geography::Database } else { Geography::Platform };
-        let distribution = Distribution { https_only, ..Distribution::of(engine.policy(), geography) };
+        let distribution = Distribution::of(engine.policy(), geography);
+        let distribution = if https_only { distribution } else { distribution.with_http() };
         Self { engine, seal: Seal::new(&key), distribution, places }
     }
 
@@ -113,6 +144,43 @@ impl Edge {
     #[must_use]
     pub fn last_resort(&self) -> Outcome {
         Outcome::Response(message::generated(self.engine.last_resort().response))
+    }
+
+    /// Takes the request of a viewer-request event in part: `request` has the method and the header fields that [`fields`](Self::fields)
+    /// names, `target` is path and query, and `omitted` says what the other fields weigh.
+    ///
+    /// What comes of it is what [`begin`](Self::begin) makes of the whole event.
+    #[must_use]
+    pub fn enter_in_part(
+        &self,
+        mut request: http::Request<Body>,
+        target: &str,
+        client_ip: &str,
+        omitted: Omitted,
+        seed: Seed,
+        now: Timestamp,
+    ) -> Through {
+        *request.uri_mut() = message::path(target.to_owned());
+        *request.body_mut() = message::announced_body(request.headers());
+        match self.enter(request, self.facts_at_the_door(client_ip), omitted, seed, now) {
+            Entrance::Forward { key, state } => Through::Forward { key, state },
+            Entrance::Respond { response, records } => {
+                let returned = Returned { outcome: Outcome::Response(response), records };
+                Through::Respond(Box::new(self.finish(&Cf::default(), Trigger::ViewerRequest, returned)))
+            }
+        }
+    }
+
+    /// Returns the names, lower case, of the header fields that viewer-request reads.
+    #[must_use]
+    pub fn fields(&self) -> Vec<String> {
+        self.engine.fields_at_entry()
+    }
+
+    /// Returns whether an answer to the same request, without records and cookies, is the same whatever its seed and time.
+    #[must_use]
+    pub fn answers_repeat(&self) -> bool {
+        !self.engine.interest().request_id
     }
 
     /// Takes an event.
@@ -134,34 +202,53 @@ impl Edge {
     }
 
     fn viewer_request(&self, cf: &Cf, seed: Seed, now: Timestamp) -> Returned {
-        let facts = self.facts_at_the_door(cf);
         let request = message::request(&cf.request);
-        let tx = match self.places {
-            Some(_) => Transaction::new(request, facts, seed),
-            None => Transaction::before_the_place(request, facts, seed),
-        };
-        match self.engine.enter(tx, now) {
-            Entry::Respond(answer) => {
-                let Answer { response, records, .. } = *answer;
-                Returned { outcome: Outcome::Response(message::generated(response)), records }
+        match self.enter(
+            request,
+            self.facts_at_the_door(&cf.request.client_ip),
+            Omitted::default(),
+            seed,
+            now,
+        ) {
+            Entrance::Respond { response, records } => {
+                Returned { outcome: Outcome::Response(response), records }
             }
-            Entry::Forward(Forward { key, learnt }) => {
+            Entrance::Forward { key, state } => {
                 let mut request = cf.request.clone();
                 message::clean(&mut request.headers);
-                let key = key.map_or_else(|| unshared(seed), |key| digest(&key));
                 request.headers.insert(KEY_HEADER, key);
-                let state = self.seal.close(Purpose::Learnt, seed, &learnt.to_bytes());
                 request.headers.insert(STATE_HEADER, state);
                 Returned { outcome: Outcome::Request(Box::new(request)), records: Vec::new() }
             }
         }
     }
 
-    fn origin_request(self: &Arc<Self>, cf: Cf, seed: Seed, crash: Option<String>) -> Begun {
-        let mut facts = facts::behind_the_cache(&cf.request, self.distribution.https_only);
-        if let Some(places) = &self.places {
-            facts = with_place(facts, places);
+    fn enter(
+        &self,
+        request: http::Request<Body>,
+        facts: Facts,
+        omitted: Omitted,
+        seed: Seed,
+        now: Timestamp,
+    ) -> Entrance {
+        let tx = match self.places {
+            Some(_) => Transaction::new(request, facts, seed),
+            None => Transaction::before_the_place(request, facts, seed),
+        };
+        match self.engine.enter(tx.without(omitted), now) {
+            Entry::Respond(answer) => {
+                let Answer { response, records, .. } = *answer;
+                Entrance::Respond { response: message::generated(response), records }
+            }
+            Entry::Forward(Forward { key, learnt }) => Entrance::Forward {
+                key: key.map_or_else(|| unshared(seed), |key| digest(&key)),
+                state: self.seal.close(Purpose::Learnt, seed, &learnt.to_bytes()),
+            },
         }
+    }
+
+    fn origin_request(self: &Arc<Self>, cf: Cf, seed: Seed, crash: Option<String>) -> Begun {
+        let facts = self.facts_as_sent(&cf.request);
         let has_failed = cf.request.origin.as_ref().is_some_and(is_secondary);
         let request = message::request(&cf.request);
         let tx = match self.learnt(&cf.request.headers) {
@@ -181,17 +268,20 @@ impl Edge {
         let Some(response) = &cf.response else { return unchanged(cf) };
         let mut response = response.clone();
         response.headers.remove(STATE_HEADER);
-        let passage = cf.request.headers.first(STATE_HEADER);
-        let passage = passage.and_then(|sealed| self.seal.open(Purpose::Passage, sealed));
-        let Some(passage) = passage.and_then(|bytes| Passage::from_bytes(&bytes)) else {
-            return Returned { outcome: Outcome::Response(response), records: Vec::new() };
-        };
         let (sent, received) = (message::sent(&cf.request), message::response(&response));
-        match self.engine.arrive(&passage, sent, received, self.distribution.fails_over, now) {
+        let tx = match cf.request.headers.first(STATE_HEADER).map(|sealed| self.opened(sealed)) {
+            Some(Some(passage)) => passage.resume(sent),
+            // The request cannot be made anew without what it says.
+            Some(None) => return Returned { outcome: Outcome::Response(response), records: Vec::new() },
+            None => self.engine.retrace(sent, self.facts_as_sent(&cf.request)),
+        };
+        // The path is the viewer's, by which CloudFront chose.
+        let fails_over = self.distribution.origins_of(tx.request().uri().path()) == Origins::Group;
+        match self.engine.arrive(tx, received, fails_over, now) {
             Arrived::FailOver => Returned { outcome: Outcome::Response(response), records: Vec::new() },
             Arrived::Deliver(handed) => {
                 let HandedOver { response: delivered, mark, records, .. } = *handed;
-                let mut response = message::changed(response, delivered);
+                let mut response = message::changed(Trigger::OriginResponse, response, delivered);
                 self.attach(&mut response.headers, mark.as_ref(), seed);
                 Returned { outcome: Outcome::Response(response), records }
             }
@@ -208,9 +298,15 @@ impl Edge {
             return Returned { outcome: Outcome::Response(response), records: Vec::new() };
         };
         let (request, received) = (message::request(&cf.request), message::response(&response));
-        let Answer { response: answer, records, .. } =
-            self.engine.leave(request, self.facts_at_the_door(cf), &learnt, &mark, received, now);
-        let outcome = Outcome::Response(message::changed(response, answer));
+        let Answer { response: answer, records, .. } = self.engine.leave(
+            request,
+            self.facts_at_the_door(&cf.request.client_ip),
+            &learnt,
+            &mark,
+            received,
+            now,
+        );
+        let outcome = Outcome::Response(message::changed(Trigger::ViewerResponse, response, answer));
         Returned { outcome, records }
     }
 
@@ -233,8 +329,20 @@ impl Edge {
                 response.headers.remove(STATE_HEADER);
                 Outcome::Response(response)
             }
-            _ => rules::enforce(cf, trigger, self.last_resort()).outcome,
+            _ => {
+                let enforced = rules::enforce(cf, trigger, self.last_resort());
+                if enforced.left.is_empty() { enforced.outcome } else { self.bare(cf, trigger) }
+            }
         }
+    }
+
+    /// The fallback's status and nothing else, where CloudFront takes no page of its length.
+    fn bare(&self, cf: &Cf, trigger: Trigger) -> Outcome {
+        let mut response = Response::new(self.engine.last_resort().response.status().as_u16());
+        response.headers.append("cache-control", "no-store");
+        // At origin-response, a response without a body keeps the backend's; at viewer-response, none may be set.
+        response.body = (trigger != Trigger::ViewerResponse).then(String::new);
+        rules::enforce(cf, trigger, Outcome::Response(response)).outcome
     }
 
     pub(crate) fn attach(&self, headers: &mut Headers, mark: Option<&Mark>, seed: Seed) {
@@ -243,12 +351,32 @@ impl Edge {
         }
     }
 
-    pub(crate) fn passage(&self, passage: &Passage, seed: Seed) -> String {
-        self.seal.close(Purpose::Passage, seed, &passage.to_bytes())
+    /// What goes to the backend with a request, if the origin-response trigger could not do without it.
+    pub(crate) fn passage(&self, tx: &Transaction, sent: &Request, seed: Seed) -> Option<String> {
+        let passage = self.engine.passage(tx, &message::sent(sent), self.facts_as_sent(sent))?;
+        Some(self.seal.close(Purpose::Passage, seed, &passage.to_bytes()))
+    }
+
+    /// Which headers of CloudFront's a backend is sent: the scheme, and the place where a response depends on it.
+    pub(crate) fn tells(&self, name: &str) -> bool {
+        facts::is_scheme(name) || (facts::is_place(name) && response_depends_on_place(self.engine.policy()))
+    }
+
+    /// What a request to a backend says about its client.
+    fn facts_as_sent(&self, sent: &Request) -> Facts {
+        let facts = facts::behind_the_cache(sent, self.distribution.https_only);
+        match &self.places {
+            Some(places) => with_place(facts, places),
+            None => facts,
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    fn opened(&self, passage: &str) -> Option<Passage> {
+        Passage::from_bytes(&self.seal.open(Purpose::Passage, passage)?)
     }
 
     fn learnt(&self, headers: &Headers) -> Option<Learnt> {
@@ -256,8 +384,8 @@ impl Edge {
         Learnt::from_bytes(&self.seal.open(Purpose::Learnt, sealed)?)
     }
 
-    fn facts_at_the_door(&self, cf: &Cf) -> Facts {
-        let facts = facts::at_the_door(&cf.request, self.distribution.https_only);
+    fn facts_at_the_door(&self, client_ip: &str) -> Facts {
+        let facts = facts::at_the_door(client_ip, self.distribution.https_only);
         match &self.places {
             Some(places) => with_place(facts, places),
             None => facts,
@@ -300,9 +428,6 @@ fn digest(key: &str) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit })).collect()
 }

@@ -7,10 +7,10 @@ use selvedge_core::exchange::{Depart, Rest, Step};
 use selvedge_core::phase::Storing;
 use selvedge_core::stage::Departure;
 
-use super::distribution::{KEY_HEADER, STATE_HEADER};
+use super::distribution::STATE_HEADER;
 use super::{
-    Cf, Edge, Exchange, Finished, HandedOver, Input, Issued, Outcome, Passage, Returned, Seed, Timestamp,
-    Transaction, Trigger, message,
+    Cf, Edge, Exchange, Finished, HandedOver, Input, Issued, Outcome, Returned, Seed, Timestamp, Transaction,
+    Trigger, message,
 };
 
 /// An event under way.
@@ -97,11 +97,11 @@ fn conclude(
 ) -> Returned {
     match departure {
         Departure::Fetch(fetch) => {
-            let passage = edge.passage(&Passage::new(tx, &fetch.request), seed);
             let mut request = cf.request.clone();
-            message::send(&mut request, &fetch.request, fetch.timeout);
-            request.headers.remove(KEY_HEADER);
-            request.headers.insert(STATE_HEADER, passage);
+            message::send(&mut request, &fetch.request, fetch.timeout, |name| edge.tells(name));
+            if let Some(passage) = edge.passage(tx, &request, seed) {
+                request.headers.insert(STATE_HEADER, passage);
+            }
             Returned { outcome: Outcome::Request(Box::new(request)), records: Vec::new() }
         }
         Departure::Respond(response) => {

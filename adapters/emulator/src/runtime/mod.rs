@@ -2,6 +2,7 @@
 
 pub mod cloudflare;
 pub mod cloudfront;
+pub mod lambda;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri};
 use selvedge_core::body::Body;
 use selvedge_core::effect::{Fetch, FetchError};
 use selvedge_core::facts::Facts;
@@ -26,6 +27,8 @@ pub enum Platform {
     Cloudflare(RuntimeHandle),
     /// CloudFront, with functions on Node.js.
     CloudFront(cloudfront::CloudFront),
+    /// A function URL of Lambda.
+    Lambda(RuntimeHandle),
 }
 
 /// Longest wait for a runtime's answer; it has the policy's own time limits.
@@ -66,21 +69,26 @@ pub(crate) async fn answer(
     facts: &Facts,
 ) -> (Response<Body>, Summary) {
     match platform {
-        Platform::Cloudflare(runtime) => forward(host, runtime, request, facts).await,
+        Platform::Cloudflare(runtime) => forward(host, runtime, cloudflare::tell, request, facts).await,
         Platform::CloudFront(front) => front.answer(host, request, facts).await,
+        Platform::Lambda(runtime) => forward(host, runtime, lambda::tell, request, facts).await,
     }
 }
+
+/// Puts what is known about a client in the place of whatever the client said there.
+type Tell = fn(&mut HeaderMap, &Facts);
 
 /// Hands a request to a runtime and returns its answer.
 async fn forward(
     host: &EdgeHost,
     runtime: &RuntimeHandle,
+    tell: Tell,
     mut request: Request<Body>,
     facts: &Facts,
 ) -> (Response<Body>, Summary) {
     let result = match address_to(runtime, &mut request) {
         Ok(()) => {
-            cloudflare::tell(request.headers_mut(), facts);
+            tell(request.headers_mut(), facts);
             let fetch =
                 Fetch { backend: "runtime".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
             host.fetch(fetch).await

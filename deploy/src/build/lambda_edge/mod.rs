@@ -1,7 +1,6 @@
 //! What CloudFront and Lambda@Edge are given: the function's files, their zip, and a CloudFormation template.
 
 mod archive;
-pub(crate) mod behaviours;
 mod key;
 pub(crate) mod template;
 
@@ -10,12 +9,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use selvedge_cloudfront::policy::distribution::{Distribution, Geography};
+use selvedge_core::geo::rules::GeoSource;
 use selvedge_core::policy::{Policy, blob};
+use selvedge_mmdb::GeoDatabase;
 use serde_json::json;
 
 use super::cloudflare::secrets;
 use super::module::{self, Host};
 use super::{Project, Written, empty_folder, source, write};
+use crate::policy::STOREFRONT_GEOIP;
 use archive::Archive;
 
 /// The zip, which is uploaded.
@@ -56,7 +58,7 @@ type Files = Vec<(&'static str, Vec<u8>)>;
 pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written>> {
     let policy = &project.policy;
     let distribution = Distribution::of(policy, geography(policy));
-    let files = files(project, distribution.https_only)?;
+    let files = files(project, Front::CloudFront)?;
     let archive = Archive::of(&files)?;
     require_size(&archive, project.geoip.is_some())?;
     let template = template::of(policy, &distribution, &archive);
@@ -72,12 +74,12 @@ pub(crate) fn build(project: &Project, out: &Path) -> anyhow::Result<Vec<Written
     Ok(written)
 }
 
-/// Writes the function's files for the local edge, whose viewers come without TLS.
+/// Writes the function's files for the local edge.
 pub(crate) fn build_local(project: &Project, out: &Path) -> anyhow::Result<()> {
     empty_folder(out, SETTINGS)?;
     key::let_nobody_else_in(out)?;
     write(out, ".gitignore", b"*\n")?;
-    for (name, content) in files(project, false)? {
+    for (name, content) in files(project, Front::LocalEdge)? {
         write(out, name, &content)?;
     }
     Ok(())
@@ -85,14 +87,18 @@ pub(crate) fn build_local(project: &Project, out: &Path) -> anyhow::Result<()> {
 
 /// Writes what a policy changes in the files of [`build_local`].
 pub(crate) fn rebuild_local(project: &Project, out: &Path) -> anyhow::Result<()> {
-    write(out, POLICY, &blob::encode(&project.policy))?;
-    write(out, SETTINGS, &settings(project, false)?)?;
+    for (name, content) in policy_files(project, Front::LocalEdge)? {
+        write(out, name, &content)?;
+    }
     Ok(())
 }
 
-/// Where a policy wants to know the client's place from.
-pub(crate) fn geography(_policy: &Policy) -> Geography {
-    Geography::Platform
+/// Where a policy knows the client's place from.
+pub(crate) fn geography(policy: &Policy) -> Geography {
+    match policy.geo.source {
+        GeoSource::Platform => Geography::Platform,
+        GeoSource::Database => Geography::Database,
+    }
 }
 
 /// What a stack of CloudFormation, and what belongs to it, is called: a letter first, then letters, digits and hyphens.
@@ -103,32 +109,58 @@ pub(crate) fn stack_name(policy: &Policy) -> String {
     if name.is_empty() { "selvedge".to_owned() } else { format!("selvedge-{name}") }
 }
 
-fn files(project: &Project, https_only: bool) -> anyhow::Result<Files> {
-    let settings = settings(project, https_only)?;
-    let places = project.geoip.as_deref().map(read).transpose()?;
+/// Who calls the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Front {
+    /// CloudFront, which sends viewers to `https` first.
+    CloudFront,
+    /// The local edge, whose viewers come without TLS. Its `--geoip` is what it plays CloudFront with, so that it
+    /// can be there without a policy that asks for a database, and has a default.
+    LocalEdge,
+}
+
+fn files(project: &Project, front: Front) -> anyhow::Result<Files> {
+    let of_policy = policy_files(project, front)?;
     let sources = source::find(project)?;
     let mut files: Files = FUNCTION.into_iter().map(|(name, text)| (name, text.into())).collect();
     files.push(("policy.wasm", module::policy(&sources, Host::LambdaEdge)?));
-    files.push((POLICY, blob::encode(&project.policy)));
-    files.extend(places.map(|places| (PLACES, places)));
-    files.push((SETTINGS, settings));
+    files.extend(of_policy);
     Ok(files)
 }
 
-fn settings(project: &Project, https_only: bool) -> anyhow::Result<Vec<u8>> {
+/// The files that are others for another policy.
+fn policy_files(project: &Project, front: Front) -> anyhow::Result<Files> {
+    let mut files = vec![(POLICY, blob::encode(&project.policy))];
     let mut settings = json!({
         "key": key::of(&project.folder)?,
         "environment": environment(&project.policy, |name| std::env::var(name).ok())?,
-        "httpsOnly": https_only,
+        "httpsOnly": front == Front::CloudFront,
     });
-    if project.geoip.is_some() {
+    if let Some(places) = places(project, front)? {
         settings["places"] = PLACES.into();
+        files.push((PLACES, places));
     }
-    Ok(format!("{settings:#}\n").into_bytes())
+    files.push((SETTINGS, format!("{settings:#}\n").into_bytes()));
+    Ok(files)
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+/// The database that the policy asks for; one that it does not ask for would make the function large for nothing.
+fn places(project: &Project, front: Front) -> anyhow::Result<Option<Vec<u8>>> {
+    match (project.policy.geo.source, &project.geoip, front) {
+        (GeoSource::Platform, None, _) | (GeoSource::Platform, _, Front::LocalEdge) => Ok(None),
+        (GeoSource::Platform, Some(_), Front::CloudFront) => {
+            bail!("--geoip needs `[geo] source = \"database\"`: without it CloudFront tells the place")
+        }
+        (GeoSource::Database, None, Front::LocalEdge) => Ok(Some(STOREFRONT_GEOIP.to_vec())),
+        (GeoSource::Database, None, Front::CloudFront) => {
+            bail!("`[geo] source = \"database\"` needs a database to ship: name an MMDB with --geoip FILE")
+        }
+        (GeoSource::Database, Some(path), _) => {
+            let database = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            GeoDatabase::from_bytes(database.clone()).with_context(|| path.display().to_string())?;
+            Ok(Some(database))
+        }
+    }
 }
 
 /// The values of the variables that backends' headers come from.
@@ -184,17 +216,12 @@ mod tests {
     #[test]
     fn a_zip_may_have_so_many_bytes() {
         let noise = |bytes: usize| {
-            let next = |state: &mut u32| {
-                *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                Some(state.to_be_bytes()[0])
+            let mut state = 1_u32;
+            let mut next = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_be_bytes()[0]
             };
-            std::iter::successors(Some(1_u32), |state| {
-                let mut state = *state;
-                next(&mut state).map(|_| state)
-            })
-            .map(|state| state.to_be_bytes()[0])
-            .take(bytes)
-            .collect::<Vec<_>>()
+            (0..bytes).map(|_| next()).collect::<Vec<_>>()
         };
         let archive = |bytes| Archive::of(&[("policy.wasm", noise(bytes))]).expect("zips");
         assert!(require_size(&archive(1_000_000), false).is_ok(), "just inside");

@@ -2,23 +2,18 @@
 
 use http::Uri;
 use selvedge_cloudfront::event::Trigger;
-use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER};
+use selvedge_cloudfront::policy::behaviours::{Behaviour, Origins};
+use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER, FAILOVER_STATUSES};
 use selvedge_core::backend::Backend;
 use selvedge_core::policy::Policy;
 use serde_json::{Value, json};
 
 use super::archive::Archive;
-use super::behaviours::{self, Behaviour, MAX_BEHAVIOURS, Origins, SAFE_METHODS};
 use super::stack_name;
 
 /// [Every status](https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CustomErrorResponse.html) for which
 /// CloudFront lets its own lifetime of errors, 10 seconds, be set.
 const ERROR_CODES: [u16; 11] = [400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504];
-
-/// Statuses of the primary origin that the policy tries to mend.
-const FAILOVER_CODES: [u16; 4] = [500, 502, 503, 504];
-
-const ALL_METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"];
 
 const PRIMARY: &str = "primary";
 const SECONDARY: &str = "secondary";
@@ -31,9 +26,8 @@ const NO_BACKEND: &str = "https://example.com";
 /// Longest wait for a connection, in seconds.
 const MAX_CONNECT_SECONDS: u64 = 10;
 
-/// Longest wait for a response, in seconds, that CloudFront
-/// [takes](https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CustomOriginConfig.html).
-pub(crate) const MAX_READ_SECONDS: u64 = 120;
+/// Longest wait for a response, in seconds, by the quota that every account has.
+pub(crate) const MAX_READ_SECONDS: u64 = 60;
 
 /// Time of a function that only decides: as long as viewer triggers could have before all triggers had 30 seconds.
 const SHORT_SECONDS: u64 = 5;
@@ -100,7 +94,7 @@ fn if_set(condition: &str, value: &Value) -> Value {
 }
 
 fn parameters(policy: &Policy, distribution: &Distribution, archive: &Archive) -> Value {
-    let asks_itself = distribution.fails_over || policy.handlers().next().is_some();
+    let asks_itself = distribution.fails_over() || policy.handlers().next().is_some();
     json!({
         "CodeBucket": {
             "Type": "String",
@@ -260,10 +254,9 @@ fn config(policy: &Policy, distribution: &Distribution, version: &str) -> Value 
         "Origins": origins(policy, distribution),
         "DefaultCacheBehavior": behaviour(distribution, version, Origins::Primary),
     });
-    if distribution.fails_over {
+    if distribution.fails_over() {
         config["OriginGroups"] = origin_groups();
-        let ordered = behaviours::of(policy).ordered;
-        let ordered = ordered.iter().take(MAX_BEHAVIOURS).map(|Behaviour { pattern, origins }| {
+        let ordered = distribution.behaviours.iter().map(|Behaviour { pattern, origins }| {
             let mut behaviour = behaviour(distribution, version, *origins);
             behaviour["PathPattern"] = pattern.as_str().into();
             behaviour
@@ -274,9 +267,9 @@ fn config(policy: &Policy, distribution: &Distribution, version: &str) -> Value 
 }
 
 fn behaviour(distribution: &Distribution, version: &str, origins: Origins) -> Value {
-    let (target, methods) = match origins {
-        Origins::Primary => (PRIMARY, &ALL_METHODS[..]),
-        Origins::Group => (GROUP, &SAFE_METHODS[..]),
+    let target = match origins {
+        Origins::Primary => PRIMARY,
+        Origins::Group => GROUP,
     };
     let associations = distribution.triggers.iter().map(|attached| {
         let mut association = json!({
@@ -290,7 +283,7 @@ fn behaviour(distribution: &Distribution, version: &str, origins: Origins) -> Va
     });
     json!({
         "TargetOriginId": target,
-        "AllowedMethods": methods,
+        "AllowedMethods": origins.methods(),
         "CachedMethods": ["GET", "HEAD"],
         "ViewerProtocolPolicy": if distribution.https_only { "redirect-to-https" } else { "allow-all" },
         "Compress": true,
@@ -305,7 +298,7 @@ fn behaviour(distribution: &Distribution, version: &str, origins: Origins) -> Va
 fn origins(policy: &Policy, distribution: &Distribution) -> Vec<Value> {
     let backend = policy.backends.first();
     let mut primary = origin(PRIMARY, backend);
-    if !distribution.fails_over {
+    if !distribution.fails_over() {
         return vec![primary];
     }
     // One attempt is what the policy says; the next one is its own.
@@ -348,7 +341,7 @@ fn origin_groups() -> Value {
         "Quantity": 1,
         "Items": [{
             "Id": GROUP,
-            "FailoverCriteria": { "StatusCodes": { "Quantity": FAILOVER_CODES.len(), "Items": FAILOVER_CODES } },
+            "FailoverCriteria": { "StatusCodes": { "Quantity": FAILOVER_STATUSES.len(), "Items": FAILOVER_STATUSES } },
             "Members": { "Quantity": 2, "Items": [{ "OriginId": PRIMARY }, { "OriginId": SECONDARY }] },
         }],
     })

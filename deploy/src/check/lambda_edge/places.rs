@@ -20,11 +20,11 @@ pub(super) fn findings(policy: &Policy, geography: Geography) -> Vec<Finding> {
         .experiments
         .iter()
         .filter(|experiment| experiment.when.place.is_some())
-        .map(|experiment| early_place(&child("experiments", &experiment.name)))
+        .map(|experiment| experiment_place(&child("experiments", &experiment.name)))
         .collect();
     for (at, route) in policy.routes.iter().enumerate() {
         let path = format!("routes[{at}]");
-        found.extend(route.when.place.is_some().then(|| late_place(&path)));
+        found.extend(route.when.place.is_some().then(|| route_place(&path)));
         found.extend(nearest(&path, route));
         found.extend(stored_asn(&path, route));
     }
@@ -32,14 +32,14 @@ pub(super) fn findings(policy: &Policy, geography: Geography) -> Vec<Finding> {
     found
 }
 
-fn early_place(path: &str) -> Finding {
-    let message =
-        "a visitor's variation is chosen at viewer-request, and CloudFront tells the place after that";
-    let help = format!("{DATABASE}, or drop the places here");
-    Finding::error(child(path, "when"), message, help)
+fn experiment_place(path: &str) -> Finding {
+    let message = "CloudFront tells the place behind its cache: which variation a visitor sees is known too late for \
+                   its cache key, so that nothing at the experiment's paths is shared between requests";
+    let help = format!("{DATABASE}, or narrow the experiment with `paths`");
+    Finding::warning(child(path, "when"), message, help)
 }
 
-fn late_place(path: &str) -> Finding {
+fn route_place(path: &str) -> Finding {
     let message = "CloudFront tells the place behind its cache: which route a request takes is known too late for \
                    its cache key, so that nothing at such a path is shared between requests";
     let help = format!("{DATABASE}, or choose by place with `backend` or `redirect`");

@@ -274,12 +274,12 @@ fn what_needs_the_place_before_the_cache_is_told() {
     let uncached = "cache = { store = false }";
     let asn = ["[headers.response.set]\nX-Asn = \"{asn}\"", "[headers.request.set]\nX-Asn = \"{asn}\""];
     assert_cases(&[
-        error(
+        warning(
             "an experiment",
             &format!("[experiments.e]\n{variations}PART"),
             ["when = { countries = [\"DE\"] }", "when = { devices = [\"mobile\"] }"],
             ("experiments.e.when", "when"),
-            &["at viewer-request", "`[geo] source = \"database\"`", "`--geoip FILE`"],
+            &["at the experiment's paths is shared", "`[geo] source = \"database\"`", "`--geoip FILE`"],
         ),
         warning(
             "a route",
@@ -322,13 +322,21 @@ fn what_needs_the_place_before_the_cache_is_told() {
             "the ASN in a variation",
             &routed.replace(
                 "PART",
-                &format!("[experiments.e]\nvariations = [{{ name = \"one\" }}, {{ name = \"two\", PART }}]"),
+                "[experiments.e]\nvariations = [{ name = \"one\" }, { name = \"two\", PART }]",
             ),
             ["response-headers = { X-Asn = \"{asn}\" }", "request-headers = { X-Asn = \"{asn}\" }"],
             ("experiments.e.variations[1]", "{ name = \"two\""),
             &["`{asn}`"],
         ),
     ]);
+}
+
+#[test]
+fn a_database_knows_the_place_in_time() {
+    let text = "[geo]\nPART\n[[routes]]\npath = \"/\"\nrespond = {}\nwhen = { countries = [\"DE\"] }\n\
+                [experiments.e]\nvariations = [{ name = \"one\" }, { name = \"two\" }]\nwhen = { countries = [\"DE\"] }\n";
+    assert_eq!(found(&text.replace("PART", "source = \"platform\"")).len(), 2);
+    assert_eq!(found(&text.replace("PART", "source = \"database\"")), []);
 }
 
 #[test]
@@ -341,9 +349,9 @@ fn backends_that_cannot_be_asked_are_told() {
         error(
             "timeout",
             timeout,
-            ["121s", "120s"],
-            ("backends.a.timeout", "\"121s\""),
-            &["120 seconds", "`timeout = \"120s\"`"],
+            ["61s", "60s"],
+            ("backends.a.timeout", "\"61s\""),
+            &["60 seconds", "`timeout = \"60s\"`"],
         ),
         warning(
             "parts of a second",

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::case::{Case, START, Step};
-use crate::emulator::{labels, settle};
-use crate::engine::{SECRET, compile, label, policy};
+use crate::emulator::settle;
+use crate::engine::{SECRET, compile, label, labels, policy};
 use crate::http1;
 use crate::origin::Origins;
 use crate::{Observed, Platform, Session};
@@ -50,7 +50,7 @@ impl LambdaEdge {
         let folder = tempfile::tempdir()?;
         let bundle = folder.path().join("dist");
         build(&root, &bundle)?;
-        let secrets: serde_json::Map<_, _> = crate::workerd::secrets(cases.iter().map(|case| &case.policy))
+        let secrets: serde_json::Map<_, _> = crate::engine::secrets(cases.iter().map(|case| &case.policy))
             .into_iter()
             .map(|name| (name, Value::from(SECRET)))
             .collect();
@@ -103,7 +103,8 @@ impl Platform for LambdaEdge {
         let port =
             runtime.block_on(self.functions.tell(&told))?["port"].as_u64().context("a case has a port")?;
         let functions = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port)?));
-        let distribution = Distribution { https_only, ..Distribution::of(&policy, Geography::Platform) };
+        let distribution = Distribution::of(&policy, Geography::Platform);
+        let distribution = if https_only { distribution } else { distribution.with_http() };
         let clock = ManualClock::new(START);
         let places = case.steps.iter().filter_map(|s| s.facts.client_ip.map(|ip| (ip, s.facts.clone())));
         let config = EmulatorConfig {

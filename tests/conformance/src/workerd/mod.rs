@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::case::{Case, Step};
-use crate::engine::{SECRET, policy};
+use crate::engine::{SECRET, policy, secrets};
 use crate::http1;
 use crate::{Observed, Platform, Session};
 use backends::Backends;
@@ -98,18 +98,6 @@ fn config(policies: &BTreeMap<String, String>, backends: SocketAddr) -> String {
         .replace("{{scheme-header}}", SCHEME_HEADER)
         .replace("{{backends}}", &backends.to_string())
         .replace("{{bindings}}", &bindings.join(",\n    "))
-}
-
-/// The variables that policies name.
-pub(crate) fn secrets<'a>(policies: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut names: Vec<String> = policies
-        .flat_map(|text| text.split(move |c| !is_name(c)).filter(|word| word.starts_with("CONFORMANCE_")))
-        .map(str::to_owned)
-        .collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 impl Platform for Workerd {

@@ -16,12 +16,12 @@ const PREFIX: &str = "cloudfront-";
 const PORT: u16 = 49152;
 
 /// Whether a header is one that CloudFront makes.
-pub(super) fn is_made(name: &str) -> bool {
+pub(in crate::runtime) fn is_made(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
 /// The value of one of CloudFront's headers by its name in lower case; `None` when it is not known, or not played.
-pub(super) fn value(name: &str, facts: &Facts) -> Option<String> {
+pub(in crate::runtime) fn value(name: &str, facts: &Facts) -> Option<String> {
     match name.strip_prefix(PREFIX)? {
         "viewer-address" => facts.client_ip.map(address),
         "viewer-asn" => facts.asn.map(|asn| asn.to_string()),
@@ -81,11 +81,12 @@ fn tls(version: &str) -> String {
     format!("{version}:TLS_AES_128_GCM_SHA256:fullHandshake")
 }
 
-/// "For non-ASCII characters in these headers' values, CloudFront percent-encodes the character".
+/// "For non-ASCII characters in these headers' values, CloudFront percent-encodes the character". What no header
+/// can hold is encoded too.
 fn ascii(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_ascii() {
+        if letter.is_ascii() && !letter.is_ascii_control() {
             encoded.push(letter);
         } else {
             let mut bytes = [0; 4];

@@ -2,7 +2,7 @@
 
 mod cache;
 mod exchange;
-mod facts;
+pub(super) mod facts;
 mod failure;
 mod function;
 mod node;

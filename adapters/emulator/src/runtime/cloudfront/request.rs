@@ -4,10 +4,12 @@
 
 use std::time::Duration;
 
+use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use selvedge_cloudfront::event::{CustomOrigin, Headers, Origin, Request};
-use selvedge_cloudfront::policy::distribution::Distribution;
+use selvedge_cloudfront::policy::behaviours::Origins;
+use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER};
 use selvedge_core::body::Body;
 use selvedge_core::effect::Fetch;
 use selvedge_core::facts::Facts;
@@ -22,8 +24,10 @@ use super::failure::Failure;
 const MAX_URL_BYTES: usize = 8192;
 const MAX_REQUEST_BYTES: usize = 32_768;
 
-/// The primary origin's domain, until a function names another one.
-const PRIMARY_DOMAIN: &str = "primary.selvedge.invalid";
+/// The origins' domain, until a function names another one.
+///
+/// DIFFERENCE: CloudFront resolves it before it calls the function at origin-request, and answers 502 when it cannot; here it is never asked.
+const ORIGIN_DOMAIN: &str = "origin.selvedge.invalid";
 /// Seconds that CloudFront waits for an origin unless it is told otherwise.
 const READ_TIMEOUT: u32 = 30;
 /// Seconds that CloudFront keeps an idle connection unless it is told otherwise.
@@ -42,17 +46,24 @@ pub(super) struct Carried {
     pub(super) body: Body,
 }
 
-/// What is known of a connection's side of a request.
+/// What is known of a request before any function, and holds whatever functions make of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wire {
     pub(super) version: Version,
     pub(super) is_web_socket: bool,
+    /// Where it goes, by its path as it came.
+    pub(super) origins: Origins,
 }
 
 /// Takes a client's request.
-pub(super) fn take(request: http::Request<Body>, facts: &Facts) -> Result<(Carried, Wire), Failure> {
+pub(super) fn take(
+    request: http::Request<Body>,
+    distribution: &Distribution,
+    facts: &Facts,
+) -> Result<(Carried, Wire), Failure> {
     let (mut parts, body) = request.into_parts();
-    refuse(&parts, &body)?;
+    let origins = distribution.origins_of(parts.uri.path());
+    refuse(&parts, &body, origins)?;
     if let Some(authority) = parts.uri.authority().map(Authority::as_str) {
         let host = HeaderValue::from_str(authority);
         parts
@@ -73,21 +84,13 @@ pub(super) fn take(request: http::Request<Body>, facts: &Facts) -> Result<(Carri
         headers,
         ..Request::default()
     };
-    let wire = Wire { version: parts.version, is_web_socket: upgrade == Some(Upgrade::WebSocket) };
+    let is_web_socket = upgrade == Some(Upgrade::WebSocket);
+    let wire = Wire { version: parts.version, is_web_socket, origins };
     Ok((Carried { head, body }, wire))
 }
 
-fn refuse(parts: &http::request::Parts, body: &Body) -> Result<(), Failure> {
-    let methods = [
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PUT,
-        Method::PATCH,
-        Method::POST,
-        Method::DELETE,
-    ];
-    if !methods.contains(&parts.method) {
+fn refuse(parts: &Parts, body: &Body, origins: Origins) -> Result<(), Failure> {
+    if !origins.methods().contains(&parts.method.as_str()) {
         let text = "This distribution is not configured to allow the HTTP request method.\n";
         return Err(Failure::refused(StatusCode::FORBIDDEN, text));
     }
@@ -172,14 +175,10 @@ impl Carried {
     }
 }
 
-/// The origin of the distribution's only cache behaviour, and of its origin group.
+/// The origin of the distribution, the first one where there is a group.
 pub(super) fn primary() -> CustomOrigin {
-    origin(PRIMARY_DOMAIN)
-}
-
-pub(super) fn origin(domain: &str) -> CustomOrigin {
     CustomOrigin {
-        domain_name: domain.to_owned(),
+        domain_name: ORIGIN_DOMAIN.to_owned(),
         keepalive_timeout: Some(KEEPALIVE_TIMEOUT),
         port: Some(443),
         protocol: "https".to_owned(),
@@ -187,6 +186,11 @@ pub(super) fn origin(domain: &str) -> CustomOrigin {
         ssl_protocols: vec!["TLSv1.2".to_owned()],
         ..CustomOrigin::default()
     }
+}
+
+/// The second origin of the group.
+pub(super) fn secondary() -> CustomOrigin {
+    CustomOrigin { custom_headers: Headers::from_iter([FAILOVER_HEADER]), ..primary() }
 }
 
 /// What `Accept-Encoding` becomes with both of the cache policy's `EnableAcceptEncoding...` on; it is part of the cache key then:

@@ -67,6 +67,48 @@ async fn lifetimes_are_those_of_a_policy_without_its_own() {
 }
 
 #[tokio::test]
+async fn the_time_in_other_caches_counts() {
+    let Some(node) = node() else { return };
+    let answer = |_: &_, _| {
+        let response = Response::builder().header("cache-control", "max-age=60").header("age", "20");
+        response.body(full("x")).unwrap()
+    };
+    let front = Front::start(&node, "", cached(), answer).await;
+    front.get("/").await;
+    front.set_seconds(39);
+    let response = front.get("/").await;
+    assert_eq!((header(&response, "x-cache"), header(&response, "age")), (HIT, "59"));
+    front.set_seconds(40);
+    assert_eq!(header(&front.get("/").await, "x-cache"), MISS);
+}
+
+#[tokio::test]
+async fn what_answers_one_request_only_is_not_kept() {
+    let Some(node) = node() else { return };
+    let answer = |request: &Request<bytes::Bytes>, _| {
+        let response = Response::builder().header("cache-control", "max-age=60");
+        let response = match request.uri().path() {
+            "/known" if request.headers().contains_key("if-none-match") => response.status(304),
+            "/part" if request.headers().contains_key("range") => response.status(206),
+            "/star" => response.header("vary", "*"),
+            _ => response,
+        };
+        response.body(full("x")).unwrap()
+    };
+    let front = Front::start(&node, "", cached(), answer).await;
+    for (path, name, value, status) in [
+        ("/known", "if-none-match", "\"one\"", 304),
+        ("/part", "range", "bytes=0-0", 206),
+        ("/star", "x-nothing", "x", 200),
+    ] {
+        let request = Request::get(path).header(name, value).body(empty()).unwrap();
+        assert_eq!(front.send(request).await.status(), status, "{path}");
+        let next = front.get(path).await;
+        assert_eq!((next.status().as_u16(), header(&next, "x-cache")), (200, MISS), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_key_is_the_path_and_the_headers_of_the_policy() {
     let Some(node) = node() else { return };
     let function = r#""viewer-request": ({ request }) => {

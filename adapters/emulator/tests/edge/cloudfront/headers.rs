@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use http::Request;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use selvedge_cloudfront::event::Trigger;
 use selvedge_cloudfront::policy::distribution::Distribution;
 use selvedge_core::facts::{CountryCode, Facts};
 use selvedge_emulator::EmulatorConfig;
+use tokio::net::TcpStream;
 
 use super::support::{Front, body, counted, distribution, header, node};
-use crate::support::{empty, full};
+use crate::support::{empty, full, whole};
 
 fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
@@ -80,6 +83,8 @@ async fn the_origin_gets_what_cloudfront_forwards() {
         .header("x-edge-thing", "x")
         .header("x-amz-cf-id", "forged")
         .header("x-real-ip", "x")
+        .header("cookie", "a=1; b=2")
+        .header("cookie", "c=3")
         .header("x-forwarded-proto", "x")
         .header("connection", "x-hop")
         .header("hop", "kept");
@@ -91,6 +96,7 @@ async fn the_origin_gets_what_cloudfront_forwards() {
     assert_eq!(value("user-agent"), "a browser");
     assert_eq!(value("x-forwarded-for"), "192.0.2.4, 127.0.0.1");
     assert_eq!(value("accept-encoding"), "br,gzip");
+    assert_eq!(value("cookie"), "a=1; b=2; c=3");
     assert_eq!(value("x-amz-cf-id"), header(&response, "x-amz-cf-id"));
     assert!(value("via").ends_with(".cloudfront.net (CloudFront)"), "{}", value("via"));
     for name in ["expect", "te", "proxy-authorization", "x-edge-thing", "x-real-ip", "x-forwarded-proto"] {
@@ -99,6 +105,23 @@ async fn the_origin_gets_what_cloudfront_forwards() {
     let event = &front.events(Trigger::OriginRequest)[0].request.headers;
     assert_eq!(event.first("x-forwarded-for"), Some("192.0.2.4, 127.0.0.1"));
     assert_eq!(event.fields("user-agent")[0].key.as_deref(), Some("User-Agent"));
+}
+
+#[tokio::test]
+async fn a_request_over_http_2_is_one_like_others() {
+    let Some(node) = node() else { return };
+    let front = Front::start(&node, "", distribution(), counted("via", "1.1 origin")).await;
+    let stream = TokioIo::new(TcpStream::connect(front.address()).await.unwrap());
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://shop.example/a").body(empty()).unwrap();
+    let response = whole(client.send_request(request).await.unwrap()).await;
+    let headers = &front.events(Trigger::ViewerRequest)[0].request.headers;
+    assert_eq!((headers.first("host"), headers.first("via")), (Some("shop.example"), None));
+    let asked = front.origin.requests().remove(0);
+    assert!(asked.headers()["via"].to_str().unwrap().starts_with("2.0 "), "{asked:?}");
+    let via = header(&response, "via");
+    assert!(via.starts_with("1.1 origin, 1.1 ") && via.ends_with(" (CloudFront)"), "{via}");
 }
 
 #[tokio::test]

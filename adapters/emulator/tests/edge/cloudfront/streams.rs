@@ -69,7 +69,13 @@ async fn a_response_that_is_kept_streams_as_well_and_one_that_breaks_off_is_not_
 async fn a_web_socket_meets_the_request_triggers() {
     let Some(node) = node() else { return };
     let (address, asked) = backend(ACCEPTED).await;
-    let front = Front::start(&node, &to(address.port()), distribution(), counted("x-origin", "yes")).await;
+    let functions = format!(
+        r#""origin-request": ({{ request }}) =>
+            to(request, "sec-websocket-key" in request.headers ? {} : ORIGIN_PORT)"#,
+        address.port()
+    );
+    let front = Front::start(&node, &functions, distribution(), counted("cache-control", "max-age=60")).await;
+    assert_eq!(front.get("/socket").await.status(), 200, "the path has a response in the cache");
     let mut stream = BufReader::new(TcpStream::connect(front.address()).await.unwrap());
     stream.get_mut().write_all(HANDSHAKE.as_bytes()).await.unwrap();
     let head = read_head(&mut stream).await;
@@ -81,5 +87,5 @@ async fn a_web_socket_meets_the_request_triggers() {
     drop(stream);
     let asked = asked.await.unwrap();
     assert!(asked.contains("upgrade: websocket") && asked.contains("sec-websocket-key: "), "{asked}");
-    assert_eq!(Trigger::ALL.map(|trigger| front.events(trigger).len()), [1, 1, 0, 0]);
+    assert_eq!(Trigger::ALL.map(|trigger| front.events(trigger).len()), [2, 2, 1, 1]);
 }

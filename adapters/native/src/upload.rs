@@ -8,11 +8,9 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use selvedge_core::effect::FetchError;
 
-use crate::body::HostBody;
-
 /// A request's body, cut off once it is longer than allowed.
 #[derive(Debug)]
-pub(crate) enum Upload {
+pub enum Upload<B> {
     /// No content.
     Empty,
     /// Content in memory; `None` once it is sent.
@@ -20,7 +18,7 @@ pub(crate) enum Upload {
     /// Content that streams.
     Stream {
         /// Where it comes from.
-        body: HostBody,
+        body: B,
         /// How many more bytes may come.
         left: u64,
     },
@@ -28,28 +26,35 @@ pub(crate) enum Upload {
 
 /// Why an upload broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UploadError {
+pub enum UploadError {
     /// It is longer than allowed.
     TooLarge,
     /// The client broke off.
     Client,
 }
 
-impl Upload {
+impl<B: HttpBody> Upload<B> {
     /// Limits a body, and refuses it at once when its announced length is over the limit.
-    pub(crate) fn stream(body: HostBody, max_bytes: u64) -> Result<Self, UploadError> {
+    ///
+    /// # Errors
+    /// When it is.
+    pub fn stream(body: B, max_bytes: u64) -> Result<Self, UploadError> {
         if body.size_hint().lower() > max_bytes {
             return Err(UploadError::TooLarge);
         }
         Ok(Self::Stream { body, left: max_bytes })
     }
 
-    pub(crate) fn bytes(bytes: Bytes, max_bytes: u64) -> Result<Self, UploadError> {
+    /// Takes content in memory.
+    ///
+    /// # Errors
+    /// When it is over the limit.
+    pub fn bytes(bytes: Bytes, max_bytes: u64) -> Result<Self, UploadError> {
         if bytes.len() as u64 > max_bytes { Err(UploadError::TooLarge) } else { Ok(Self::Bytes(Some(bytes))) }
     }
 }
 
-impl HttpBody for Upload {
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Upload<B> {
     type Data = Bytes;
     type Error = UploadError;
 
@@ -112,13 +117,15 @@ impl std::error::Error for UploadError {}
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::Full;
+
     use super::*;
 
     #[test]
     fn a_body_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
         let body = Bytes::from_static(b"12345");
-        assert!(Upload::bytes(body.clone(), 5).is_ok());
-        assert_eq!(Upload::bytes(body, 4).unwrap_err(), UploadError::TooLarge);
+        assert!(Upload::<Full<Bytes>>::bytes(body.clone(), 5).is_ok());
+        assert_eq!(Upload::<Full<Bytes>>::bytes(body, 4).unwrap_err(), UploadError::TooLarge);
         let mut left = 5;
         assert!(count(Frame::data(Bytes::from_static(b"123")), &mut left).is_ok());
         assert!(count(Frame::data(Bytes::from_static(b"45")), &mut left).is_ok());

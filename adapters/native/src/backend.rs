@@ -3,8 +3,9 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
@@ -22,12 +23,26 @@ const MAX_IDLE_PER_BACKEND: usize = 64;
 /// Certificates are checked against the web's public authorities, which are
 /// built in. Redirects are not followed.
 #[derive(Debug)]
-pub(crate) struct Backends {
-    client: Client<HttpsConnector<HttpConnector>, Upload>,
+pub struct Backends<B> {
+    client: Client<HttpsConnector<HttpConnector>, Upload<B>>,
 }
 
-impl Backends {
-    pub(crate) fn new() -> Self {
+impl<B> Default for Backends<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<B> Backends<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    /// Prepares for connections; there are none until they are needed.
+    #[must_use]
+    pub fn new() -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -43,11 +58,14 @@ impl Backends {
     }
 
     /// Sends a request; the future ends with the head of the response.
-    pub(crate) fn send(
+    ///
+    /// # Errors
+    /// When there is no head within `timeout`, or the upload breaks off.
+    pub fn send(
         &self,
-        mut request: Request<Upload>,
+        mut request: Request<Upload<B>>,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Response<Incoming>, FetchError>> + use<> {
+    ) -> impl Future<Output = Result<Response<Incoming>, FetchError>> + use<B> {
         *request.version_mut() = Version::HTTP_11;
         let response = self.client.request(request);
         async move {

@@ -8,7 +8,7 @@ const BATCH: usize = 4096;
 
 /// The operating system's randomness, fetched for 256 requests at a time.
 #[derive(Debug)]
-pub(crate) struct Seeds {
+pub struct Seeds {
     batch: RefCell<Batch>,
 }
 
@@ -18,12 +18,24 @@ struct Batch {
     used: usize,
 }
 
+impl Default for Seeds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Seeds {
-    pub(crate) fn new() -> Self {
+    /// Draws nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self { batch: RefCell::new(Batch { bytes: [0; BATCH], used: BATCH }) }
     }
 
-    pub(crate) fn next(&self) -> Seed {
+    /// Returns what no other request gets.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness.
+    pub fn next(&self) -> Seed {
         let mut batch = self.batch.borrow_mut();
         if batch.used == BATCH {
             getrandom::fill(&mut batch.bytes).expect("the operating system gives randomness once it is up");

@@ -1,0 +1,167 @@
+//! Performs what the core asks for.
+
+use std::future::ready;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use http::{Request, Response, StatusCode};
+use selvedge_core::body::{Body, BodyHandle};
+use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, StoreError};
+use selvedge_core::host::{Host, Performing};
+use selvedge_core::time::Timestamp;
+use selvedge_native::body::read;
+use selvedge_native::upload::{Upload, UploadError};
+use serde_json::{Value, json};
+
+use crate::body::{Bodies, HostBody};
+use crate::function::Function;
+
+/// Longest wait for a body that the core reads.
+const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One exchange's host.
+#[derive(Clone)]
+pub(crate) struct EdgeHost {
+    function: Rc<Function>,
+    bodies: Rc<Bodies>,
+}
+
+impl EdgeHost {
+    pub(crate) fn new(function: Rc<Function>, bodies: Rc<Bodies>) -> Self {
+        Self { function, bodies }
+    }
+
+    /// Sends a request and hands its body on as it comes.
+    async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
+        let Fetch { request, timeout, max_body_bytes, .. } = fetch;
+        let (parts, body) = request.into_parts();
+        let upload = self.upload(body, max_body_bytes)?;
+        let response = self.function.backends.send(Request::from_parts(parts, upload), timeout).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(FetchError::Protocol);
+        }
+        let (mut parts, body) = response.into_parts();
+        parts.extensions.clear();
+        Ok(Response::from_parts(parts, self.bodies.keep(HostBody::Backend(body))))
+    }
+
+    fn upload(&self, body: Body, max_bytes: u64) -> Result<Upload<HostBody>, UploadError> {
+        match body {
+            Body::Empty => Ok(Upload::Empty),
+            Body::Bytes(bytes) => Upload::bytes(bytes, max_bytes),
+            Body::Host(handle) => {
+                let body = self.bodies.take(handle).ok_or(UploadError::Client)?;
+                Upload::stream(body, max_bytes)
+            }
+        }
+    }
+
+    fn read_body(&self, body: BodyHandle, limit: usize) -> Performing {
+        let Some(body) = self.bodies.take(body) else {
+            return done(EffectResult::ReadBody(Err(ReadBodyError::Broken)));
+        };
+        Box::pin(async move {
+            let whole = tokio::time::timeout(READ_BODY_TIMEOUT, read(body, limit)).await;
+            EffectResult::ReadBody(whole.unwrap_or(Err(ReadBodyError::Broken)))
+        })
+    }
+}
+
+impl Host for EdgeHost {
+    fn now(&self) -> Timestamp {
+        (self.function.clock)()
+    }
+
+    /// There is no store, so that nothing is found, nothing is kept and nothing is counted.
+    fn perform(&self, effect: Effect) -> Performing {
+        match effect {
+            Effect::Fetch(fetch) => {
+                let host = self.clone();
+                Box::pin(async move { EffectResult::Fetch(host.fetch(*fetch).await) })
+            }
+            Effect::CacheGet { .. } => done(EffectResult::CacheGet(None)),
+            Effect::CachePut(_) => done(EffectResult::CachePut),
+            Effect::KvGet { .. } => done(EffectResult::KvGet(Err(StoreError))),
+            Effect::KvPut { .. } => done(EffectResult::KvPut(Err(StoreError))),
+            Effect::Count { .. } => done(EffectResult::Count(Err(StoreError))),
+            Effect::Enqueue { queue, id, body } => {
+                let function = Rc::clone(&self.function);
+                Box::pin(async move { EffectResult::Enqueue(function.send(&queue, &id, &body).await) })
+            }
+            Effect::ReadBody { body, limit } => self.read_body(body, limit),
+            Effect::Record(record) => {
+                write_record(&record);
+                done(EffectResult::Record)
+            }
+            // The core takes a result of another kind for a failure.
+            _ => done(EffectResult::Fetch(Err(FetchError::Protocol))),
+        }
+    }
+}
+
+fn done(result: EffectResult) -> Performing {
+    Box::pin(ready(result))
+}
+
+/// A record as one line of the log.
+fn line(record: &Record) -> Value {
+    match record {
+        Record::Exposure { experiment, variation, reason } => json!({
+            "level": "INFO", "selvedge": "exposure",
+            "experiment": **experiment, "variation": **variation, "reason": reason.code(),
+        }),
+        Record::HandlerFailure { handler, message } => json!({
+            "level": "ERROR", "selvedge": "handler-failure", "handler": handler, "message": message,
+        }),
+        Record::JobFailure { name, id, message, settlement } => json!({
+            "level": "WARN", "selvedge": "job-failure",
+            "name": name, "id": id, "message": message, "settlement": settlement.to_string(),
+        }),
+        Record::Event { name, value } => json!({
+            "level": "INFO", "selvedge": "event", "name": name, "value": value,
+        }),
+        _ => json!({ "level": "INFO", "selvedge": "record", "message": format!("{record:?}") }),
+    }
+}
+
+/// Writes a record to the function's log.
+pub(crate) fn write_record(record: &Record) {
+    write_line(std::io::stdout(), &line(record));
+}
+
+/// Writes one line to the function's log.
+pub(crate) fn write_log(level: &str, message: &str) {
+    let line = json!({ "level": level.to_ascii_uppercase(), "selvedge": "log", "message": message });
+    write_line(std::io::stderr(), &line);
+}
+
+/// A log that is gone is no reason to leave a client without an answer.
+fn write_line(mut to: impl std::io::Write, line: &Value) {
+    let _ = writeln!(to, "{line}");
+}
+
+/// The machine's clock.
+pub(crate) fn system_time() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_lines_of_json() {
+        let record = Record::Exposure {
+            experiment: "hero".into(),
+            variation: "bold\n".into(),
+            reason: selvedge_core::reason::Reason::BackendResponded,
+        };
+        let mut bytes = Vec::new();
+        write_line(&mut bytes, &line(&record));
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text.lines().count(), 1, "a line break in a name is escaped");
+        let back: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&back["selvedge"], &back["variation"]), (&json!("exposure"), &json!("bold\n")));
+    }
+}

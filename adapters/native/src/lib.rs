@@ -1,0 +1,9 @@
+//! What native hosts of [`selvedge_core`] share: connections to backends, bodies by handle, and randomness.
+//!
+//! A leaf crate with no platform of its own, as `adapters/js` is for JavaScript hosts. `B` is what a platform's
+//! streaming bodies are.
+
+pub mod backend;
+pub mod body;
+pub mod random;
+pub mod upload;
