@@ -18,10 +18,8 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn of(result: &Value) -> Self {
-        let names: &[&str] = match result["status"] {
-            Value::Null => &["method", "uri", "querystring"],
-            _ => &["status"],
-        };
+        let names: &[&str] =
+            if result["status"].is_null() { &["method", "uri", "querystring"] } else { &["status"] };
         let mut parts: Vec<_> = names.iter().map(|name| result[*name].clone()).collect();
         // A response without a body has an empty one.
         parts.push(result["body"].as_str().unwrap_or_default().into());
