@@ -27,6 +27,7 @@ export class Edge {
   #now;
   #current = null;
   #names = new Map();
+  #readsAddress = true;
   #imitations = new Map();
   #lastResort = "";
   #seeds = new Uint8Array(SEEDS * SEED_BYTES);
@@ -118,7 +119,8 @@ export class Edge {
       }
     }
     const target = querystring === "" ? uri : uri + "?" + querystring;
-    return clientIp + "\n" + method + "\n" + target + "\n" + omitted + fields;
+    const address = this.#readsAddress ? clientIp : "";
+    return address + "\n" + method + "\n" + target + "\n" + omitted + fields;
   }
 
   /** The request goes on without the headers that only a platform could mean, and with what was learnt. */
@@ -159,6 +161,7 @@ export class Edge {
     if (this.#current === null) {
       const instance = new Instance(this.#module, this.#policy, this.#environment, this.#places);
       const lines = new Lines(instance.greeting, 1);
+      this.#readsAddress = lines.text() === "1";
       const count = lines.number();
       this.#names = new Map(Array.from({ length: count }, (_, place) => [lines.text(), `\n:${place}\n`]));
       this.#lastResort = lines.text();

@@ -5,7 +5,7 @@
 //! wanted, what the function returns as JSON, the rules of CloudFront's that it would have broken (their number and a line each) and the
 //! last effects; or by effects, as in [`selvedge_core::wire`].
 //!
-//! The request of a viewer-request event may come in part: as `V`, the time, the client's address, the method, path and query, what the
+//! The request of a viewer-request event may come in part: as `V`, the time, the address where it is read, the method, path and query, what the
 //! fields weigh that are left out, and the fields, each a line `:` and the place of its name and a line with its value. It is answered as
 //! an event, or by `F` and the values of the two headers that it goes on with.
 //!
@@ -96,7 +96,7 @@ pub fn imitates(bytes: usize) -> usize {
 }
 
 /// Compiles the policy that lies in the input; as [`selvedge_js::load`], with settings before the environment. The answer is `L`,
-/// the names of the fields of a request in part (their number and the names), and the response for when everything fails, as JSON.
+/// whether the client's address is read (1 or 0), the names of the fields of a request in part (their number and the names), and the response for when everything fails, as JSON.
 #[must_use]
 pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> EngineBuilder) -> usize {
     selvedge_js::load_as(policy, environment, |policy, environment| {

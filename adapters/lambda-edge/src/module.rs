@@ -65,7 +65,8 @@ impl EdgeModule {
         let edge = Edge::new(Arc::new(engine), settings);
         let names = edge.fields();
         let last = json(&edge.last_resort())?;
-        let greeting = outgoing(&format!("L\n{}\n{}\n{last}", names.len(), names.join("\n")));
+        let address = u8::from(edge.reads_address());
+        let greeting = outgoing(&format!("L\n{address}\n{}\n{}\n{last}", names.len(), names.join("\n")));
         let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
         let names = parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let answers_repeat = edge.answers_repeat();

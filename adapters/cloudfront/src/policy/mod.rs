@@ -35,7 +35,7 @@ use selvedge_core::body::Body;
 use selvedge_core::effect::{Issued, Record};
 use selvedge_core::engine::{Answer, Engine};
 use selvedge_core::exchange::{Exchange, Input};
-use selvedge_core::facts::Facts;
+use selvedge_core::facts::{Fact, Facts};
 use selvedge_core::stage::{
     Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage, response_depends_on_place,
 };
@@ -175,6 +175,12 @@ impl Edge {
     #[must_use]
     pub fn fields(&self) -> Vec<String> {
         self.engine.fields_at_entry()
+    }
+
+    /// Returns whether viewer-request reads the client's address; elsewhere a request in part may come without it.
+    #[must_use]
+    pub fn reads_address(&self) -> bool {
+        self.places.is_some() || self.engine.interest().facts.has(Fact::ClientIp)
     }
 
     /// Returns whether an answer to the same request, without records and cookies, is the same whatever its seed and time.
