@@ -95,8 +95,10 @@ pub fn imitates(bytes: usize) -> usize {
     })
 }
 
-/// Compiles the policy that lies in the input; as [`selvedge_js::load`], with settings before the environment. The answer is `L`,
-/// whether the client's address is read (1 or 0), the names of the fields of a request in part (their number and the names), and the response for when everything fails, as JSON.
+/// Compiles the policy that lies in the input; as [`selvedge_js::load`], with settings before the environment.
+///
+/// The answer is `L`, whether the client's address is read (1 or 0), the names of the fields of a request in part (their number and the
+/// names), and the response for when everything fails, as JSON.
 #[must_use]
 pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> EngineBuilder) -> usize {
     selvedge_js::load_as(policy, environment, |policy, environment| {
