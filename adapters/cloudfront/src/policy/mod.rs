@@ -284,7 +284,7 @@ impl Edge {
         // The path is the viewer's, by which CloudFront chose.
         let fails_over = self.distribution.origins_of(tx.request().uri().path()) == Origins::Group;
         match self.engine.arrive(tx, received, fails_over, now) {
-            Arrived::FailOver => Returned { outcome: Outcome::Response(response), records: Vec::new() },
+            Arrived::Keep => Returned { outcome: Outcome::Response(response), records: Vec::new() },
             Arrived::Deliver(handed) => {
                 let HandedOver { response: delivered, mark, records, .. } = *handed;
                 let mut response = message::changed(Trigger::OriginResponse, response, delivered);
