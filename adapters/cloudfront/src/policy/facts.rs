@@ -1,9 +1,11 @@
 //! What CloudFront tells about a client, in [headers](https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/adding-cloudfront-headers.html)
 //! that it adds after the viewer-request trigger and in the event itself.
 
+use std::net::IpAddr;
+
 use selvedge_core::facts::{Coordinates, CountryCode, Fact, FactSet, Facts};
 
-use crate::event::{Headers, Request};
+use crate::event::Request;
 
 /// What a header is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,7 @@ pub(super) enum Use {
     OriginRequest,
 }
 
+const ADDRESS: &str = "cloudfront-viewer-address";
 const COUNTRY: &str = "cloudfront-viewer-country";
 const REGION: &str = "cloudfront-viewer-country-region";
 const CITY: &str = "cloudfront-viewer-city";
@@ -70,22 +73,56 @@ pub(super) fn at_the_door(client_ip: &str, https_only: bool) -> Facts {
 
 /// What the origin-request trigger knows: the viewer-request trigger let no client's own header of these names pass.
 pub(super) fn behind_the_cache(request: &Request, https_only: bool) -> Facts {
-    let headers = &request.headers;
-    let mut facts = at_the_door(&request.client_ip, https_only);
-    facts.country = headers.first(COUNTRY).and_then(CountryCode::new);
-    facts.region = text(headers, REGION);
-    facts.city = text(headers, CITY);
-    facts.coordinates = number(headers, LATITUDE)
-        .zip(number(headers, LONGITUDE))
-        .and_then(|(latitude, longitude)| Coordinates::new(latitude, longitude));
-    facts.time_zone = text(headers, TIME_ZONE);
-    facts.asn = headers.first(ASN).and_then(|asn| asn.parse().ok());
-    facts.protocol = headers.first(HTTP_VERSION).and_then(protocol);
-    facts.tls_version = headers.first(TLS).and_then(|tls| tls.split(':').next()).map(str::to_owned);
-    if let Some(proto) = headers.first(PROTO) {
-        facts.is_https = Some(proto.eq_ignore_ascii_case("https"));
-    }
+    let door = at_the_door(&request.client_ip, https_only);
+    let mut facts = viewer_facts(|name| request.headers.first(name));
+    facts.client_ip = door.client_ip;
+    facts.is_https = facts.is_https.or(door.is_https);
     facts
+}
+
+/// Returns what CloudFront's own headers tell about a viewer.
+///
+/// `header` returns the value of a header by its name in lower case, `None` where there is none. Whoever calls this knows that
+/// CloudFront wrote them: a client may send headers of the same names.
+///
+/// A fact is absent where its header is, where it is empty and where it is none that CloudFront documents. A viewer's TLS without a
+/// scheme is `https`.
+///
+/// # Examples
+/// ```
+/// use selvedge_cloudfront::policy::viewer_facts;
+///
+/// let headers = [("cloudfront-viewer-city", "K%C3%B6ln"), ("cloudfront-viewer-address", "2001:db8::1:49152")];
+/// let facts = viewer_facts(|name| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value));
+/// assert_eq!(facts.city.as_deref(), Some("Köln"));
+/// assert_eq!(facts.client_ip, "2001:db8::1".parse().ok());
+/// assert_eq!(facts.country, None);
+/// ```
+pub fn viewer_facts<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Facts {
+    let value = |name| header(name).filter(|value| !value.is_empty());
+    let number = |name| value(name).and_then(|value| value.parse().ok());
+    let mut facts = Facts::default();
+    facts.client_ip = value(ADDRESS).and_then(address);
+    facts.country = value(COUNTRY).and_then(CountryCode::new);
+    facts.region = value(REGION).map(percent_decoded);
+    facts.city = value(CITY).map(percent_decoded);
+    facts.coordinates = number(LATITUDE)
+        .zip(number(LONGITUDE))
+        .and_then(|(latitude, longitude)| Coordinates::new(latitude, longitude));
+    facts.time_zone = value(TIME_ZONE).map(percent_decoded);
+    facts.asn = value(ASN).and_then(|asn| asn.parse().ok());
+    facts.protocol = value(HTTP_VERSION).and_then(protocol);
+    facts.tls_version = value(TLS).and_then(|tls| tls.split(':').next()).map(str::to_owned);
+    let scheme = value(PROTO).map(|proto| proto.eq_ignore_ascii_case("https"));
+    facts.is_https = scheme.or(facts.tls_version.as_ref().map(|_| true));
+    facts
+}
+
+/// An address with the port behind its last colon, also where an IPv6 address has no brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let (host, _) = text.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
 /// `2.0` as the other platforms write it: `HTTP/2`.
@@ -95,16 +132,7 @@ fn protocol(version: &str) -> Option<String> {
     is_version.then(|| format!("HTTP/{version}"))
 }
 
-fn number(headers: &Headers, name: &str) -> Option<f64> {
-    headers.first(name)?.parse().ok()
-}
-
 /// CloudFront percent-encodes what is not ASCII.
-fn text(headers: &Headers, name: &str) -> Option<String> {
-    let value = headers.first(name).filter(|value| !value.is_empty())?;
-    Some(percent_decoded(value))
-}
-
 fn percent_decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();

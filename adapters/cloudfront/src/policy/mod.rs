@@ -48,6 +48,7 @@ use crate::rules::{self, Violation};
 
 use behaviours::Origins;
 use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
+pub use facts::viewer_facts;
 pub use running::{Departing as NativelyDeparting, Progress, Running};
 pub use seal::KEY_BYTES;
 use seal::{Purpose, Seal};

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http::HeaderValue;
-use selvedge_core::facts::Continent;
+use selvedge_core::facts::{Continent, Coordinates, CountryCode};
 
 use super::*;
 use crate::event::Event;
@@ -130,19 +130,16 @@ fn without_the_headers_cloudfronts_own_address_is_not_taken_for_the_clients() {
 }
 
 #[test]
-fn addresses_and_versions_are_read_in_every_spelling() {
-    for (text, address) in [
-        ("192.0.2.1:80", ip("192.0.2.1")),
-        ("[2001:db8::1]:80", ip("2001:db8::1")),
-        ("::ffff:192.0.2.1:80", ip("192.0.2.1")),
-        ("192.0.2.1", None),
-        ("", None),
-    ] {
-        assert_eq!(address_with_port(text), address, "{text}");
-    }
-    for (version, name) in [("1.0", "HTTP/1.0"), ("1.1", "HTTP/1.1"), ("2.0", "HTTP/2"), ("3.0", "HTTP/3")] {
-        assert_eq!(protocol(version), name);
-    }
+fn a_header_that_is_there_twice_tells_nothing() {
+    let settings = secret();
+    let told = [
+        (SECRET_HEADER, SECRET),
+        ("cloudfront-viewer-country", "DE"),
+        ("cloudfront-viewer-country", "US"),
+        ("cloudfront-viewer-city", "Berlin"),
+    ];
+    let facts = of(&url(), &headers(&told), settings.secret.as_ref());
+    assert_eq!((facts.country, facts.city.as_deref()), (None, Some("Berlin")));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use selvedge_core::facts::{Coordinates, CountryCode, Fact, FactSet};
 
 use super::*;
-use crate::policy::facts::{Use, at_the_door, behind_the_cache, headers};
+use crate::policy::facts::{Use, at_the_door, behind_the_cache, headers, viewer_facts};
 
 fn told(headers: &[(&str, &str)]) -> Facts {
     behind_the_cache(&get("/", headers), true)
@@ -72,6 +72,29 @@ fn http_versions_are_written_as_on_other_platforms() {
 }
 
 #[test]
+fn an_address_comes_with_a_port_in_every_spelling() {
+    let rows = [
+        ("192.0.2.1:80", Some("192.0.2.1")),
+        ("[2001:db8::1]:80", Some("2001:db8::1")),
+        ("2001:db8::1:80", Some("2001:db8::1")),
+        ("::ffff:192.0.2.1:80", Some("192.0.2.1")),
+        ("192.0.2.1", None),
+        ("", None),
+    ];
+    for (value, address) in rows {
+        let facts = viewer_facts(|name| (name == "cloudfront-viewer-address").then_some(value));
+        let address = address.map(|address| address.parse::<IpAddr>().expect("it is an address"));
+        assert_eq!(facts.client_ip, address, "{value}");
+    }
+}
+
+#[test]
+fn the_events_own_address_is_the_viewers() {
+    let facts = told(&[("CloudFront-Viewer-Address", "192.0.2.1:80")]);
+    assert_eq!(facts.client_ip, Some(IpAddr::from([203, 0, 113, 7])));
+}
+
+#[test]
 fn what_is_no_fact_is_none() {
     let facts = told(&[
         ("CloudFront-Viewer-Country", "Atlantis"),
@@ -99,6 +122,20 @@ fn the_scheme_is_the_one_that_cloudfront_tells() {
     for (proto, https_only, is_https) in [("http", true, false), ("HTTPS", false, true)] {
         let facts = behind_the_cache(&get("/", &[("CloudFront-Forwarded-Proto", proto)]), https_only);
         assert_eq!(facts.is_https, Some(is_https), "{proto}");
+    }
+}
+
+#[test]
+fn a_viewer_with_tls_came_by_https() {
+    let tls = "TLSv1.3:TLS_AES_128_GCM_SHA256:fullHandshake";
+    let rows = [(None, None, None), (Some(tls), None, Some(true)), (Some(tls), Some("http"), Some(false))];
+    for (tls, proto, is_https) in rows {
+        let facts = viewer_facts(|name| match name {
+            "cloudfront-viewer-tls" => tls,
+            "cloudfront-forwarded-proto" => proto,
+            _ => None,
+        });
+        assert_eq!(facts.is_https, is_https, "{tls:?} {proto:?}");
     }
 }
 
