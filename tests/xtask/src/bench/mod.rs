@@ -2,6 +2,7 @@
 
 mod criterion;
 mod edge;
+mod lambda;
 mod lambda_edge;
 mod load;
 mod machine;
@@ -15,7 +16,7 @@ use anyhow::Result;
 
 use crate::bench::criterion::Medians;
 use crate::bench::edge::Edge;
-use crate::bench::report::{Measured, Report, Row};
+use crate::bench::report::{Chapter, Measured, Report, Row};
 use crate::command::Cmd;
 use crate::workspace::Workspace;
 
@@ -23,7 +24,7 @@ const MICROSECOND: f64 = 1_000.0;
 const MILLISECOND: f64 = 1_000_000.0;
 
 /// Runs every benchmark and writes the report; with `args`, only the criterion benchmarks
-/// that they name, or `workerd` for what is measured on that, or `lambda-edge` for that part of the report.
+/// that they name, or `workerd` for what is measured on that, or `lambda` or `lambda-edge` for that part of the report.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     match args {
         [] => whole(workspace),
@@ -34,16 +35,20 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
             anstream::println!("\n{report}");
             Ok(())
         }
-        [only] if only == "lambda-edge" => {
-            build(workspace)?;
-            let chapter = lambda_edge::measure(workspace)?;
-            let path = report_path(workspace);
-            std::fs::write(&path, chapter.put_into(&std::fs::read_to_string(&path)?))?;
-            anstream::println!("\n{chapter}\nwritten to {}", path.display());
-            Ok(())
-        }
+        [only] if only == "lambda" => write_chapter(workspace, lambda::measure),
+        [only] if only == "lambda-edge" => write_chapter(workspace, lambda_edge::measure),
         named => criterion_bench(workspace).arg("--").args(named).run(),
     }
+}
+
+/// Writes one part of the report.
+fn write_chapter(workspace: &Workspace, measure: fn(&Workspace) -> Result<Chapter>) -> Result<()> {
+    build(workspace)?;
+    let chapter = measure(workspace)?;
+    let path = report_path(workspace);
+    std::fs::write(&path, chapter.put_into(&std::fs::read_to_string(&path)?))?;
+    anstream::println!("\n{chapter}\nwritten to {}", path.display());
+    Ok(())
 }
 
 fn whole(workspace: &Workspace) -> Result<()> {
@@ -54,7 +59,7 @@ fn whole(workspace: &Workspace) -> Result<()> {
     rows.push(nginx_row(workspace)?);
     let (on_workerd, section) = workerd::measure(workspace)?;
     rows.extend(on_workerd);
-    let chapters = vec![lambda_edge::measure(workspace)?];
+    let chapters = vec![lambda_edge::measure(workspace)?, lambda::measure(workspace)?];
     let report = Report { machine: machine::describe(), rows, section, chapters };
     let path = report_path(workspace);
     std::fs::write(&path, report.to_string())?;

@@ -103,7 +103,8 @@ impl fmt::Display for Chapter {
 impl Chapter {
     /// Puts it into a report in place of the one of its title, or at the end.
     pub(crate) fn put_into(&self, report: &str) -> String {
-        let (before, rest) = report.split_once(&heading(self.title)).unwrap_or((report, ""));
+        let line = format!("{}\n", heading(self.title));
+        let (before, rest) = report.split_once(&line).unwrap_or((report, ""));
         let after = rest.find("\n## ").map_or("", |at| &rest[at..]);
         format!("{}\n\n{self}{after}", before.trim_end())
     }
@@ -198,6 +199,10 @@ mod tests {
         for (before, expected) in [
             ("# Report\n", format!("# Report\n\n{CHAPTER}")),
             ("# Report\n\n## Elsewhere\n\nold\n", format!("# Report\n\n{CHAPTER}")),
+            (
+                "# Report\n\n## Elsewhere too\n\nkept\n",
+                format!("# Report\n\n## Elsewhere too\n\nkept\n\n{CHAPTER}"),
+            ),
             (
                 "# Report\n\n## Elsewhere\n\nold\n\n## Next\n\nkept\n",
                 format!("# Report\n\n{CHAPTER}\n## Next\n\nkept\n"),

@@ -3,7 +3,7 @@
 mod cargo;
 pub(crate) mod generated;
 mod npm;
-mod python;
+pub(crate) mod python;
 mod rules;
 mod shape;
 mod toolchain;

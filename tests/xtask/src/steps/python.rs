@@ -24,10 +24,15 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Ran> {
     for file in files.iter().filter(|path| path.ends_with("requirements.txt")) {
         let file = workspace.root.join(file);
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let name = first(&text).with_context(|| format!("{} pins nothing", file.display()))?;
-        install(&file, &text, &cache().join(name))?;
+        let folder = environment(&text).with_context(|| format!("{} pins nothing", file.display()))?;
+        install(&file, &text, &folder)?;
     }
     Ok(Ran::Passed)
+}
+
+/// Where what a requirements.txt pins is installed; `None` when it pins nothing.
+pub(crate) fn environment(requirements: &str) -> Option<PathBuf> {
+    first(requirements).map(|name| cache().join(name))
 }
 
 fn install(file: &Path, text: &str, folder: &Path) -> Result<()> {
