@@ -113,6 +113,7 @@ export class Instance {
    * a function of what it is sent, and such an answer does not depend on time and seed.
    */
   recall(part) {
+    if (this.recent.size === 0) return undefined;
     const recent = this.recent.get(part);
     if (recent !== undefined || this.earlier.size === 0) return recent;
     const earlier = this.earlier.get(part);

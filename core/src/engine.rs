@@ -34,6 +34,7 @@ pub struct Engine {
     handlers: Handlers,
     backends: Vec<CompiledBackend>,
     names: Names,
+    has_store: bool,
 }
 
 /// What requests to a backend are made of.
@@ -56,6 +57,7 @@ pub struct EngineBuilder {
     policy: Policy,
     handlers: Handlers,
     environment: Environment,
+    has_store: bool,
 }
 
 /// An answer that needed no effect.
@@ -115,7 +117,8 @@ impl Engine {
     /// Prepares a policy with handlers or an environment.
     #[must_use]
     pub fn builder(policy: Policy) -> EngineBuilder {
-        EngineBuilder { policy, handlers: Handlers::new(), environment: Box::new(|_| None) }
+        let environment = Box::new(|_: &str| None);
+        EngineBuilder { policy, handlers: Handlers::new(), environment, has_store: true }
     }
 
     /// Returns the policy.
@@ -158,6 +161,11 @@ impl Engine {
     #[must_use]
     pub fn interest(&self) -> Interest {
         interest::of(&self.policy)
+    }
+
+    /// Whether the platform keeps responses.
+    pub(crate) fn has_store(&self) -> bool {
+        self.has_store
     }
 
     pub(crate) fn router(&self) -> &Router {
@@ -254,12 +262,19 @@ impl EngineBuilder {
         self
     }
 
+    /// Says that the platform keeps no responses: none is asked for or handed out to be kept, and `Cache-Status` claims none.
+    #[must_use]
+    pub fn without_store(mut self) -> Self {
+        self.has_store = false;
+        self
+    }
+
     /// Compiles the policy.
     ///
     /// # Errors
     /// [`CompileError`] names the first thing that is missing.
     pub fn compile(self) -> Result<Engine, CompileError> {
-        let Self { policy, handlers, environment } = self;
+        let Self { policy, handlers, environment, has_store } = self;
         if let Some((rule, handler)) = policy.handlers().find(|(_, handler)| !handlers.contains_key(*handler))
         {
             return Err(CompileError::MissingHandler { rule, handler: handler.to_owned() });
@@ -267,7 +282,7 @@ impl EngineBuilder {
         let backends = policy.backends.iter().map(|backend| compile_backend(backend, &environment));
         let backends = backends.collect::<Result<Vec<_>, _>>()?;
         let (router, names) = (Router::new(&policy.routes), Names::new(&policy));
-        Ok(Engine { policy, router, handlers, backends, names })
+        Ok(Engine { policy, router, handlers, backends, names, has_store })
     }
 }
 

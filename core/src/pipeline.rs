@@ -178,6 +178,9 @@ enum Found {
 
 /// Finds the stored response that this request selects, through the variants of its key where there are some.
 async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> Found {
+    if !engine.has_store() {
+        return Found::Nothing(Forward::UriMiss);
+    }
     let Some(first) = cache_get(fx, key.to_owned()).await else { return Found::Nothing(Forward::UriMiss) };
     let entry = match first {
         CacheEntry::Response(..) => Some(first),
@@ -274,7 +277,7 @@ fn store(
     response: &Response<Body>,
     storing: Storing,
 ) {
-    let (Some(key), Storing::Store(stored, keep)) = (key, &storing) else {
+    let (Some(key), Storing::Store(stored, keep), true) = (key, &storing, engine.has_store()) else {
         if let Storing::Refuse(reason) = storing {
             tx.note(Reason::CacheNotStored(reason), Rule::BuiltIn);
         }

@@ -153,6 +153,13 @@ impl Transaction {
         Self { place, ..Self::new(request, facts, seed) }
     }
 
+    /// Says what a host left out of the request that it handed over in part.
+    #[must_use]
+    pub fn without(mut self, omitted: Omitted) -> Self {
+        self.omitted = omitted;
+        self
+    }
+
     /// Returns the request as the phases left it.
     #[must_use]
     pub fn request(&self) -> &Request<Body> {

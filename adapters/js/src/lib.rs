@@ -183,6 +183,11 @@ pub fn crash() -> usize {
     CRASH.with(|crash| std::ptr::from_ref(crash).addr())
 }
 
+/// Gives the first bytes of the input to a function.
+pub fn read_input<T>(bytes: usize, read: impl FnOnce(&[u8]) -> T) -> T {
+    with_input(bytes, 0, |bytes, _| read(bytes))
+}
+
 /// Gives the two parts of the input to a function and returns the place of its answer, as [`load`] does.
 pub fn answer_with(
     first: usize,

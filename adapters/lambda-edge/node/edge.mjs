@@ -11,7 +11,12 @@ const encoder = new TextEncoder();
 const SEED_BYTES = 16;
 const SEEDS = 256;
 const ORIGIN_REQUEST = "origin-request";
+const VIEWER_REQUEST = "viewer-request";
 const STATE_HEADER = "selvedge-state";
+const KEY_HEADER = "selvedge-key";
+
+/** Most names of which is kept whether they imitate the platform; clients choose them. */
+const MAX_NAMES = 1024;
 
 /** A policy, ready to answer events. */
 export class Edge {
@@ -21,6 +26,9 @@ export class Edge {
   #places;
   #now;
   #current = null;
+  #names = new Map();
+  #readsAddress = true;
+  #imitations = new Map();
   #lastResort = "";
   #seeds = new Uint8Array(SEEDS * SEED_BYTES);
   #nextSeedAt = SEEDS * SEED_BYTES;
@@ -44,6 +52,11 @@ export class Edge {
 
   /** What the function returns for an event. */
   async handle(event) {
+    const cf = event?.Records?.[0]?.cf;
+    if (cf?.config?.eventType === VIEWER_REQUEST && event.Records.length === 1) {
+      const outcome = this.#enter(cf.request);
+      if (outcome !== null) return outcome;
+    }
     const platform = new Platform(this.#now);
     let json;
     try {
@@ -52,22 +65,91 @@ export class Edge {
       // It is nested more deeply than the stack is.
       return this.answerAtLast(platform, error, event);
     }
-    if (event?.Records?.[0]?.cf?.config?.eventType !== ORIGIN_REQUEST) return this.#alone(event, json, platform);
-    const subject = new EventSubject(event, json, this.#nextSeed());
+    if (cf?.config?.eventType !== ORIGIN_REQUEST) return this.#alone(event, json, platform);
+    const subject = new EventSubject(event, json, this.#seed());
     const outcome = await new Exchange(this, subject, platform).run();
     await platform.finish();
     return outcome;
+  }
+
+  /**
+   * A viewer's request, of which the module is told what it reads; the rest stays as it is. Null where that is not enough: the
+   * module has the whole event then.
+   */
+  #enter(request) {
+    const part = this.#part(request);
+    if (part === null) return null;
+    try {
+      const instance = this.instance();
+      const known = instance.recall(part);
+      if (known !== undefined) return known;
+      const end = instance.write(`V\n${this.#now()}\n${part}`, 0);
+      const seed = this.#nextSeed();
+      const place = instance.receive(end, this.#seeds, seed, seed + SEED_BYTES);
+      const keep = instance.keep(place);
+      if (keep !== 0 && keep % 2 === 0) return keepFor(instance, part, instance.kept[keep - 1]);
+      const lines = instance.read(place);
+      if (lines[0] === "F") return this.#forward(instance, request, lines[1], lines[2]);
+      const platform = new Platform(this.#now);
+      const outcome = concluded(instance, new Lines(lines, 3), platform);
+      if (keep === 0) return outcome;
+      instance.kept[keep] = outcome;
+      return keepFor(instance, part, outcome);
+    } catch (error) {
+      if (error instanceof Crash) this.#current = null;
+      return this.answerAtLast(new Platform(this.#now), error, undefined);
+    }
+  }
+
+  /** The lines of a request in part, from its address on; null for one that is none, or has a body or a line break. */
+  #part(request) {
+    const { clientIp, method, uri, querystring, headers, body } = request ?? {};
+    if (body !== undefined || !isLine(clientIp) || !isLine(method) || !isLine(uri) || !isLine(querystring)) return null;
+    let fields = "";
+    let omitted = 0;
+    for (const name in headers) {
+      const list = headers[name];
+      if (!Array.isArray(list)) return null;
+      const place = this.#names.get(name);
+      for (let at = 0; at < list.length; at++) {
+        const value = list[at]?.value;
+        if (!isLine(value)) return null;
+        if (place === undefined) omitted += name.length + value.length;
+        else fields += place + value;
+      }
+    }
+    const target = querystring === "" ? uri : uri + "?" + querystring;
+    const address = this.#readsAddress ? clientIp : "";
+    return address + "\n" + method + "\n" + target + "\n" + omitted + fields;
+  }
+
+  /** The request goes on without the headers that only a platform could mean, and with what was learnt. */
+  #forward(instance, request, key, state) {
+    const { headers } = request;
+    for (const name in headers) {
+      if (this.#imitates(instance, name)) delete headers[name];
+    }
+    headers[KEY_HEADER] = [{ key: KEY_HEADER, value: key }];
+    headers[STATE_HEADER] = [{ key: STATE_HEADER, value: state }];
+    return request;
+  }
+
+  #imitates(instance, name) {
+    let imitates = this.#imitations.get(name);
+    if (imitates === undefined) {
+      imitates = instance.exports.selvedge_imitates(instance.write(name.toLowerCase(), 0)) === 1;
+      if (this.#imitations.size === MAX_NAMES) this.#imitations.clear();
+      this.#imitations.set(name, imitates);
+    }
+    return imitates;
   }
 
   /** An event that needs no effect. */
   #alone(event, json, platform) {
     try {
       const instance = this.instance();
-      const lines = new Lines(tell(instance, this.#now(), "", json, this.#nextSeed()), 3);
-      const outcome = JSON.parse(lines.text());
-      for (let count = lines.number(); count > 0; count--) platform.violated(lines.text());
-      for (const { values } of effects(instance, lines)) platform.record(...values);
-      return outcome;
+      const lines = new Lines(tell(instance, this.#now(), "", json, this.#seed()), 3);
+      return concluded(instance, lines, platform);
     } catch (error) {
       if (error instanceof Crash) this.#current = null;
       return this.answerAtLast(platform, error, event);
@@ -78,7 +160,11 @@ export class Edge {
   instance() {
     if (this.#current === null) {
       const instance = new Instance(this.#module, this.#policy, this.#environment, this.#places);
-      this.#lastResort = instance.greeting[1];
+      const lines = new Lines(instance.greeting, 1);
+      this.#readsAddress = lines.text() === "1";
+      const count = lines.number();
+      this.#names = new Map(Array.from({ length: count }, (_, place) => [lines.text(), `\n:${place}\n`]));
+      this.#lastResort = lines.text();
       this.#current = instance;
     }
     return this.#current;
@@ -98,7 +184,12 @@ export class Edge {
     return { ...response, headers };
   }
 
-  /** Fresh randomness, drawn for many events at once. */
+  #seed() {
+    const at = this.#nextSeed();
+    return this.#seeds.slice(at, at + SEED_BYTES);
+  }
+
+  /** Where fresh randomness lies, drawn for many events at once. */
   #nextSeed() {
     if (this.#nextSeedAt === this.#seeds.length) {
       crypto.getRandomValues(this.#seeds);
@@ -106,8 +197,26 @@ export class Edge {
     }
     const at = this.#nextSeedAt;
     this.#nextSeedAt += SEED_BYTES;
-    return this.#seeds.slice(at, this.#nextSeedAt);
+    return at;
   }
+}
+
+/** What the function returns, with what there is to log about it. */
+function concluded(instance, lines, platform) {
+  const outcome = JSON.parse(lines.text());
+  for (let count = lines.number(); count > 0; count--) platform.violated(lines.text());
+  for (const { values } of effects(instance, lines)) platform.record(...values);
+  return outcome;
+}
+
+/** Remembers what everybody gets who asks the same. */
+function keepFor(instance, part, outcome) {
+  instance.remember(part, outcome);
+  return outcome;
+}
+
+function isLine(value) {
+  return typeof value === "string" && !value.includes("\n");
 }
 
 /** An event that may need effects. */

@@ -5,6 +5,10 @@
 //! wanted, what the function returns as JSON, the rules of CloudFront's that it would have broken (their number and a line each) and the
 //! last effects; or by effects, as in [`selvedge_core::wire`].
 //!
+//! The request of a viewer-request event may come in part: as `V`, the time, the address where it is read, the method, path and query, what the
+//! fields weigh that are left out, and the fields, each a line `:` and the place of its name and a line with its value. It is answered as
+//! an event, or by `F` and the values of the two headers that it goes on with.
+//!
 //! [`load`] is given settings before the environment: lines `:key=` (base64url) and `:https-only=` (0 or 1).
 
 mod module;
@@ -12,6 +16,7 @@ mod module;
 use std::rc::Rc;
 
 use selvedge_core::engine::EngineBuilder;
+use selvedge_core::headers::imitation;
 use selvedge_js::Receiver;
 
 pub use module::EdgeModule;
@@ -60,6 +65,12 @@ macro_rules! module {
             $crate::forget(exchange);
         }
 
+        /// See `selvedge_lambda_edge::imitates`.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn selvedge_imitates(bytes: usize) -> usize {
+            $crate::imitates(bytes)
+        }
+
         /// See `selvedge_js::crash`.
         #[unsafe(no_mangle)]
         pub extern "C" fn selvedge_crash() -> usize {
@@ -76,8 +87,18 @@ pub fn places(bytes: usize) -> usize {
     selvedge_js::answer_with(bytes, 0, |database, _| module::keep_places(database))
 }
 
-/// Compiles the policy that lies in the input; as [`selvedge_js::load`], with settings before the environment. The answer is `L`, and
-/// the response for when everything fails, as JSON.
+/// Returns 1 where the header name of this many bytes in the input imitates what only a platform can know, and 0 elsewhere.
+#[must_use]
+pub fn imitates(bytes: usize) -> usize {
+    selvedge_js::read_input(bytes, |name| {
+        usize::from(std::str::from_utf8(name).is_ok_and(imitation::is_imitation))
+    })
+}
+
+/// Compiles the policy that lies in the input; as [`selvedge_js::load`], with settings before the environment.
+///
+/// The answer is `L`, whether the client's address is read (1 or 0), the names of the fields of a request in part (their number and the
+/// names), and the response for when everything fails, as JSON.
 #[must_use]
 pub fn load(policy: usize, environment: usize, handlers: fn(EngineBuilder) -> EngineBuilder) -> usize {
     selvedge_js::load_as(policy, environment, |policy, environment| {

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderName, HeaderValue, Method, Request};
 use selvedge_cloudfront::event::{Event, Outcome};
-use selvedge_cloudfront::policy::{Begun, Edge, Finished, Places, Progress, Running, Settings};
+use selvedge_cloudfront::policy::{Begun, Edge, Finished, Places, Progress, Running, Settings, Through};
+use selvedge_core::body::Body;
 use selvedge_core::effect::{Effect, EffectId, EffectSpan, Issued};
 use selvedge_core::engine::{Engine, EngineBuilder};
 use selvedge_core::exchange::{Input, Rest, Step};
 use selvedge_core::policy::blob;
 use selvedge_core::time::Timestamp;
-use selvedge_core::transaction::Seed;
+use selvedge_core::transaction::{Omitted, Seed};
 use selvedge_core::wire::{self, Incoming};
 use selvedge_js::{Outgoing, Receiver, Waiting};
 use selvedge_mmdb::GeoDatabase;
@@ -25,6 +27,8 @@ thread_local! {
 /// A compiled policy with the events that wait for effects.
 pub struct EdgeModule {
     edge: Arc<Edge>,
+    names: Vec<HeaderName>,
+    answers_repeat: bool,
     waiting: RefCell<Waiting<Running>>,
 }
 
@@ -59,8 +63,14 @@ impl EdgeModule {
         let builder = Engine::builder(policy).environment(move |name| variables.get(name).cloned());
         let engine = handlers(builder).compile().map_err(|error| error.to_string())?;
         let edge = Edge::new(Arc::new(engine), settings);
-        let greeting = outgoing(&format!("L\n{}", json(&edge.last_resort())?));
-        Ok((Self { edge: Arc::new(edge), waiting: RefCell::default() }, greeting))
+        let names = edge.fields();
+        let last = json(&edge.last_resort())?;
+        let address = u8::from(edge.reads_address());
+        let greeting = outgoing(&format!("L\n{address}\n{}\n{}\n{last}", names.len(), names.join("\n")));
+        let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
+        let names = parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let answers_repeat = edge.answers_repeat();
+        Ok((Self { edge: Arc::new(edge), names, answers_repeat, waiting: RefCell::default() }, greeting))
     }
 
     fn begin(&self, told: Told<'_>) -> Result<Outgoing, String> {
@@ -71,6 +81,21 @@ impl EdgeModule {
             Begun::Runs(running) => {
                 let number = self.waiting.borrow_mut().next_number();
                 self.step(number, *running, Input::Begin, told.now)
+            }
+        }
+    }
+
+    /// Takes the request of a viewer-request event in part.
+    fn enter(&self, text: &[u8], bytes: &[u8]) -> Result<Outgoing, String> {
+        let seed = bytes.try_into().map_err(|_| "the request has no seed")?;
+        let Part { now, client_ip, request, target, omitted } =
+            part(text, &self.names).ok_or("the request in part is cut short")?;
+        match self.edge.enter_in_part(request, target, client_ip, omitted, seed, now) {
+            Through::Forward { key, state } => Ok(outgoing(&format!("F\n{key}\n{state}"))),
+            Through::Respond(finished) => {
+                let is_common = self.answers_repeat && is_anybodys(&finished);
+                let answer = done(0, *finished, Vec::new(), Rest::Nothing)?;
+                Ok(Outgoing { is_common, ..answer })
             }
         }
     }
@@ -94,6 +119,9 @@ impl EdgeModule {
 
 impl Receiver for EdgeModule {
     fn answer(&self, text: &[u8], bytes: &[u8]) -> Result<Outgoing, String> {
+        if text.starts_with(b"V\n") {
+            return self.enter(text, bytes);
+        }
         if text.starts_with(b"T\n") {
             return self.begin(told(text, bytes)?);
         }
@@ -113,6 +141,43 @@ impl Receiver for EdgeModule {
         let forgotten = self.waiting.borrow_mut().take(number);
         drop(forgotten);
     }
+}
+
+/// A request in part.
+struct Part<'a> {
+    now: Timestamp,
+    client_ip: &'a str,
+    request: Request<Body>,
+    target: &'a str,
+    omitted: Omitted,
+}
+
+/// Reads a request in part; `None` when it is none.
+fn part<'a>(text: &'a [u8], names: &[HeaderName]) -> Option<Part<'a>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut lines = text.split('\n').skip(1);
+    let now = Timestamp::from_millis(lines.next()?.parse().ok()?);
+    let (client_ip, method, target) = (lines.next()?, lines.next()?, lines.next()?);
+    let omitted = Omitted { bytes: lines.next()?.parse().ok()? };
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap_or(Method::GET);
+    while let Some(place) = lines.next() {
+        let name = names.get(place.strip_prefix(':')?.parse::<usize>().ok()?)?.clone();
+        // A value that HTTP does not allow is dropped, as in a whole event.
+        if let Ok(value) = HeaderValue::from_bytes(lines.next()?.as_bytes()) {
+            request.headers_mut().try_append(name, value).ok()?;
+        }
+    }
+    Some(Part { now, client_ip, request, target, omitted })
+}
+
+/// Whether an answer holds for everybody whose request is the same.
+fn is_anybodys(finished: &Finished) -> bool {
+    let sets_cookie = match &finished.outcome {
+        Outcome::Response(response) => response.headers.contains("set-cookie"),
+        Outcome::Request(_) => true,
+    };
+    finished.records.is_empty() && finished.violations.is_empty() && !sets_cookie
 }
 
 /// The error's own words show values of the event, which are no log's business.

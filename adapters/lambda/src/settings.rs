@@ -54,7 +54,7 @@ impl Settings {
 
     /// Compiles the policy with the handlers that it names and the secrets of the environment.
     pub(crate) fn engine(&self, handlers: fn(EngineBuilder) -> EngineBuilder) -> anyhow::Result<Arc<Engine>> {
-        let builder = Engine::builder(self.policy()?).environment(variable);
+        let builder = Engine::builder(self.policy()?).environment(variable).without_store();
         handlers(builder).compile().map(Arc::new).map_err(|error| anyhow!("{error}"))
     }
 

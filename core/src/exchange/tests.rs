@@ -211,3 +211,19 @@ fn time_never_goes_back() {
     let answer = respond(exchange.poll(Input::Completed { id: effects[1].id, result: failed }, NOW));
     assert_eq!(answer.response.body(), &Body::from("one+timeout"));
 }
+
+#[test]
+fn a_platform_without_a_store_is_asked_for_none_and_claims_none() {
+    let policy = "[backends.a]\nurl = \"http://a.test\"\n[[routes]]\npath = \"/\"\nbackend = \"a\"\ncache = { edge = \"1m\" }";
+    let policy = read(policy).expect("a policy");
+    let engine = Arc::new(Engine::builder(policy).without_store().compile().expect("nothing else is needed"));
+    let request = Request::builder().uri("http://shop.example.com/").body(Body::Empty).expect("a request");
+    let mut exchange = Exchange::new(engine, request, Facts::default(), Seed::default());
+    let issued = issued(exchange.poll(Input::Begin, Timestamp::default()));
+    assert!(matches!(issued[..], [Issued { effect: Effect::Fetch(_), .. }]), "{issued:?}");
+    let result = EffectResult::Fetch(Ok(Response::new(Body::Empty)));
+    let answered =
+        respond(exchange.poll(Input::Completed { id: issued[0].id, result }, Timestamp::default()));
+    assert!(answered.effects.is_empty(), "nothing is handed out to be kept");
+    assert_eq!(answered.response.headers()["cache-status"], "Selvedge;fwd=uri-miss;detail=backend.responded");
+}

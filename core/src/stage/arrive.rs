@@ -33,8 +33,8 @@ const TARGETED: [&str; 5] =
 pub enum Arrived {
     /// The response goes on.
     Deliver(Box<HandedOver>),
-    /// It stays as it is, since the platform goes on to another backend by itself.
-    FailOver,
+    /// It stays as it is: the platform goes on to another backend by itself, or another policy than this one sent the request.
+    Keep,
 }
 
 /// A response for the platform's cache.
@@ -54,7 +54,7 @@ impl Engine {
     /// Decides what becomes of a backend's response.
     ///
     /// `tx` comes from [`Passage::resume`] or [`retrace`](Self::retrace). `response` has the body that the platform keeps, or none.
-    /// `fails_over` says whether the platform asks for another departure by itself after a failure.
+    /// `fails_over` says whether the platform, after a failure, asks for another departure of this very request by itself.
     #[must_use]
     pub fn arrive(
         &self,
@@ -65,8 +65,8 @@ impl Engine {
     ) -> Arrived {
         tx.is_admitted = true;
         let _ = self.on_viewer_request(&mut tx, now);
-        if let OriginRequestOutcome::Respond(response) = self.on_origin_request(&mut tx, now) {
-            return Arrived::Deliver(Box::new(self.hand_over(&mut tx, response, Storing::Bypass, now)));
+        if matches!(self.on_origin_request(&mut tx, now), OriginRequestOutcome::Respond(_)) {
+            return Arrived::Keep;
         }
         // A backend's own error, 500, is an answer.
         let is_unavailable = matches!(response.status().as_u16(), 502..=504);
@@ -84,7 +84,7 @@ impl Engine {
             OriginResponseOutcome::Fail(failure) => failure,
         };
         if fails_over && is_safe && is_unavailable {
-            return Arrived::FailOver;
+            return Arrived::Keep;
         }
         let response = self.on_failure(&mut tx, failure);
         Arrived::Deliver(Box::new(self.hand_over(&mut tx, response, Storing::Bypass, now)))

@@ -1,5 +1,7 @@
 //! The first stage: the client's request, before the platform's cache.
 
+use http::header::{COOKIE, RANGE, TRANSFER_ENCODING};
+
 use super::{Learnt, reads};
 use crate::engine::{Answer, Engine};
 use crate::phase::{CachePlan, ViewerRequestOutcome};
@@ -50,6 +52,21 @@ impl Engine {
                 Entry::Forward(Forward { key: self.shared_key(&tx), learnt: Learnt::of(&tx) })
             }
         }
+    }
+
+    /// Returns the names, lower case, of the header fields that [`enter`](Self::enter) can read: a request may be handed over with those alone,
+    /// [without](Transaction::without) the others.
+    #[must_use]
+    pub fn fields_at_entry(&self) -> Vec<String> {
+        let mut names = self.interest().headers;
+        for route in &self.policy().routes {
+            names.extend(route.key.headers.iter().map(|name| name.to_ascii_lowercase()));
+            names.extend(route.key.cookies.first().map(|_| COOKIE.as_str().to_owned()));
+        }
+        names.extend([RANGE, TRANSFER_ENCODING].map(|name| name.as_str().to_owned()));
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     fn shared_key(&self, tx: &Transaction) -> Option<String> {

@@ -97,7 +97,7 @@ fn arrive(engine: &Arc<Engine>, learnt: &Learnt, response: Response<Body>) -> Ha
     let (fetch, passage) = fetch(engine, learnt);
     match engine.arrive(passage.resume(fetch.request), response, false, NOW) {
         Arrived::Deliver(handed) => *handed,
-        Arrived::FailOver => panic!("nothing fails over"),
+        Arrived::Keep => panic!("nothing fails over"),
     }
 }
 
@@ -384,5 +384,24 @@ fn a_response_that_is_too_stale_to_be_revalidated_stands_in_for_a_failure() {
         let answer =
             engine.leave(request("/", BROWSER), Facts::default(), &other, &mark, respond(200, ""), now);
         assert_eq!(answer.response.headers()["cache-status"], status, "after {age} s");
+    }
+}
+
+#[test]
+fn a_response_to_a_request_that_another_policy_sent_stays_as_it_is() {
+    let engine = engine(PLAIN);
+    let learnt = forwarded(enter(&engine, request("/a/x", BROWSER))).learnt;
+    let (Departure::Fetch(fetch), _) = depart_from(&engine, request("/a/x", BROWSER), "DE", &learnt) else {
+        panic!("a fetch")
+    };
+    let sent = |uri: &str| {
+        let mut sent = fetch.request.clone();
+        *sent.uri_mut() = uri.parse().expect("a URI");
+        engine.retrace(sent, Facts::default())
+    };
+    let arrive = |tx| engine.arrive(tx, respond(200, "max-age=9"), false, NOW);
+    assert!(matches!(arrive(sent("http://a.test/base/a/x")), Arrived::Deliver(_)), "the policy's own");
+    for unknown in ["http://a.test/base/none", "http://other.test/base/a/x", "http://a.test/a/x"] {
+        assert!(matches!(arrive(sent(unknown)), Arrived::Keep), "{unknown}");
     }
 }

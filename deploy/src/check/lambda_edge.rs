@@ -15,6 +15,7 @@ mod tests;
 use std::iter::once;
 
 use selvedge_cloudfront::event::Trigger;
+use selvedge_cloudfront::policy::behaviours::{Behaviours, MAX_BEHAVIOURS, Origins};
 use selvedge_cloudfront::policy::distribution::Distribution;
 use selvedge_cloudfront::rules::limits::{MAX_HEAD_BYTES, URI_BYTES, max_generated_bytes};
 use selvedge_core::bot::rules::BotAction;
@@ -26,12 +27,7 @@ use selvedge_core::route::{Action, Route};
 
 use super::Finding;
 use crate::build::cloudflare::secrets;
-use crate::build::lambda_edge::behaviours::{self, Behaviours, MAX_BEHAVIOURS, SAFE_METHODS};
 use crate::build::lambda_edge::geography;
-
-/// The methods that CloudFront
-/// [takes](https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_AllowedMethods.html).
-const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"];
 
 /// The most headers of a cache policy, and of an origin request policy.
 const MAX_POLICY_HEADERS: usize = 10;
@@ -49,7 +45,7 @@ pub(crate) fn findings(policy: &Policy) -> Vec<Finding> {
     found.extend(headers::findings(policy));
     found.extend(places::findings(policy, geography));
     found.extend(backends::findings(policy));
-    found.extend(failover(policy, &distribution));
+    found.extend(failover(policy));
     found.extend(baked(policy));
     for (kind, headers) in [
         ("cache policy", &distribution.cache_key_headers),
@@ -79,15 +75,19 @@ fn methods(policy: &Policy) -> Vec<Finding> {
     let of_routes = policy.routes.iter().enumerate();
     let of_routes = of_routes.map(|(at, route)| (format!("routes[{at}].methods"), &route.methods));
     let lists = once(("limits.methods".to_owned(), &policy.limits.methods)).chain(of_routes);
+    let all = Origins::Primary.methods();
     let unknown = lists.flat_map(|(path, methods)| {
-        let named = methods.iter().enumerate().filter(|(_, method)| !METHODS.contains(&method.as_str()));
+        let named = methods.iter().enumerate().filter(|(_, method)| !all.contains(&method.as_str()));
         named.map(move |(at, method)| unknown_method(format!("{path}[{at}]"), method)).collect::<Vec<_>>()
     });
     unknown.collect()
 }
 
 fn unknown_method(path: String, method: &str) -> Finding {
-    let message = format!("CloudFront refuses `{method}` itself: it takes {} only", METHODS.join(", "));
+    let message = format!(
+        "CloudFront refuses `{method}` itself: it takes {} only",
+        Origins::Primary.methods().join(", ")
+    );
     Finding::error(path, message, "drop it here, and let clients use `POST` in its place")
 }
 
@@ -175,11 +175,8 @@ fn too_large(path: String, bytes: usize) -> Option<Finding> {
 }
 
 /// Routes that CloudFront does not fail over.
-fn failover(policy: &Policy, distribution: &Distribution) -> Vec<Finding> {
-    if !distribution.fails_over {
-        return Vec::new();
-    }
-    let Behaviours { ordered, without } = behaviours::of(policy);
+fn failover(policy: &Policy) -> Vec<Finding> {
+    let Behaviours { ordered, without } = Behaviours::of(policy);
     let mut found: Vec<_> = without.iter().map(|at| without_failover(*at, &policy.routes[*at])).collect();
     if ordered.len() > MAX_BEHAVIOURS {
         let message = format!(
@@ -196,10 +193,11 @@ fn failover(policy: &Policy, distribution: &Distribution) -> Vec<Finding> {
 }
 
 fn without_failover(at: usize, route: &Route) -> Finding {
-    let safe = SAFE_METHODS.join(", ");
+    let safe = Origins::Group.methods().join(", ");
     let message = format!(
         "CloudFront fails over only where a path takes nothing but {safe}, and `{}` shares its requests with other \
-         methods: when its backend fails, the client gets CloudFront's own error",
+         methods: when its backend fails, no other one is asked, and when it cannot be reached, the client gets \
+         CloudFront's own error",
         route.path.as_str()
     );
     let help = "write `methods = [\"GET\"]` where that is all, and other methods under a path of their own; paths \

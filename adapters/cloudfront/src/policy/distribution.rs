@@ -7,6 +7,7 @@ use selvedge_core::stage::{deciding_facts, facts_read};
 
 use crate::event::{Origin, Trigger};
 
+use super::behaviours::{self, Behaviour, Behaviours, MAX_BEHAVIOURS, Origins};
 use super::facts;
 
 /// The custom header of the second origin of the distribution's origin group, and its value. CloudFront never asks that origin: the
@@ -42,8 +43,8 @@ pub struct Distribution {
     pub cache_key_headers: Vec<String>,
     /// Further headers of CloudFront's for the origin request policy, lower case.
     pub origin_request_headers: Vec<String>,
-    /// Whether the distribution has an origin group, whose second origin has the [`FAILOVER_HEADER`].
-    pub fails_over: bool,
+    /// What paths have beside the default behaviour, in the order in which CloudFront compares them, and as many as it takes.
+    pub behaviours: Vec<Behaviour>,
     /// Whether viewers are sent from `http` to `https`, before any trigger.
     pub https_only: bool,
 }
@@ -86,7 +87,7 @@ impl Distribution {
             triggers: triggers(policy, deciding != FactSet::default()),
             cache_key_headers,
             origin_request_headers,
-            fails_over: fails_over(policy),
+            behaviours: behaviours_of(policy),
             https_only: true,
         }
     }
@@ -100,6 +101,18 @@ impl Distribution {
         let scheme = further.extract_if(.., |name| facts::is_scheme(name));
         key.extend(scheme);
         self
+    }
+
+    /// Returns whether there is an origin group, whose second origin has the [`FAILOVER_HEADER`].
+    #[must_use]
+    pub fn fails_over(&self) -> bool {
+        self.behaviours.iter().any(|behaviour| behaviour.origins == Origins::Group)
+    }
+
+    /// Returns where CloudFront sends a request, by the path that the viewer sent; it chooses before any trigger and stays with that.
+    #[must_use]
+    pub fn origins_of(&self, path: &str) -> Origins {
+        behaviours::origins_of(&self.behaviours, path)
     }
 
     /// Returns whether a trigger calls the function.
@@ -135,9 +148,8 @@ fn triggers(policy: &Policy, decides_later: bool) -> Vec<Attached> {
     needed.map(attached).collect()
 }
 
-/// Whether there is anything else to try, or to say, when a backend fails.
-fn fails_over(policy: &Policy) -> bool {
-    let has_others =
-        policy.backends.iter().any(|backend| backend.urls.len() > 1 || !backend.failover.is_empty());
-    has_others || policy.fallback.backend.is_some() || policy.fallback.page.is_some()
+fn behaviours_of(policy: &Policy) -> Vec<Behaviour> {
+    let mut ordered = Behaviours::of(policy).ordered;
+    ordered.truncate(MAX_BEHAVIOURS);
+    ordered
 }

@@ -64,16 +64,16 @@ pub(super) fn headers(facts: FactSet, wanted: Use) -> impl Iterator<Item = &'sta
 }
 
 /// What every trigger knows.
-pub(super) fn at_the_door(request: &Request, https_only: bool) -> Facts {
+pub(super) fn at_the_door(client_ip: &str, https_only: bool) -> Facts {
     let mut facts = Facts::default();
-    facts.client_ip = request.client_ip.parse().ok();
+    facts.client_ip = client_ip.parse().ok();
     facts.is_https = https_only.then_some(true);
     facts
 }
 
 /// What the origin-request trigger knows: the viewer-request trigger let no client's own header of these names pass.
 pub(super) fn behind_the_cache(request: &Request, https_only: bool) -> Facts {
-    let door = at_the_door(request, https_only);
+    let door = at_the_door(&request.client_ip, https_only);
     let mut facts = viewer_facts(|name| request.headers.first(name));
     facts.client_ip = door.client_ip;
     facts.is_https = facts.is_https.or(door.is_https);

@@ -23,31 +23,37 @@ const KEEPALIVE_TIMEOUT: u32 = 5;
 
 /// The request as the core sees it; what stays with CloudFront or is beyond the event's body is a handle.
 pub(super) fn request(request: &Request) -> http::Request<Body> {
-    let mut built = http::Request::new(body(request));
+    let headers = request.headers.to_http();
+    let body = body(request, &headers);
+    let mut built = http::Request::new(body);
     *built.method_mut() = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
     *built.uri_mut() = target(&request.uri, &request.querystring);
-    *built.headers_mut() = request.headers.to_http();
+    *built.headers_mut() = headers;
     built
 }
 
-fn body(request: &Request) -> Body {
-    let length = request.headers.first("content-length");
-    let has_body =
-        length.is_some_and(|length| length.trim() != "0") || request.headers.contains("transfer-encoding");
-    match &request.body {
-        Some(body) if !body.input_truncated => match body.decode() {
-            Ok(bytes) => Body::from(bytes::Bytes::from(bytes)),
-            Err(_) => Body::Host(CLOUDFRONTS_BODY),
-        },
-        Some(_) => Body::Host(CLOUDFRONTS_BODY),
-        None if has_body => Body::Host(CLOUDFRONTS_BODY),
-        None => Body::Empty,
-    }
+fn body(request: &Request, headers: &HeaderMap) -> Body {
+    let Some(body) = &request.body else { return announced_body(headers) };
+    let whole = if body.input_truncated { None } else { body.decode().ok() };
+    whole.map_or(Body::Host(CLOUDFRONTS_BODY), |bytes| Body::from(bytes::Bytes::from(bytes)))
+}
+
+/// A body that a request's head announces and that stays with CloudFront.
+pub(super) fn announced_body(headers: &HeaderMap) -> Body {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let has_length = length.is_some_and(|length| length.as_bytes().trim_ascii() != b"0");
+    let has_body = has_length || headers.contains_key(header::TRANSFER_ENCODING);
+    if has_body { Body::Host(CLOUDFRONTS_BODY) } else { Body::Empty }
 }
 
 /// A path and query that is none becomes what the core refuses: an authority alone.
 fn target(uri: &str, querystring: &str) -> Uri {
     let text = if querystring.is_empty() { uri.to_owned() } else { format!("{uri}?{querystring}") };
+    path(text)
+}
+
+/// The same for a path and query in one text.
+pub(super) fn path(text: String) -> Uri {
     let is_path = text.starts_with('/');
     text.parse().ok().filter(|_| is_path).unwrap_or(Uri::from_static("not-a-path.invalid:443"))
 }

@@ -18,6 +18,7 @@
 //! # When a request comes without it
 //! As it may while a deployment changes the key: origin-request then decides everything anew, and a response passes as it is.
 
+pub mod behaviours;
 pub mod distribution;
 mod facts;
 mod message;
@@ -30,20 +31,22 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use selvedge_core::body::Body;
 use selvedge_core::effect::{Issued, Record};
 use selvedge_core::engine::{Answer, Engine};
 use selvedge_core::exchange::{Exchange, Input};
-use selvedge_core::facts::Facts;
+use selvedge_core::facts::{Fact, Facts};
 use selvedge_core::stage::{
     Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage, response_depends_on_place,
 };
 use selvedge_core::time::Timestamp;
-use selvedge_core::transaction::{Seed, Transaction};
+use selvedge_core::transaction::{Omitted, Seed, Transaction};
 use sha2::{Digest, Sha256};
 
 use crate::event::{Cf, Headers, Outcome, Request, Response, Trigger};
 use crate::rules::{self, Violation};
 
+use behaviours::Origins;
 use distribution::{Distribution, Geography, KEY_HEADER, STATE_HEADER, is_secondary};
 pub use facts::viewer_facts;
 pub use running::{Departing as NativelyDeparting, Progress, Running};
@@ -86,6 +89,27 @@ pub struct Finished {
     pub violations: Vec<Violation>,
 }
 
+/// What came of a request in part.
+#[derive(Debug)]
+pub enum Through {
+    /// It goes on with these values of [`KEY_HEADER`](distribution::KEY_HEADER) and [`STATE_HEADER`](distribution::STATE_HEADER), and
+    /// without the headers that [`imitation`](selvedge_core::headers::imitation) names.
+    Forward {
+        /// What CloudFront's cache tells it by.
+        key: String,
+        /// What was learnt.
+        state: String,
+    },
+    /// It is answered.
+    Respond(Box<Finished>),
+}
+
+/// The same before CloudFront's rules were applied.
+enum Entrance {
+    Forward { key: String, state: String },
+    Respond { response: Response, records: Vec<Record> },
+}
+
 /// How an event goes on.
 pub enum Begun {
     /// It is done.
@@ -123,6 +147,49 @@ impl Edge {
         Outcome::Response(message::generated(self.engine.last_resort().response))
     }
 
+    /// Takes the request of a viewer-request event in part: `request` has the method and the header fields that [`fields`](Self::fields)
+    /// names, `target` is path and query, and `omitted` says what the other fields weigh.
+    ///
+    /// What comes of it is what [`begin`](Self::begin) makes of the whole event.
+    #[must_use]
+    pub fn enter_in_part(
+        &self,
+        mut request: http::Request<Body>,
+        target: &str,
+        client_ip: &str,
+        omitted: Omitted,
+        seed: Seed,
+        now: Timestamp,
+    ) -> Through {
+        *request.uri_mut() = message::path(target.to_owned());
+        *request.body_mut() = message::announced_body(request.headers());
+        match self.enter(request, self.facts_at_the_door(client_ip), omitted, seed, now) {
+            Entrance::Forward { key, state } => Through::Forward { key, state },
+            Entrance::Respond { response, records } => {
+                let returned = Returned { outcome: Outcome::Response(response), records };
+                Through::Respond(Box::new(self.finish(&Cf::default(), Trigger::ViewerRequest, returned)))
+            }
+        }
+    }
+
+    /// Returns the names, lower case, of the header fields that viewer-request reads.
+    #[must_use]
+    pub fn fields(&self) -> Vec<String> {
+        self.engine.fields_at_entry()
+    }
+
+    /// Returns whether viewer-request reads the client's address; elsewhere a request in part may come without it.
+    #[must_use]
+    pub fn reads_address(&self) -> bool {
+        self.places.is_some() || self.engine.interest().facts.has(Fact::ClientIp)
+    }
+
+    /// Returns whether an answer to the same request, without records and cookies, is the same whatever its seed and time.
+    #[must_use]
+    pub fn answers_repeat(&self) -> bool {
+        !self.engine.interest().request_id
+    }
+
     /// Takes an event.
     ///
     /// `seed` is fresh randomness. `crash` is what took the module down that ran this event before, where a panic cannot be caught: the
@@ -142,26 +209,48 @@ impl Edge {
     }
 
     fn viewer_request(&self, cf: &Cf, seed: Seed, now: Timestamp) -> Returned {
-        let facts = self.facts_at_the_door(cf);
         let request = message::request(&cf.request);
+        match self.enter(
+            request,
+            self.facts_at_the_door(&cf.request.client_ip),
+            Omitted::default(),
+            seed,
+            now,
+        ) {
+            Entrance::Respond { response, records } => {
+                Returned { outcome: Outcome::Response(response), records }
+            }
+            Entrance::Forward { key, state } => {
+                let mut request = cf.request.clone();
+                message::clean(&mut request.headers);
+                request.headers.insert(KEY_HEADER, key);
+                request.headers.insert(STATE_HEADER, state);
+                Returned { outcome: Outcome::Request(Box::new(request)), records: Vec::new() }
+            }
+        }
+    }
+
+    fn enter(
+        &self,
+        request: http::Request<Body>,
+        facts: Facts,
+        omitted: Omitted,
+        seed: Seed,
+        now: Timestamp,
+    ) -> Entrance {
         let tx = match self.places {
             Some(_) => Transaction::new(request, facts, seed),
             None => Transaction::before_the_place(request, facts, seed),
         };
-        match self.engine.enter(tx, now) {
+        match self.engine.enter(tx.without(omitted), now) {
             Entry::Respond(answer) => {
                 let Answer { response, records, .. } = *answer;
-                Returned { outcome: Outcome::Response(message::generated(response)), records }
+                Entrance::Respond { response: message::generated(response), records }
             }
-            Entry::Forward(Forward { key, learnt }) => {
-                let mut request = cf.request.clone();
-                message::clean(&mut request.headers);
-                let key = key.map_or_else(|| unshared(seed), |key| digest(&key));
-                request.headers.insert(KEY_HEADER, key);
-                let state = self.seal.close(Purpose::Learnt, seed, &learnt.to_bytes());
-                request.headers.insert(STATE_HEADER, state);
-                Returned { outcome: Outcome::Request(Box::new(request)), records: Vec::new() }
-            }
+            Entry::Forward(Forward { key, learnt }) => Entrance::Forward {
+                key: key.map_or_else(|| unshared(seed), |key| digest(&key)),
+                state: self.seal.close(Purpose::Learnt, seed, &learnt.to_bytes()),
+            },
         }
     }
 
@@ -193,8 +282,10 @@ impl Edge {
             Some(None) => return Returned { outcome: Outcome::Response(response), records: Vec::new() },
             None => self.engine.retrace(sent, self.facts_as_sent(&cf.request)),
         };
-        match self.engine.arrive(tx, received, self.distribution.fails_over, now) {
-            Arrived::FailOver => Returned { outcome: Outcome::Response(response), records: Vec::new() },
+        // The path is the viewer's, by which CloudFront chose.
+        let fails_over = self.distribution.origins_of(tx.request().uri().path()) == Origins::Group;
+        match self.engine.arrive(tx, received, fails_over, now) {
+            Arrived::Keep => Returned { outcome: Outcome::Response(response), records: Vec::new() },
             Arrived::Deliver(handed) => {
                 let HandedOver { response: delivered, mark, records, .. } = *handed;
                 let mut response = message::changed(Trigger::OriginResponse, response, delivered);
@@ -214,8 +305,14 @@ impl Edge {
             return Returned { outcome: Outcome::Response(response), records: Vec::new() };
         };
         let (request, received) = (message::request(&cf.request), message::response(&response));
-        let Answer { response: answer, records, .. } =
-            self.engine.leave(request, self.facts_at_the_door(cf), &learnt, &mark, received, now);
+        let Answer { response: answer, records, .. } = self.engine.leave(
+            request,
+            self.facts_at_the_door(&cf.request.client_ip),
+            &learnt,
+            &mark,
+            received,
+            now,
+        );
         let outcome = Outcome::Response(message::changed(Trigger::ViewerResponse, response, answer));
         Returned { outcome, records }
     }
@@ -294,8 +391,8 @@ impl Edge {
         Learnt::from_bytes(&self.seal.open(Purpose::Learnt, sealed)?)
     }
 
-    fn facts_at_the_door(&self, cf: &Cf) -> Facts {
-        let facts = facts::at_the_door(&cf.request, self.distribution.https_only);
+    fn facts_at_the_door(&self, client_ip: &str) -> Facts {
+        let facts = facts::at_the_door(client_ip, self.distribution.https_only);
         match &self.places {
             Some(places) => with_place(facts, places),
             None => facts,
@@ -338,9 +435,6 @@ fn digest(key: &str) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit })).collect()
 }

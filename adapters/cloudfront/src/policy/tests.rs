@@ -45,6 +45,12 @@ const SHOP: &str = r#"
     backend = "b"
     cache = { store = false }
     [[routes]]
+    path = "/news/{id}"
+    methods = ["GET", "HEAD", "OPTIONS"]
+    backend = "b"
+    rewrite = "/v2/{id}"
+    cache = { store = false }
+    [[routes]]
     path = "/hello"
     respond = { status = 200, body = "hello" }
     [[routes]]

@@ -1,7 +1,6 @@
 //! What CloudFront and Lambda@Edge are given: the function's files, their zip, and a CloudFormation template.
 
 mod archive;
-pub(crate) mod behaviours;
 mod key;
 pub(crate) mod template;
 

@@ -2,20 +2,18 @@
 
 use http::Uri;
 use selvedge_cloudfront::event::Trigger;
+use selvedge_cloudfront::policy::behaviours::{Behaviour, Origins};
 use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER, FAILOVER_STATUSES};
 use selvedge_core::backend::Backend;
 use selvedge_core::policy::Policy;
 use serde_json::{Value, json};
 
 use super::archive::Archive;
-use super::behaviours::{self, Behaviour, MAX_BEHAVIOURS, Origins, SAFE_METHODS};
 use super::stack_name;
 
 /// [Every status](https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CustomErrorResponse.html) for which
 /// CloudFront lets its own lifetime of errors, 10 seconds, be set.
 const ERROR_CODES: [u16; 11] = [400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504];
-
-const ALL_METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"];
 
 const PRIMARY: &str = "primary";
 const SECONDARY: &str = "secondary";
@@ -96,7 +94,7 @@ fn if_set(condition: &str, value: &Value) -> Value {
 }
 
 fn parameters(policy: &Policy, distribution: &Distribution, archive: &Archive) -> Value {
-    let asks_itself = distribution.fails_over || policy.handlers().next().is_some();
+    let asks_itself = distribution.fails_over() || policy.handlers().next().is_some();
     json!({
         "CodeBucket": {
             "Type": "String",
@@ -256,10 +254,9 @@ fn config(policy: &Policy, distribution: &Distribution, version: &str) -> Value 
         "Origins": origins(policy, distribution),
         "DefaultCacheBehavior": behaviour(distribution, version, Origins::Primary),
     });
-    if distribution.fails_over {
+    if distribution.fails_over() {
         config["OriginGroups"] = origin_groups();
-        let ordered = behaviours::of(policy).ordered;
-        let ordered = ordered.iter().take(MAX_BEHAVIOURS).map(|Behaviour { pattern, origins }| {
+        let ordered = distribution.behaviours.iter().map(|Behaviour { pattern, origins }| {
             let mut behaviour = behaviour(distribution, version, *origins);
             behaviour["PathPattern"] = pattern.as_str().into();
             behaviour
@@ -270,9 +267,9 @@ fn config(policy: &Policy, distribution: &Distribution, version: &str) -> Value 
 }
 
 fn behaviour(distribution: &Distribution, version: &str, origins: Origins) -> Value {
-    let (target, methods) = match origins {
-        Origins::Primary => (PRIMARY, &ALL_METHODS[..]),
-        Origins::Group => (GROUP, &SAFE_METHODS[..]),
+    let target = match origins {
+        Origins::Primary => PRIMARY,
+        Origins::Group => GROUP,
     };
     let associations = distribution.triggers.iter().map(|attached| {
         let mut association = json!({
@@ -286,7 +283,7 @@ fn behaviour(distribution: &Distribution, version: &str, origins: Origins) -> Va
     });
     json!({
         "TargetOriginId": target,
-        "AllowedMethods": methods,
+        "AllowedMethods": origins.methods(),
         "CachedMethods": ["GET", "HEAD"],
         "ViewerProtocolPolicy": if distribution.https_only { "redirect-to-https" } else { "allow-all" },
         "Compress": true,
@@ -301,7 +298,7 @@ fn behaviour(distribution: &Distribution, version: &str, origins: Origins) -> Va
 fn origins(policy: &Policy, distribution: &Distribution) -> Vec<Value> {
     let backend = policy.backends.first();
     let mut primary = origin(PRIMARY, backend);
-    if !distribution.fails_over {
+    if !distribution.fails_over() {
         return vec![primary];
     }
     // One attempt is what the policy says; the next one is its own.

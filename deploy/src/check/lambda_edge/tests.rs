@@ -407,7 +407,7 @@ fn failover_has_its_paths() {
         routed,
         ["\"GET\", \"POST\"", "\"GET\""],
         ("routes[0].path", "\"/\""),
-        &["GET, HEAD, OPTIONS", "`/`", "CloudFront's own error"],
+        &["GET, HEAD, OPTIONS", "`/`", "no other one is asked", "CloudFront's own error"],
     )]);
     let many = |number: usize| {
         let routes = (0..number)

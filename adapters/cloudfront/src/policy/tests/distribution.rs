@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::behaviours::MAX_BEHAVIOURS;
 use crate::policy::distribution::{Attached, FAILOVER_HEADER, is_secondary};
 
 const BACKEND: &str = "[backends.a]\nurl = \"https://a.example\"\n";
@@ -74,9 +75,25 @@ fn a_policy_fails_over_where_there_is_something_else_to_try_or_to_say() {
         (BACKEND.to_owned(), "[fallback]\nnot-found = { status = 404, body = \"lost\" }\n", false),
     ];
     for (backends, fallback, expected) in rows {
-        let policy = format!("{backends}{PROXY}{fallback}");
-        assert_eq!(of(&policy, Geography::Platform).fails_over, expected, "{policy}");
+        for (methods, expected) in [("[\"GET\", \"HEAD\"]", expected), ("[\"GET\", \"POST\"]", false)] {
+            let policy = format!("{backends}{PROXY}methods = {methods}\n{fallback}");
+            let distribution = of(&policy, Geography::Platform);
+            assert_eq!(distribution.fails_over(), expected, "{policy}");
+            let origins = if expected { Origins::Group } else { Origins::Primary };
+            assert_eq!(distribution.origins_of("/"), origins, "{policy}");
+            assert_eq!(distribution.origins_of("/elsewhere"), Origins::Primary, "{policy}");
+        }
     }
+}
+
+#[test]
+fn a_distribution_takes_so_many_behaviours() {
+    let routes = (0..=MAX_BEHAVIOURS)
+        .map(|at| format!("[[routes]]\npath = \"/{at}\"\nmethods = [\"GET\"]\nbackend = \"a\"\n"));
+    let page = "[fallback]\npage = { status = 503, body = \"sorry\" }\n";
+    let distribution = of(&format!("{BACKEND}{}{page}", routes.collect::<String>()), Geography::Platform);
+    assert_eq!(distribution.behaviours.len(), MAX_BEHAVIOURS);
+    assert_eq!(distribution.origins_of(&format!("/{MAX_BEHAVIOURS}")), Origins::Primary, "it is left out");
 }
 
 #[test]

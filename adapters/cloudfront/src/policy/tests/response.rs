@@ -85,23 +85,25 @@ fn an_error_is_final_at_origin_response() {
 }
 
 #[test]
-fn a_post_that_fails_is_answered_by_the_page_at_once() {
+fn what_fails_where_nobody_fails_over_is_answered_by_the_page_at_once() {
     let edge = edge(SHOP);
-    for status in [502, 503, 504] {
+    // The path decides: it takes every method.
+    for (method, status) in [("POST", 502), ("POST", 503), ("POST", 504), ("GET", 503), ("OPTIONS", 504)] {
         let (_, arrived) =
-            stored(&edge, request("POST", "/api", &[]), respond(status, &[("X-Backend", "1")]));
-        assert_eq!((arrived.status.as_str(), arrived.body.as_deref()), ("503", Some("sorry")), "{status}");
-        assert!(!arrived.headers.contains("x-backend"), "{status}");
+            stored(&edge, request(method, "/api", &[]), respond(status, &[("X-Backend", "1")]));
+        let told = (arrived.status.as_str(), arrived.body.as_deref());
+        assert_eq!(told, ("503", Some("sorry")), "{method} {status}");
+        assert!(!arrived.headers.contains("x-backend"), "{method} {status}");
     }
 }
 
 #[test]
-fn a_get_that_fails_is_left_to_the_second_origin() {
+fn what_fails_where_cloudfront_fails_over_is_left_to_the_second_origin() {
     let edge = edge(SHOP);
-    for method in ["GET", "HEAD", "OPTIONS"] {
+    for (method, target) in [("GET", "/news/1"), ("HEAD", "/news/1?q=2"), ("OPTIONS", "/%6eews/1")] {
         let failure = respond(503, &[("X-Backend", "1")]);
-        let (_, arrived) = stored(&edge, request(method, "/api", &[]), failure.clone());
-        assert_eq!(arrived, failure, "{method}: CloudFront looks at the status");
+        let (_, arrived) = stored(&edge, request(method, target, &[]), failure.clone());
+        assert_eq!(arrived, failure, "{method} {target}: CloudFront looks at the status");
     }
 }
 

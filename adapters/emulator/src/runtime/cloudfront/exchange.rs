@@ -61,7 +61,7 @@ impl Exchange {
     }
 
     async fn answer(&self, request: http::Request<Body>) -> Result<Answer, Failure> {
-        let (mut carried, wire) = request::take(request, &self.facts)?;
+        let (mut carried, wire) = request::take(request, &self.deployment.distribution, &self.facts)?;
         if self.deployment.distribution.https_only && self.facts.is_https != Some(true) {
             return Ok(to_https(&carried.head));
         }

@@ -1,7 +1,8 @@
 //! The origin's side of a request: origin-request, the origins of the group, origin-response.
 
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use selvedge_cloudfront::event::{CustomOrigin, Origin, Request, Trigger};
+use selvedge_cloudfront::policy::behaviours::Origins;
 use selvedge_cloudfront::policy::distribution::FAILOVER_STATUSES;
 use selvedge_core::body::Body;
 use selvedge_core::headers::hop_by_hop;
@@ -42,7 +43,7 @@ impl Exchange {
         wire: Wire,
         stored: Option<&Stored>,
     ) -> Result<Fetched, Failure> {
-        let again = self.may_fail_over(&carried.head).then(|| carried.clone());
+        let again = (wire.origins == Origins::Group).then(|| carried.clone());
         let first = self.ask_origin(carried, wire, stored, request::primary()).await;
         let mut fetched = match again {
             // Whether origin-response runs for the response that is given up is not documented; here it does not.
@@ -59,13 +60,6 @@ impl Exchange {
             fetched.response = self.show(Trigger::OriginResponse, asked.clone(), fetched.response).await?;
         }
         Ok(fetched)
-    }
-
-    /// "CloudFront fails over to the secondary origin only when the HTTP method of the viewer request is GET, HEAD, or OPTIONS."
-    fn may_fail_over(&self, request: &Request) -> bool {
-        let methods = [Method::GET, Method::HEAD, Method::OPTIONS];
-        self.deployment.distribution.fails_over
-            && methods.iter().any(|method| request.method == method.as_str())
     }
 
     async fn ask_origin(

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use selvedge_cloudfront::event::{CustomOrigin, Headers, Origin, Request};
+use selvedge_cloudfront::policy::behaviours::Origins;
 use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER};
 use selvedge_core::body::Body;
 use selvedge_core::effect::Fetch;
@@ -44,17 +46,24 @@ pub(super) struct Carried {
     pub(super) body: Body,
 }
 
-/// What is known of a connection's side of a request.
+/// What is known of a request before any function, and holds whatever functions make of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wire {
     pub(super) version: Version,
     pub(super) is_web_socket: bool,
+    /// Where it goes, by its path as it came.
+    pub(super) origins: Origins,
 }
 
 /// Takes a client's request.
-pub(super) fn take(request: http::Request<Body>, facts: &Facts) -> Result<(Carried, Wire), Failure> {
+pub(super) fn take(
+    request: http::Request<Body>,
+    distribution: &Distribution,
+    facts: &Facts,
+) -> Result<(Carried, Wire), Failure> {
     let (mut parts, body) = request.into_parts();
-    refuse(&parts, &body)?;
+    let origins = distribution.origins_of(parts.uri.path());
+    refuse(&parts, &body, origins)?;
     if let Some(authority) = parts.uri.authority().map(Authority::as_str) {
         let host = HeaderValue::from_str(authority);
         parts
@@ -75,21 +84,13 @@ pub(super) fn take(request: http::Request<Body>, facts: &Facts) -> Result<(Carri
         headers,
         ..Request::default()
     };
-    let wire = Wire { version: parts.version, is_web_socket: upgrade == Some(Upgrade::WebSocket) };
+    let is_web_socket = upgrade == Some(Upgrade::WebSocket);
+    let wire = Wire { version: parts.version, is_web_socket, origins };
     Ok((Carried { head, body }, wire))
 }
 
-fn refuse(parts: &http::request::Parts, body: &Body) -> Result<(), Failure> {
-    let methods = [
-        Method::GET,
-        Method::HEAD,
-        Method::OPTIONS,
-        Method::PUT,
-        Method::PATCH,
-        Method::POST,
-        Method::DELETE,
-    ];
-    if !methods.contains(&parts.method) {
+fn refuse(parts: &Parts, body: &Body, origins: Origins) -> Result<(), Failure> {
+    if !origins.methods().contains(&parts.method.as_str()) {
         let text = "This distribution is not configured to allow the HTTP request method.\n";
         return Err(Failure::refused(StatusCode::FORBIDDEN, text));
     }

@@ -2,6 +2,7 @@
 
 use http::{Request, Response};
 use selvedge_cloudfront::event::{Origin, Trigger};
+use selvedge_cloudfront::policy::behaviours::{Behaviour, Origins};
 use selvedge_cloudfront::policy::distribution::{Distribution, FAILOVER_HEADER};
 
 use super::support::{Front, body, distribution, header, node};
@@ -14,14 +15,18 @@ const GROUP: &str = r#""origin-request": ({ request }) => {
     return to(request, ORIGIN_PORT);
 }"#;
 
+/// A distribution whose group has every path but those below `/post`.
 fn group() -> Distribution {
-    Distribution { fails_over: true, ..distribution() }
+    let behaviour = |pattern: &str, origins: Origins| Behaviour { pattern: pattern.to_owned(), origins };
+    let behaviours = vec![behaviour("/post/*", Origins::Primary), behaviour("/*", Origins::Group)];
+    Distribution { behaviours, ..distribution() }
 }
 
 /// What the path's first segment asks for at the primary; the secondary is well.
 fn fail_at_primary(request: &Request<bytes::Bytes>, _: usize) -> Response<crate::support::AnyBody> {
     let path = request.uri().path();
-    let status = path.strip_prefix("/primary/").map_or(200, |status| status.parse().unwrap());
+    let at_primary = path.strip_prefix("/primary/").map(|path| path.trim_start_matches("post/"));
+    let status = at_primary.map_or(200, |status| status.parse().unwrap());
     Response::builder().status(status).body(full(path.to_owned())).unwrap()
 }
 
@@ -46,18 +51,54 @@ async fn the_other_origin_is_asked_when_the_first_fails() {
 }
 
 #[tokio::test]
-async fn other_answers_and_other_methods_do_not_fail_over() {
+async fn other_answers_do_not_fail_over() {
     let Some(node) = node() else { return };
     let front = Front::start(&node, GROUP, group(), fail_at_primary).await;
     for status in [404, 500, 501] {
         assert_eq!(front.get(&format!("/{status}")).await.status(), status);
     }
-    let post = front.send(Request::post("/503").body(full("x")).unwrap()).await;
-    assert_eq!(post.status(), 503);
     let head = Request::head("/503").body(crate::support::empty()).unwrap();
     assert_eq!(front.send(head).await.status(), 200);
     let options = Request::options("/503").body(crate::support::empty()).unwrap();
     assert_eq!(front.send(options).await.status(), 200);
+}
+
+#[tokio::test]
+async fn the_first_behaviour_of_the_path_as_it_came_decides() {
+    let Some(node) = node() else { return };
+    // What viewer-request makes of the path comes too late.
+    let moves = r#""viewer-request": ({ request }) => {
+        const moved = { "/503": "/post/503", "/post/504": "/504" };
+        request.uri = moved[request.uri] ?? request.uri;
+        return request;
+    },"#;
+    let front = Front::start(&node, &format!("{moves}{GROUP}"), group(), fail_at_primary).await;
+    for (target, status) in [
+        ("/502", 200),
+        ("/post/502", 502),
+        ("/503", 200),
+        ("/post/504", 504),
+        ("/post//502", 502),
+        ("//502", 200),
+    ] {
+        assert_eq!(front.get(target).await.status(), status, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_of_the_group_takes_no_other_method() {
+    let Some(node) = node() else { return };
+    let front = Front::start(&node, GROUP, group(), fail_at_primary).await;
+    let send = async |method: &str, target: &str| {
+        front.send(Request::builder().method(method).uri(target).body(full("x")).unwrap()).await
+    };
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        let refused = send(method, "/200").await;
+        assert_eq!((refused.status().as_u16(), header(&refused, "server")), (403, "CloudFront"), "{method}");
+        assert_eq!(send(method, "/post/503").await.status(), 503, "{method} is taken and does not fail over");
+    }
+    assert_eq!(front.events(Trigger::ViewerRequest).len(), 4, "no function sees what is refused");
+    assert_eq!(front.origin.requests().len(), 4);
 }
 
 #[tokio::test]

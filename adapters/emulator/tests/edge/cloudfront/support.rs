@@ -64,7 +64,7 @@ pub(crate) fn distribution() -> Distribution {
         triggers: triggers.to_vec(),
         cache_key_headers: Vec::new(),
         origin_request_headers: Vec::new(),
-        fails_over: false,
+        behaviours: Vec::new(),
         https_only: false,
     }
 }
