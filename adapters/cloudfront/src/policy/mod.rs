@@ -92,7 +92,7 @@ pub struct Finished {
 /// What came of a request in part.
 #[derive(Debug)]
 pub enum Through {
-    /// It goes on with these values of [`KEY_HEADER`](distribution::KEY_HEADER) and [`STATE_HEADER`](distribution::STATE_HEADER), and
+    /// It goes on with these values of [`KEY_HEADER`] and [`STATE_HEADER`], and
     /// without the headers that [`imitation`](selvedge_core::headers::imitation) names.
     Forward {
         /// What CloudFront's cache tells it by.
