@@ -156,7 +156,7 @@ impl Exchange {
         })
     }
 
-    /// Prepares the exchange of the second [stage](crate::stage), which ends with [`Step::Depart`].
+    /// Prepares the exchange of the second stage, which ends with [`Step::Depart`].
     #[must_use]
     pub fn departing(engine: Arc<Engine>, transaction: Transaction, how: Departing) -> Self {
         Self::start(|fx| async move {

@@ -53,7 +53,7 @@ pub struct HandedOver {
 impl Engine {
     /// Decides what becomes of a backend's response.
     ///
-    /// `tx` comes from [`Passage::resume`] or [`retrace`](Self::retrace). `response` has the body that the platform keeps, or none.
+    /// `tx` comes from [`Passage::resume`](super::Passage::resume) or [`retrace`](Self::retrace). `response` has the body that the platform keeps, or none.
     /// `fails_over` says whether the platform, after a failure, asks for another departure of this very request by itself.
     #[must_use]
     pub fn arrive(

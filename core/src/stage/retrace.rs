@@ -12,7 +12,7 @@ use crate::interest;
 use crate::time::Timestamp;
 use crate::transaction::{Seed, Transaction};
 
-/// What the third stage reads of a request beside its [interest](crate::interest).
+/// What the third stage reads of a request beside its interest.
 const ON_ARRIVAL: [http::HeaderName; 3] = [AUTHORIZATION, CACHE_CONTROL, RANGE];
 
 impl Engine {
