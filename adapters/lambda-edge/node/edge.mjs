@@ -101,7 +101,10 @@ export class Edge {
     }
   }
 
-  /** The lines of a request in part, from its address on; null for one that is none, or has a body or a line break. */
+  /**
+   * The lines of a request in part, from its address on; null for one that is none, or has a body. No value of a field has a line break;
+   * one that had would read as further fields, which the client may send as well.
+   */
   #part(request) {
     const { clientIp, method, uri, querystring, headers, body } = request ?? {};
     if (body !== undefined || !isLine(clientIp) || !isLine(method) || !isLine(uri) || !isLine(querystring)) return null;
@@ -113,7 +116,7 @@ export class Edge {
       const place = this.#names.get(name);
       for (let at = 0; at < list.length; at++) {
         const value = list[at]?.value;
-        if (!isLine(value)) return null;
+        if (typeof value !== "string") return null;
         if (place === undefined) omitted += name.length + value.length;
         else fields += place + value;
       }
