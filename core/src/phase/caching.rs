@@ -5,7 +5,7 @@ use http::{Method, header};
 use crate::cache::key::KeyWriter;
 use crate::cache::rule::Storing as StoreRule;
 use crate::engine::Engine;
-use crate::route::{Action, BackendChoice, Route};
+use crate::route::{Action, BackendChoice, Route, RouteId};
 use crate::target::normalise_query;
 use crate::transaction::Transaction;
 
@@ -70,6 +70,10 @@ impl Engine {
         }
         if let Some(backend) = self.chosen_by_place(tx, route) {
             key.part("backend", backend, None);
+        }
+        if let Some(RouteId(at)) = tx.route.filter(|_| route.when.count() > 0) {
+            // Another request of this URL may take another route.
+            key.part("route", &at.to_string(), None);
         }
         for assigned in &tx.assigned {
             let experiment = self.policy().experiment(assigned.experiment);
