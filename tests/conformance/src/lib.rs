@@ -5,6 +5,7 @@
 //! says where the answer is not the expected one, and [`trials::run`] makes a
 //! test of each case. The same expectation holds for every platform.
 
+mod build;
 pub mod case;
 pub mod core;
 pub mod emulator;

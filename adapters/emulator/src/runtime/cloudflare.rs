@@ -1,14 +1,14 @@
 //! Cloudflare's runtime: what it is told about clients, and its process.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use selvedge_core::facts::Facts;
 use serde_json::{Map, Value};
+
+use super::process::{self, Process};
 
 /// The header in which workerd is told `request.cf`, as its socket's `cfBlobHeader` has to name it.
 pub const CF_HEADER: &str = "selvedge-cf";
@@ -63,8 +63,7 @@ pub(super) fn tell(headers: &mut HeaderMap, facts: &Facts) {
 /// A workerd that listens; it ends when dropped.
 #[derive(Debug)]
 pub struct Workerd {
-    child: Child,
-    address: SocketAddr,
+    process: Process,
 }
 
 impl Workerd {
@@ -73,39 +72,21 @@ impl Workerd {
     /// # Errors
     /// When it does not start; what it said is on the standard error.
     pub fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let mut child = Command::new(program)
-            .args(["serve", "--control-fd=1", "config.capnp"])
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot run {}", program.display()))?;
-        let output = child.stdout.take().context("the output is piped")?;
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let Some(port) = lines.find_map(|line| port(&line)) else {
-            bail!("workerd did not start ({}); what it said is above", child.wait()?);
-        };
-        Ok(Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
+        let mut command = Command::new(program);
+        command.args(["serve", "--control-fd=1", "config.capnp"]).current_dir(folder).stdin(Stdio::null());
+        Ok(Self { process: Process::start(command, port)? })
     }
 
     /// Returns the process, which may be a wrapper around workerd itself.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// Returns where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Workerd {
-    fn drop(&mut self) {
-        // It may have ended by itself; either way it is not left behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.address()
     }
 }
 
@@ -114,11 +95,7 @@ impl Drop for Workerd {
 /// # Errors
 /// When it is not there; the message says what brings it.
 pub fn program(folder: &Path) -> anyhow::Result<PathBuf> {
-    let program = folder.join("node_modules/.bin/workerd");
-    if program.is_file() {
-        return Ok(program);
-    }
-    bail!("{} is not there; run `npm ci` in {}", program.display(), folder.display())
+    process::program(folder, "workerd")
 }
 
 /// The port in a message of workerd's control channel.

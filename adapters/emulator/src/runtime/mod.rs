@@ -3,6 +3,7 @@
 pub mod cloudflare;
 pub mod cloudfront;
 pub mod lambda;
+mod process;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -18,6 +18,7 @@ use selvedge_emulator::{Clock, Emulator, EmulatorConfig, EngineHandle, ManualClo
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::build;
 use crate::case::{Case, START, Step};
 use crate::emulator::settle;
 use crate::engine::{SECRET, compile, label, labels, policy};
@@ -49,7 +50,7 @@ impl LambdaEdge {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
         let folder = tempfile::tempdir()?;
         let bundle = folder.path().join("dist");
-        build(&root, &bundle)?;
+        build::handlers(&root, "lambda-edge", "edge-only.toml", &bundle)?;
         let secrets: serde_json::Map<_, _> = crate::engine::secrets(cases.iter().map(|case| &case.policy))
             .into_iter()
             .map(|name| (name, Value::from(SECRET)))
@@ -69,22 +70,6 @@ impl LambdaEdge {
         let control = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port)?));
         Ok(Self { functions: Arc::new(Functions { child, control, _folder: folder }) })
     }
-}
-
-/// Builds the conformance handlers' crate as anybody builds theirs.
-fn build(root: &Path, out: &Path) -> anyhow::Result<()> {
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["run", "--quiet", "--package", "selvedge", "--", "build", "--target", "lambda-edge"])
-        .arg("--policy")
-        .arg(root.join("tests/conformance/handlers/edge-only.toml"))
-        .arg("--out")
-        .arg(out)
-        .current_dir(root)
-        .stdout(Stdio::null())
-        .status()
-        .context("cannot run cargo")?;
-    ensure!(status.success(), "`selvedge build --target lambda-edge` failed");
-    Ok(())
 }
 
 impl Platform for LambdaEdge {

@@ -5,17 +5,17 @@ mod backends;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use selvedge_core::policy::blob;
 use selvedge_emulator::runtime::cloudflare::{self, ADDRESS_HEADER, CF_HEADER, SCHEME_HEADER, request_cf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::build;
 use crate::case::{Case, Step};
 use crate::engine::{SECRET, policy, secrets};
 use crate::http1;
@@ -42,7 +42,7 @@ impl Workerd {
     pub fn start(cases: &[Case]) -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
         let folder = tempfile::tempdir()?;
-        build(&root, folder.path())?;
+        build::handlers(&root, "cloudflare", "edge.toml", &folder.path().join("dist"))?;
         let policies = write_policies(cases, folder.path())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let backends = runtime.block_on(Backends::start())?;
@@ -55,23 +55,6 @@ impl Workerd {
         let (runtime, next_case) = (Arc::new(runtime), AtomicU32::new(1));
         Ok(Self { runtime, backends, process, _folder: folder, policies, next_case })
     }
-}
-
-/// Builds the conformance handlers' crate as anybody builds theirs.
-fn build(root: &Path, out: &Path) -> anyhow::Result<()> {
-    let out = out.join("dist");
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["run", "--quiet", "--package", "selvedge", "--", "build", "--target", "cloudflare"])
-        .arg("--policy")
-        .arg(root.join("tests/conformance/handlers/edge.toml"))
-        .arg("--out")
-        .arg(&out)
-        .current_dir(root)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .context("cannot run cargo")?;
-    ensure!(status.success(), "`selvedge build --target cloudflare` failed");
-    Ok(())
 }
 
 /// Writes each different policy once; returns the name of each by its text.
