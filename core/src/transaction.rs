@@ -1,6 +1,6 @@
 //! One request and what the phases learnt about it.
 
-use http::{HeaderValue, Method, Request};
+use http::{Method, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendId;
@@ -48,7 +48,6 @@ pub struct Transaction {
     pub(crate) route: Option<RouteId>,
     pub(crate) captures: Captures,
     pub(crate) assigned: Vec<Assigned>,
-    pub(crate) set_cookies: Vec<HeaderValue>,
     pub(crate) limited_by: Option<BotCategory>,
     pub(crate) attempts: Attempts,
     pub(crate) cache_status: Option<CacheStatus>,
@@ -92,6 +91,8 @@ pub(crate) struct Assigned {
     pub(crate) experiment: ExperimentId,
     pub(crate) variation: usize,
     pub(crate) reason: Reason,
+    /// Whether the visitor came without the identity by which the experiment knows it again.
+    pub(crate) is_new: bool,
 }
 
 /// Backends to ask, in order, and how far that got.
@@ -126,7 +127,6 @@ impl Transaction {
             route: None,
             captures: Captures::default(),
             assigned: Vec::new(),
-            set_cookies: Vec::new(),
             limited_by: None,
             attempts: Attempts::default(),
             cache_status: None,
@@ -242,7 +242,6 @@ impl Transaction {
     /// Takes back the variations of a request that is refused after all: the visitor sees none of them.
     pub(crate) fn forget_variations(&mut self) {
         self.assigned.clear();
-        self.set_cookies.clear();
     }
 
     /// Notes a decision that lets the request go on.

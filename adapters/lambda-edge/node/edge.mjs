@@ -15,7 +15,7 @@ const VIEWER_REQUEST = "viewer-request";
 const STATE_HEADER = "selvedge-state";
 const KEY_HEADER = "selvedge-key";
 
-/** Most names of which is kept whether they imitate the platform; clients choose them. */
+/** Most names of which is kept what they are to the module; clients choose them. */
 const MAX_NAMES = 1024;
 
 /** A policy, ready to answer events. */
@@ -26,9 +26,9 @@ export class Edge {
   #places;
   #now;
   #current = null;
-  #names = new Map();
+  #names = [];
+  #fields = new Map();
   #readsAddress = true;
-  #imitations = new Map();
   #lastResort = "";
   #seeds = new Uint8Array(SEEDS * SEED_BYTES);
   #nextSeedAt = SEEDS * SEED_BYTES;
@@ -77,10 +77,11 @@ export class Edge {
    * module has the whole event then.
    */
   #enter(request) {
-    const part = this.#part(request);
-    if (part === null) return null;
     try {
       const instance = this.instance();
+      const asked = this.#part(instance, request);
+      if (asked === null) return null;
+      const { part, imitates } = asked;
       const known = instance.recall(part);
       if (known !== undefined) return known;
       const end = instance.write(`V\n${this.#now()}\n${part}`, 0);
@@ -89,7 +90,7 @@ export class Edge {
       const keep = instance.keep(place);
       if (keep !== 0 && keep % 2 === 0) return keepFor(instance, part, instance.kept[keep - 1]);
       const lines = instance.read(place);
-      if (lines[0] === "F") return this.#forward(instance, request, lines[1], lines[2]);
+      if (lines[0] === "F") return this.#forward(instance, request, imitates, lines[1], lines[2]);
       const platform = new Platform(this.#now);
       const outcome = concluded(instance, new Lines(lines, 3), platform);
       if (keep === 0) return outcome;
@@ -102,18 +103,21 @@ export class Edge {
   }
 
   /**
-   * The lines of a request in part, from its address on; null for one that is none, or has a body. No value of a field has a line break;
-   * one that had would read as further fields, which the client may send as well.
+   * The lines of a request in part, from its address on, and whether a header imitates the platform; null for one that is none, or has
+   * a body. No value of a field has a line break; one that had would read as further fields, which the client may send as well.
    */
-  #part(request) {
+  #part(instance, request) {
     const { clientIp, method, uri, querystring, headers, body } = request ?? {};
     if (body !== undefined || !isLine(clientIp) || !isLine(method) || !isLine(uri) || !isLine(querystring)) return null;
     let fields = "";
     let omitted = 0;
+    let imitates = false;
     for (const name in headers) {
       const list = headers[name];
       if (!Array.isArray(list)) return null;
-      const place = this.#names.get(name);
+      const field = this.#fields.get(name) ?? this.#field(instance, name);
+      const { place } = field;
+      imitates ||= field.imitates;
       for (let at = 0; at < list.length; at++) {
         const value = list[at]?.value;
         if (typeof value !== "string") return null;
@@ -123,28 +127,30 @@ export class Edge {
     }
     const target = querystring === "" ? uri : uri + "?" + querystring;
     const address = this.#readsAddress ? clientIp : "";
-    return address + "\n" + method + "\n" + target + "\n" + omitted + fields;
+    return { part: address + "\n" + method + "\n" + target + "\n" + omitted + fields, imitates };
+  }
+
+  /** What a name is to the module: the beginning of its lines, if it is read, and whether only a platform could mean it. */
+  #field(instance, name) {
+    const at = this.#names.indexOf(name);
+    const imitates = instance.exports.selvedge_imitates(instance.write(name.toLowerCase(), 0)) === 1;
+    const field = { place: at === -1 ? undefined : `\n:${at}\n`, imitates };
+    if (this.#fields.size === MAX_NAMES) this.#fields.clear();
+    this.#fields.set(name, field);
+    return field;
   }
 
   /** The request goes on without the headers that only a platform could mean, and with what was learnt. */
-  #forward(instance, request, key, state) {
+  #forward(instance, request, imitates, key, state) {
     const { headers } = request;
-    for (const name in headers) {
-      if (this.#imitates(instance, name)) delete headers[name];
+    if (imitates) {
+      for (const name in headers) {
+        if (this.#field(instance, name).imitates) delete headers[name];
+      }
     }
     headers[KEY_HEADER] = [{ key: KEY_HEADER, value: key }];
     headers[STATE_HEADER] = [{ key: STATE_HEADER, value: state }];
     return request;
-  }
-
-  #imitates(instance, name) {
-    let imitates = this.#imitations.get(name);
-    if (imitates === undefined) {
-      imitates = instance.exports.selvedge_imitates(instance.write(name.toLowerCase(), 0)) === 1;
-      if (this.#imitations.size === MAX_NAMES) this.#imitations.clear();
-      this.#imitations.set(name, imitates);
-    }
-    return imitates;
   }
 
   /** An event that needs no effect. */
@@ -166,7 +172,7 @@ export class Edge {
       const lines = new Lines(instance.greeting, 1);
       this.#readsAddress = lines.text() === "1";
       const count = lines.number();
-      this.#names = new Map(Array.from({ length: count }, (_, place) => [lines.text(), `\n:${place}\n`]));
+      this.#names = Array.from({ length: count }, () => lines.text());
       this.#lastResort = lines.text();
       this.#current = instance;
     }

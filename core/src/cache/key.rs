@@ -66,7 +66,7 @@ impl KeyWriter {
 
     /// Adds a part; an absent value differs from an empty one.
     pub(crate) fn part(&mut self, kind: &str, name: &str, value: Option<&[u8]>) {
-        let _ = write!(self.key, "\n{kind} ");
+        let _ = write!(self.key, "\n{kind}:");
         push_ascii(name.as_bytes(), &mut self.key);
         if let Some(value) = value {
             self.key.push('=');

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::engine::Engine;
 use crate::experiment::{Assignment, Experiment, ExperimentId, Identity};
 use crate::headers::cookies::{self, SetCookie};
@@ -16,7 +18,7 @@ const IDENTITY_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 const MAX_IDENTITY_BYTES: usize = 256;
 
 impl Engine {
-    /// Assigns the visitor to a variation of each experiment, and says with which cookies to remember it.
+    /// Assigns the visitor to a variation of each experiment.
     pub(super) fn assign_variations(&self, tx: &mut Transaction) {
         tx.forget_variations();
         let mut visitor = None;
@@ -28,13 +30,34 @@ impl Engine {
                 Assignment::Exclude { reason } => tx.note(reason, Rule::Experiment(id, None)),
                 Assignment::Assign { variation, reason } => {
                     tx.note(reason, Rule::Experiment(id, Some(variation)));
-                    tx.assigned.push(Assigned { experiment: id, variation, reason });
-                    if reason == Reason::ExperimentAssigned {
-                        remember(tx, experiment, variation, visitor.as_deref());
-                    }
+                    let is_new = reason == Reason::ExperimentAssigned
+                        && visitor.is_some()
+                        && known_identity(tx, &experiment.identity).is_none();
+                    tx.assigned.push(Assigned { experiment: id, variation, reason, is_new });
                 }
             }
         }
+    }
+
+    /// Returns what the visitor's next request is recognised by. A forced variation
+    /// is a preview and is not kept; one that a cookie holds already needs nothing.
+    pub(crate) fn cookies_to_set(&self, tx: &Transaction) -> Vec<HeaderValue> {
+        let mut cookies = Vec::new();
+        let mut push = |name: &str, value: &str, max_age| {
+            let cookie = SetCookie::new(name, value).max_age(max_age).secure(tx.scheme() == "https").build();
+            // Two experiments that share an identity cookie set it once.
+            cookies.extend(cookie.ok().filter(|cookie| !cookies.contains(cookie)));
+        };
+        for assigned in tx.assigned.iter().filter(|assigned| assigned.reason == Reason::ExperimentAssigned) {
+            let experiment = self.policy().experiment(assigned.experiment);
+            if let Some(sticky) = &experiment.sticky {
+                push(&sticky.cookie, &experiment.variations[assigned.variation].name, sticky.max_age);
+            }
+            if let (Identity::Cookie(name), true) = (&experiment.identity, assigned.is_new) {
+                push(name, &tx.new_visitor(), IDENTITY_MAX_AGE);
+            }
+        }
+        cookies
     }
 
     /// One experiment's word; `visitor` is the identity that a new visitor gets, made when first asked for.
@@ -54,19 +77,6 @@ impl Engine {
     }
 }
 
-/// Gives the visitor what the next request is recognised by. A forced variation
-/// is a preview and is not kept; one that a cookie holds already needs nothing.
-fn remember(tx: &mut Transaction, experiment: &Experiment, variation: usize, visitor: Option<&str>) {
-    if let Some(sticky) = &experiment.sticky {
-        push_cookie(tx, &sticky.cookie, &experiment.variations[variation].name, sticky.max_age);
-    }
-    if let (Identity::Cookie(name), Some(visitor)) = (&experiment.identity, visitor)
-        && known_identity(tx, &experiment.identity).is_none()
-    {
-        push_cookie(tx, name, visitor, IDENTITY_MAX_AGE);
-    }
-}
-
 fn is_for(experiment: &Experiment, tx: &Transaction) -> bool {
     let path = tx.target.as_ref().map_or("/", |target| target.path());
     experiment.is_for(path)
@@ -79,13 +89,4 @@ fn known_identity<'a>(tx: &'a Transaction, identity: &Identity) -> Option<&'a st
         Identity::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()),
     };
     value.filter(|value| !value.is_empty() && value.len() <= MAX_IDENTITY_BYTES)
-}
-
-/// Two experiments that share an identity cookie set it once.
-fn push_cookie(tx: &mut Transaction, name: &str, value: &str, max_age: Duration) {
-    if let Ok(cookie) = SetCookie::new(name, value).max_age(max_age).secure(tx.scheme() == "https").build()
-        && !tx.set_cookies.contains(&cookie)
-    {
-        tx.set_cookies.push(cookie);
-    }
 }

@@ -32,7 +32,7 @@ impl Engine {
         }
         self.apply_rules(tx, headers);
         self.apply_cors(tx, headers);
-        for cookie in tx.set_cookies.drain(..) {
+        for cookie in self.cookies_to_set(tx) {
             client::make_private(headers);
             headers.append(http::header::SET_COOKIE, cookie);
         }

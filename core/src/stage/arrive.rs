@@ -104,7 +104,7 @@ impl Engine {
     ) -> HandedOver {
         let is_final = response.status().as_u16() >= 400;
         // What is final goes into the cache as it is, with a visitor's cookies.
-        let may_store = !is_final || tx.set_cookies.is_empty();
+        let may_store = !is_final || self.cookies_to_set(tx).is_empty();
         let stored = match &storing {
             Storing::Store(stored, _) if may_store && self.is_told_apart(tx, stored) => Some(stored.as_ref()),
             Storing::Store(..) | Storing::Refuse(_) | Storing::Bypass => None,

@@ -29,7 +29,7 @@ mod retrace;
 #[cfg(all(test, feature = "policy-file"))]
 mod tests;
 
-use http::{HeaderValue, Request};
+use http::Request;
 use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
@@ -57,7 +57,6 @@ pub struct Learnt {
     bot: Option<BotCategory>,
     device: DeviceClass,
     assigned: Vec<Assigned>,
-    cookies: Vec<Vec<u8>>,
     /// Whether the variations depend on the client's place.
     assign_again: bool,
 }
@@ -69,7 +68,6 @@ impl Learnt {
             bot: tx.verdict.category(),
             device: tx.device,
             assigned: tx.assigned.clone(),
-            cookies: tx.set_cookies.iter().map(|cookie| cookie.as_bytes().to_vec()).collect(),
             assign_again: tx.assign_again || tx.place.experiment,
         }
     }
@@ -103,8 +101,6 @@ impl Transaction {
         tx.verdict = Verdict::known(learnt.bot);
         tx.device = learnt.device;
         tx.assigned.clone_from(&learnt.assigned);
-        tx.set_cookies =
-            learnt.cookies.iter().filter_map(|cookie| HeaderValue::from_bytes(cookie).ok()).collect();
         tx
     }
 

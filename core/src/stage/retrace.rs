@@ -70,7 +70,7 @@ impl Engine {
             && tx.target == again.target
             && (tx.route, &tx.captures) == (again.route, &again.captures)
             && (tx.device, tx.verdict.category()) == (again.device, again.verdict.category())
-            && (&tx.assigned, &tx.set_cookies) == (&again.assigned, &again.set_cookies)
+            && tx.assigned == again.assigned
             && tx.facts.is_https == again.facts.is_https
             && (!reads_place || tx.facts == again.facts)
             && read.into_iter().all(is_sent)

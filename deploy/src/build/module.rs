@@ -13,8 +13,14 @@ use crate::cli::DIM;
 /// The target of modules for JavaScript hosts.
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// What Rust's compiler makes use of, which `wasm-opt` has to be told: the module says nothing about itself.
-const WASM_FEATURES: [&str; 6] = [
+/// How `wasm-opt` makes the module smaller. It has to be told what Rust's compiler makes use of: the module says nothing about itself.
+///
+/// Engines compile a function whole when it first runs, so that one that many others were put into makes the first request wait for
+/// code that it does not need.
+const OPTIMISATION: [&str; 9] = [
+    "-Os",
+    "--one-caller-inline-max-function-size",
+    "20",
     "--enable-bulk-memory",
     "--enable-multivalue",
     "--enable-mutable-globals",
@@ -35,15 +41,16 @@ pub(crate) enum Host {
 /// Builds the policy's module and returns its bytes.
 pub(crate) fn policy(sources: &Sources, host: Host) -> anyhow::Result<Vec<u8>> {
     let (dependency, call) = handlers(sources, "");
-    let (name, adapter) = match host {
-        Host::JavaScript => ("module", "js"),
-        Host::LambdaEdge => ("edge", "lambda-edge"),
+    let (name, adapter, hot) = match host {
+        Host::JavaScript => ("module", "js", ""),
+        Host::LambdaEdge => ("edge", "lambda-edge", include_str!("../../templates/module/hot.toml")),
     };
     let manifest = include_str!("../../templates/module/manifest.toml")
         .replace("{{name}}", name)
         .replace("{{adapter}}", adapter)
         .replace("{{selvedge}}", &sources.selvedge.dependency(adapter))
-        .replace("{{handlers}}\n", &dependency);
+        .replace("{{handlers}}\n", &dependency)
+        .replace("{{hot}}\n", hot);
     let code = include_str!("../../templates/module/lib.rs")
         .replace("{{adapter}}", &adapter.replace('-', "_"))
         .replace("{{handlers}}", &call);
@@ -165,7 +172,8 @@ fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
     let (folder, name) = (wasm.parent().unwrap_or(Path::new("")), wasm.file_stem().unwrap_or_default());
     // The module is the same for many policies, and the program takes longer than the rest of a build.
     let prefix = format!("{}.opt-", name.to_string_lossy());
-    let kept = folder.join(format!("{prefix}{:016x}.wasm", blob::fingerprint(&read(wasm)?)));
+    let made_of = [read(wasm)?, OPTIMISATION.concat().into_bytes()].concat();
+    let kept = folder.join(format!("{prefix}{:016x}.wasm", blob::fingerprint(&made_of)));
     if let Ok(content) = std::fs::read(&kept) {
         return Ok(content);
     }
@@ -173,8 +181,7 @@ fn optimise(wasm: &Path) -> anyhow::Result<Vec<u8>> {
     // Two builds may run at once.
     let optimised = wasm.with_extension(format!("wip-{}.wasm", std::process::id()));
     let status = Command::new(&program)
-        .arg("-Os")
-        .args(WASM_FEATURES)
+        .args(OPTIMISATION)
         .arg(wasm)
         .arg("-o")
         .arg(&optimised)

@@ -57,6 +57,10 @@ use seal::{Purpose, Seal};
 /// (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>).
 const MAX_GENERATED_BYTES: usize = 980_000;
 
+/// Longest key that CloudFront's cache is told as it is: it shares the request's 20,480 bytes with the client's own fields
+/// (<https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>).
+const MAX_KEY_BYTES: usize = 256;
+
 /// Tells where a client is.
 pub type Places = Arc<dyn Fn(IpAddr) -> Facts + Send + Sync>;
 
@@ -248,7 +252,7 @@ impl Edge {
                 Entrance::Respond { response: message::generated(response), records }
             }
             Entry::Forward(Forward { key, learnt }) => Entrance::Forward {
-                key: key.map_or_else(|| unshared(seed), |key| digest(&key)),
+                key: key.map_or_else(|| unshared(seed), shared),
                 state: self.seal.close(Purpose::Learnt, seed, &learnt.to_bytes()),
             },
         }
@@ -426,15 +430,24 @@ fn with_place(mut facts: Facts, places: &Places) -> Facts {
 
 /// A key that no other request has.
 fn unshared(seed: Seed) -> String {
-    format!("-{}", hex(&seed))
+    hex("-", &seed)
 }
 
-/// A key's digest, since a key may be as long as a URL.
-fn digest(key: &str) -> String {
-    hex(&Sha256::digest(key.as_bytes())[..16])
+/// A key in one line: itself, unless it is long or has a blank, and its digest then.
+fn shared(key: String) -> String {
+    if key.len() > MAX_KEY_BYTES || key.contains(' ') {
+        return hex("", &Sha256::digest(key.as_bytes())[..16]);
+    }
+    if key.contains('\n') { key.replace('\n', " ") } else { key }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit })).collect()
+fn hex(before: &str, bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(before.len() + 2 * bytes.len());
+    text.push_str(before);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }

@@ -2,12 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::aead::{Aead, AeadInOut as _, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use selvedge_core::transaction::Seed;
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
+
+const TAG_BYTES: usize = 16;
 
 /// What a sealed text is for; one of another purpose does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +43,16 @@ impl Seal {
     /// Seals a text. The nonce is the seed of this call of the function, which is fresh randomness, and the purpose: a call seals one text
     /// for each purpose at most.
     pub(super) fn close(&self, purpose: Purpose, seed: Seed, text: &[u8]) -> String {
-        let payload = Payload { msg: text, aad: purpose.label() };
-        let sealed = self.0.encrypt(&nonce(purpose, seed), payload).expect("memory holds what is sealed");
-        URL_SAFE_NO_PAD.encode([seed.as_slice(), &sealed].concat())
+        let mut sealed = Vec::with_capacity(seed.len() + text.len() + TAG_BYTES);
+        sealed.extend_from_slice(&seed);
+        sealed.extend_from_slice(text);
+        let tag = self.0.encrypt_inout_detached(
+            &nonce(purpose, seed),
+            purpose.label(),
+            (&mut sealed[seed.len()..]).into(),
+        );
+        sealed.extend_from_slice(&tag.expect("memory holds what is sealed"));
+        URL_SAFE_NO_PAD.encode(sealed)
     }
 
     /// Opens it; `None` when it is not what [`close`](Self::close) made with this key for this purpose.

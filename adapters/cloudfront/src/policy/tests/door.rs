@@ -18,7 +18,22 @@ fn a_request_goes_on_as_it_came_with_two_headers_more() {
     let [state, key] = ["selvedge-state", "selvedge-key"].map(|name| entered.headers.remove(name));
     assert_eq!(entered, came, "nothing else changed, neither case nor order nor what is unknown");
     assert_eq!((state.len(), key.len()), (1, 1));
-    assert!(key[0].value.len() == 32 && key[0].value.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key:?}");
+    assert!(key[0].value.starts_with("https://shop.example.com/items/1?q"), "{key:?}");
+}
+
+#[test]
+fn a_key_that_is_no_word_of_a_line_has_a_digest() {
+    let edge = edge(SHOP);
+    let key = |target: String, cookie: &str| {
+        let entered = enter(&edge, get(&target, &[("Cookie", cookie)]));
+        all(&entered.headers, "selvedge-key").concat()
+    };
+    let is_digest = |key: &str| key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let long = |last: char| format!("/items/{}{last}", "1".repeat(256));
+    assert!(is_digest(&key(long('a'), "hero=one")));
+    assert_ne!(key(long('a'), "hero=one"), key(long('b'), "hero=one"), "it tells apart what is told apart");
+    let short = key("/items/1".to_owned(), "hero=one");
+    assert!(!is_digest(&short) && short.contains(" variation:hero="), "its lines are words: {short}");
 }
 
 #[test]
