@@ -29,6 +29,7 @@ use crate::headers::rules::HeaderRules;
 use crate::job::{JobTarget, Queue, Schedule};
 use crate::limits::Limits;
 use crate::route::{Action, Route, RouteId};
+use crate::spin::Spin;
 
 /// A checked policy: every name resolves and every value is in range.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,8 @@ pub struct Policy {
     pub queues: Vec<Queue>,
     /// Schedules, by name in order.
     pub schedules: Vec<Schedule>,
+    /// What only Spin is told.
+    pub spin: Spin,
 }
 
 impl Policy {
