@@ -1,5 +1,8 @@
 //! What Spin runs and deploys: the component, the files that are mounted into it, and `spin.toml`.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -175,33 +178,4 @@ fn names(variables: &Variables) -> impl Iterator<Item = &str> {
 /// What stands for the value of a variable.
 fn quoted_template(name: &str) -> String {
     format!("\"{{{{ {name} }}}}\"")
-}
-
-#[cfg(test)]
-mod tests {
-    use selvedge_core::policy::read::read;
-
-    use super::*;
-
-    #[test]
-    fn the_store_is_asked_for_by_policies_that_keep_something() {
-        let rows = [
-            ("[[routes]]\npath = \"/\"\nrespond = {}", false),
-            ("[[routes]]\npath = \"/\"\nhandler = \"a\"", true),
-            ("[backends.a]\nurl = \"http://a.test\"\n[[routes]]\npath = \"/\"\nbackend = \"a\"", true),
-            (
-                "[backends.a]\nurl = \"http://a.test\"\n[[routes]]\npath = \"/\"\nbackend = \"a\"\ncache = { store = false }",
-                false,
-            ),
-            (
-                "[backends.a]\nurl = \"http://a.test\"\n[[routes]]\npath = \"/\"\nbackend = \"a\"\nmethods = [\"POST\"]",
-                false,
-            ),
-        ];
-        for (text, expected) in rows {
-            let policy = read(text).unwrap_or_else(|errors| panic!("{text}: {errors}"));
-            assert_eq!(has_store(&policy), expected, "{text}");
-            assert_eq!(manifest(&policy, false).contains("key_value_stores"), expected, "{text}");
-        }
-    }
 }
