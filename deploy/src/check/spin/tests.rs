@@ -201,5 +201,13 @@ fn what_depends_on_the_place_needs_a_database_or_a_front_that_knows_it() {
             assert_eq!(found(&known, None), [], "{known}");
         }
     }
-    assert_eq!(found(&route("backend = \"a\"\n"), None), [], "one backend for all places");
+    let same =
+        "[[routes]]\npath = \"/\"\nredirect = { to = \"/a\", countries = { US = \"/a\" } }\n".to_owned();
+    for text in [
+        route("backend = \"a\"\n"),
+        route("backend = { countries = { US = \"a\" }, default = \"a\", unknown = \"a\" }\n"),
+        same,
+    ] {
+        assert_eq!(found(&text, None), [], "the same for all places: {text}");
+    }
 }
