@@ -4,6 +4,8 @@ pub mod cloudflare;
 pub mod cloudfront;
 pub mod lambda;
 mod process;
+#[cfg(feature = "spin")]
+pub mod spin;
 
 use std::fmt;
 use std::net::SocketAddr;
