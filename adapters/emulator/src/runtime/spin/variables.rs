@@ -111,9 +111,9 @@ mod tests {
     }
 
     fn declared() -> BTreeMap<String, RawVariable> {
-        let default = Some("http://shop.test".to_owned());
-        let url = RawVariable { default, ..RawVariable::default() };
-        let key = RawVariable { required: true, ..RawVariable::default() };
+        let (mut url, mut key) = (RawVariable::default(), RawVariable::default());
+        url.default = Some("http://shop.test".to_owned());
+        key.required = true;
         [("backend_shop".to_owned(), url), ("key".to_owned(), key)].into()
     }
 
