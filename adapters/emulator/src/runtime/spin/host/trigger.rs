@@ -7,8 +7,7 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-/// The header in which this host is told a client's address, where [`SpinConfig::trusts_address`](super::SpinConfig) says so.
-pub const ADDRESS_HEADER: &str = "selvedge-client-addr";
+use crate::runtime::spin::facts::ADDRESS_HEADER;
 
 /// The port of an address that was told without one.
 const NO_PORT: u16 = 0;
