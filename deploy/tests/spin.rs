@@ -309,6 +309,13 @@ fn what_spin_refuses_is_not_built() {
         assert!(run.shown.contains(says), "{name}: no {says:?} in\n{}", run.shown);
         assert!(!run.folder.join("dist").exists(), "{name}: nothing is written");
     }
+    let folder = project("out", "");
+    fs::create_dir(folder.join("own")).unwrap();
+    fs::write(folder.join("own/spin.toml"), "spin_manifest_version = 2\n").unwrap();
+    let run = selvedge(folder, &["build", "--target", "spin", "--out", "own"], &[]);
+    assert_eq!(run.code, Some(2), "{}", run.shown);
+    assert!(run.shown.contains("own holds other files"), "{}", run.shown);
+    assert!(run.folder.join("own/spin.toml").is_file(), "somebody's application is left alone");
     for command in ["check", "build"] {
         let arguments = [command, "--target", "lambda", "--via", "aka"];
         let run = selvedge(project("via", ""), &arguments, &[]);
