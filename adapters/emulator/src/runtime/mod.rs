@@ -4,6 +4,7 @@ pub mod cloudflare;
 pub mod cloudfront;
 pub mod lambda;
 mod process;
+pub mod spin;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -30,6 +31,10 @@ pub enum Platform {
     CloudFront(cloudfront::CloudFront),
     /// A function URL of Lambda.
     Lambda(RuntimeHandle),
+    /// The host of Spin components, which goes by what it is told about a client.
+    Spin(RuntimeHandle),
+    /// Spin itself, which goes by the connection.
+    SpinItself(RuntimeHandle),
 }
 
 /// Longest wait for a runtime's answer; it has the policy's own time limits.
@@ -73,6 +78,8 @@ pub(crate) async fn answer(
         Platform::Cloudflare(runtime) => forward(host, runtime, cloudflare::tell, request, facts).await,
         Platform::CloudFront(front) => front.answer(host, request, facts).await,
         Platform::Lambda(runtime) => forward(host, runtime, lambda::tell, request, facts).await,
+        Platform::Spin(runtime) => forward(host, runtime, spin::tell, request, facts).await,
+        Platform::SpinItself(runtime) => forward(host, runtime, spin::tell_spin, request, facts).await,
     }
 }
 
