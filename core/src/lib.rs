@@ -69,6 +69,7 @@ mod pipeline;
 pub mod policy;
 pub mod reason;
 pub mod route;
+pub mod spin;
 pub mod stage;
 pub mod target;
 pub mod template;

@@ -18,6 +18,8 @@ pub struct Limits {
     pub max_url_bytes: u64,
     /// Most bytes of a request body.
     pub max_body_bytes: u64,
+    /// Most bytes of responses in a store whose size is the edge's own to bound: Spin's key-value store, the emulator's memory.
+    pub max_store_bytes: u64,
     /// Methods that are let in, upper case.
     pub methods: Vec<String>,
     /// What becomes of `%2F` in a path.
@@ -47,6 +49,7 @@ impl Default for Limits {
             max_header_bytes: 32 * 1024,
             max_url_bytes: 8 * 1024,
             max_body_bytes: 10 * 1024 * 1024,
+            max_store_bytes: 64 * 1024 * 1024,
             methods: methods.map(str::to_owned).to_vec(),
             encoded_slashes: EncodedSlashes::Reject,
         }

@@ -51,6 +51,7 @@ pub(crate) enum Command {
   selvedge dev --no-origin --geoip GeoLite2-City.mmdb
   selvedge dev --runtime cloudflare
   selvedge dev --runtime lambda
+  selvedge dev --runtime spin
 
 Pose as a client anywhere with a header:
   curl -i -H 'Selvedge-Client-Ip: 203.0.113.9' http://127.0.0.1:8787/
@@ -105,6 +106,7 @@ impl Default for Dev {
   selvedge check examples/storefront/edge.toml && echo fine
   selvedge check --target cloudflare
   selvedge check --target cloudflare --plan free examples/storefront/edge.toml
+  selvedge check --target spin --via aka
 
 With a platform it also says what that platform will refuse (error), and what it does
 otherwise than one may expect (warning), with the rule's place and what to do instead.
@@ -120,6 +122,9 @@ pub(crate) struct Check {
     /// Plan of the account [default: what only the paid plan can do is a warning]
     #[arg(long, value_name = "PLAN", requires = "target")]
     pub(crate) plan: Option<Plan>,
+    /// Where a Spin application runs [default: what all places have in common]
+    #[arg(long, value_name = "PLACE", requires = "target")]
+    pub(crate) via: Option<Via>,
 }
 
 /// Options of `selvedge explain`.
@@ -164,6 +169,8 @@ pub(crate) enum Target {
     Lambda,
     /// CloudFront with Lambda@Edge
     LambdaEdge,
+    /// Spin, on SpinKube, on Akamai Functions or anywhere else
+    Spin,
 }
 
 impl Target {
@@ -173,6 +180,7 @@ impl Target {
             Self::Cloudflare => "cloudflare",
             Self::Lambda => "lambda",
             Self::LambdaEdge => "lambda-edge",
+            Self::Spin => "spin",
         }
     }
 }
@@ -216,6 +224,18 @@ pub(crate) enum Plan {
     Paid,
 }
 
+/// Where a Spin application runs, by what deploys it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Via {
+    /// Wherever `spin deploy` deploys to
+    #[default]
+    Spin,
+    /// Kubernetes with SpinKube
+    Kube,
+    /// Akamai Functions
+    Aka,
+}
+
 /// Options of `selvedge build`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -223,11 +243,12 @@ pub(crate) enum Plan {
   selvedge build --target cloudflare --policy examples/storefront/edge.toml --out /tmp/storefront
   selvedge build --target lambda --arch arm64
   selvedge build --target lambda-edge --geoip GeoLite2-Country.mmdb
+  selvedge build --target spin --via aka
 
 Errors of `selvedge check --target` are refused, its warnings are shown.
 
 Cloudflare needs cargo with the target wasm32-unknown-unknown (rustup target add wasm32-unknown-unknown),
-Lambda needs cargo-lambda (pip install cargo-lambda ziglang).
+Lambda needs cargo-lambda (pip install cargo-lambda ziglang), Spin needs the target wasm32-wasip2.
 Routes with handlers need a Cargo.toml beside the policy, of a library with
 `pub fn handlers(builder: EngineBuilder) -> EngineBuilder`.")]
 pub(crate) struct Build {
@@ -246,7 +267,10 @@ pub(crate) struct Build {
     /// Processor of a Lambda function [default: x86-64]
     #[arg(long, value_name = "ARCH")]
     pub(crate) arch: Option<Architecture>,
-    /// Database of places (MMDB) to ship, for `[geo] source = "database"` on lambda-edge
+    /// Where a Spin application runs [default: what all places have in common]
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) via: Option<Via>,
+    /// Database of places (MMDB) to ship, for `[geo] source = "database"` on lambda-edge and spin
     #[arg(long, value_name = "FILE")]
     pub(crate) geoip: Option<PathBuf>,
 }
@@ -259,10 +283,15 @@ pub(crate) struct Build {
   selvedge deploy --target lambda -- --region eu-central-1 --enable-function-url
   selvedge deploy --target lambda-edge --bucket my-code --dry-run
   selvedge deploy --target lambda-edge --bucket my-code -- --profile shop
+  selvedge deploy --target spin -- --variable backend_origin=https://eu.example.com
+  selvedge deploy --target spin --via kube --image registry.example.com/shop:1 -- --replicas 3
+  selvedge deploy --target spin --via aka --dry-run
 
 cloudflare: runs `wrangler deploy`, which asks you to log in, or takes CLOUDFLARE_API_TOKEN from the environment.
 lambda: runs `cargo lambda deploy`, which takes credentials as AWS's own tools do; a dry run needs none.
-lambda-edge: runs `aws s3 cp` and `aws cloudformation deploy`, with the credentials that the AWS CLI finds.")]
+lambda-edge: runs `aws s3 cp` and `aws cloudformation deploy`, with the credentials that the AWS CLI finds.
+spin: runs `spin deploy`, `spin aka deploy`, or with `--via kube` `spin registry push`, `spin kube scaffold` and
+`kubectl apply`; secrets that backends need are taken from the environment, on Kubernetes from a Secret.")]
 pub(crate) struct Deploy {
     #[command(flatten)]
     pub(crate) build: Build,
@@ -272,6 +301,9 @@ pub(crate) struct Deploy {
     /// S3 bucket in us-east-1 that takes the function's code, for lambda-edge
     #[arg(long, value_name = "NAME")]
     pub(crate) bucket: Option<String>,
+    /// Image that the application is pushed as, for spin with --via kube
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) image: Option<String>,
     /// Further arguments for the platform's tool
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) arguments: Vec<String>,

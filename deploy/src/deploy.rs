@@ -2,6 +2,7 @@
 
 mod lambda;
 mod lambda_edge;
+mod spin;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -20,6 +21,7 @@ pub(crate) fn run(options: &Deploy) -> anyhow::Result<ExitCode> {
         Target::Cloudflare => cloudflare(options, &out),
         Target::Lambda => lambda::deploy(options, &project, &out),
         Target::LambdaEdge => lambda_edge::deploy(options, &project, &out),
+        Target::Spin => spin::deploy(options, &project, &out),
     }
 }
 
@@ -30,6 +32,15 @@ fn cloudflare(options: &Deploy, out: &Path) -> anyhow::Result<ExitCode> {
         wrangler.arg("--dry-run");
     }
     hand_over(wrangler.args(&options.arguments), "wrangler")
+}
+
+/// An argument as a shell reads it.
+fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
+    match word.chars().all(is_plain) && !word.is_empty() {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 /// Runs a platform's tool to its end.

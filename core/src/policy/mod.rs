@@ -17,9 +17,11 @@ mod report;
 #[cfg(feature = "policy-file")]
 pub mod schema;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::backend::{Backend, BackendId};
+use crate::backend::{Backend, BackendId, HeaderSource};
 use crate::bot::rules::BotPolicy;
 use crate::experiment::{Experiment, ExperimentId};
 use crate::fallback::{Fallback, Maintenance};
@@ -29,6 +31,7 @@ use crate::headers::rules::HeaderRules;
 use crate::job::{JobTarget, Queue, Schedule};
 use crate::limits::Limits;
 use crate::route::{Action, Route, RouteId};
+use crate::spin::Spin;
 
 /// A checked policy: every name resolves and every value is in range.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +64,8 @@ pub struct Policy {
     pub queues: Vec<Queue>,
     /// Schedules, by name in order.
     pub schedules: Vec<Schedule>,
+    /// What only Spin is told.
+    pub spin: Spin,
 }
 
 impl Policy {
@@ -107,6 +112,17 @@ impl Policy {
             JobTarget::Backend { .. } => None,
         });
         routes.chain(jobs)
+    }
+
+    /// Returns the names by which backends' secret headers are read from the environment, in order.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<&str> {
+        let headers = self.backends.iter().flat_map(|backend| &backend.request_headers);
+        let names = headers.filter_map(|(_, source)| match source {
+            HeaderSource::Env(name) => Some(name.as_str()),
+            HeaderSource::Text(_) => None,
+        });
+        names.collect()
     }
 
     /// Returns an experiment.

@@ -10,6 +10,7 @@
 
 mod decode;
 mod encode;
+mod entry;
 mod head;
 mod lines;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::transaction::{Omitted, Seed};
 
 pub use decode::decode;
 pub use encode::{Message, encode_answer, encode_lines, encode_step};
+pub use entry::{decode_entry, encode_entry};
 
 /// The handle of a request's own body.
 pub const REQUEST_BODY: BodyHandle = BodyHandle(0);

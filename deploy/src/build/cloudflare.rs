@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use selvedge_core::backend::HeaderSource;
 use selvedge_core::bot::rules::BotAction;
 use selvedge_core::job::{Queue, QueueStore};
 use selvedge_core::policy::{Policy, blob};
@@ -109,20 +108,6 @@ fn index(needs: Needs) -> String {
     }
 }
 
-/// Names of the environment that backends' headers are read from.
-pub(crate) fn secrets(policy: &Policy) -> Vec<&str> {
-    let headers = policy.backends.iter().flat_map(|backend| &backend.request_headers);
-    let mut names: Vec<_> = headers
-        .filter_map(|(_, source)| match source {
-            HeaderSource::Env(name) => Some(name.as_str()),
-            HeaderSource::Text(_) => None,
-        })
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
 fn wrangler_toml(policy: &Policy) -> String {
     let name = worker_name(&policy.name);
     let needs = Needs::of(policy);
@@ -131,7 +116,7 @@ fn wrangler_toml(policy: &Policy) -> String {
          name = {}\nmain = \"index.mjs\"\ncompatibility_date = \"{COMPATIBILITY_DATE}\"\n",
         quote(&name)
     );
-    let secrets = secrets(policy);
+    let secrets = policy.secrets();
     if !secrets.is_empty() {
         text += "\n# Secrets that backends need; set each once with `wrangler secret put NAME`:\n";
         for secret in secrets {

@@ -5,12 +5,15 @@ pub(crate) mod lambda;
 pub(crate) mod lambda_edge;
 pub(crate) mod module;
 pub(crate) mod source;
+pub(crate) mod spin;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use selvedge_core::geo::rules::GeoSource;
 use selvedge_core::policy::Policy;
+use selvedge_mmdb::GeoDatabase;
 
 use crate::check::{self, Platform};
 use crate::cli::{BOLD, Build, GREEN, Target};
@@ -48,6 +51,10 @@ pub(crate) fn run(options: &Build) -> anyhow::Result<ExitCode> {
         Target::LambdaEdge => anstream::println!(
             "\nNext: {BOLD}selvedge deploy --target lambda-edge --bucket NAME --dry-run{BOLD:#}"
         ),
+        Target::Spin => anstream::println!(
+            "\nNext: {BOLD}selvedge deploy --target spin --dry-run{BOLD:#}, or `spin up` in {}",
+            out.display()
+        ),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,6 +69,7 @@ pub(crate) fn make(options: &Build, project: &Project) -> anyhow::Result<PathBuf
         Target::Cloudflare => cloudflare::build(project, &out)?,
         Target::Lambda => lambda::build(project, &out, options.arch.unwrap_or_default())?,
         Target::LambdaEdge => lambda_edge::build(project, &out)?,
+        Target::Spin => spin::build(project, &out)?,
     };
     anstream::println!("{GREEN}Built{GREEN:#} {}", out.display());
     anstream::print!("{}", sizes(&written));
@@ -78,13 +86,26 @@ impl Project {
                 file.display()
             )
         })?;
-        let platform = Platform { target: options.target, plan: options.plan };
+        let platform = Platform::new(options.target, options.plan, options.via)?;
         let Some(policy) = check::accept(&file.display().to_string(), &text, Some(platform)) else {
             return Ok(None);
         };
         let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
         let folder = file.parent().context("a file is in a folder")?.to_owned();
         Ok(Some(Self { policy, folder, geoip: options.geoip.clone() }))
+    }
+
+    /// Whether the policy asks for a database of places.
+    pub(crate) fn asks_for_places(&self) -> bool {
+        self.policy.geo.source == GeoSource::Database
+    }
+
+    /// The content of the database that was named, when it is one.
+    pub(crate) fn places(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(path) = &self.geoip else { return Ok(None) };
+        let database = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        GeoDatabase::from_bytes(database.clone()).with_context(|| path.display().to_string())?;
+        Ok(Some(database))
     }
 
     /// The handlers that the policy names.

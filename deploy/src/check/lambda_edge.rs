@@ -26,7 +26,6 @@ use selvedge_core::policy::read::child;
 use selvedge_core::route::{Action, Route};
 
 use super::Finding;
-use crate::build::cloudflare::secrets;
 use crate::build::lambda_edge::geography;
 
 /// The most headers of a cache policy, and of an origin request policy.
@@ -206,7 +205,7 @@ fn without_failover(at: usize, route: &Route) -> Finding {
 }
 
 fn baked(policy: &Policy) -> Option<Finding> {
-    let names = secrets(policy);
+    let names = policy.secrets();
     (!names.is_empty()).then(|| {
         let message = format!(
             "Lambda@Edge has no environment variables: the build writes the value of {} into the function's zip",

@@ -6,15 +6,16 @@ mod cloudflare;
 mod hosts;
 mod lambda;
 mod lambda_edge;
+mod spin;
 
 use std::process::ExitCode;
 
 use anstyle::Style;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::{place, read};
 
-use crate::cli::{Check, Plan, RED, Target, YELLOW};
+use crate::cli::{Check, Plan, RED, Target, Via, YELLOW};
 use crate::policy::{self, Remark};
 
 /// How bad a finding is.
@@ -44,6 +45,8 @@ pub(crate) struct Platform {
     pub(crate) target: Target,
     /// Without it, what only the paid plan can do is a warning.
     pub(crate) plan: Option<Plan>,
+    /// Without it, what all places that run Spin applications have in common counts.
+    pub(crate) via: Option<Via>,
 }
 
 /// Checks a file; silent when all is well.
@@ -52,7 +55,8 @@ pub(crate) fn run(options: &Check) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(&options.file).with_context(|| {
         format!("cannot read {file}; name a policy with `selvedge check FILE`, or make one with `selvedge new NAME`")
     })?;
-    let platform = options.target.map(|target| Platform { target, plan: options.plan });
+    let platform =
+        options.target.map(|target| Platform::new(target, options.plan, options.via)).transpose()?;
     Ok(match accept(&file, &text, platform) {
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::from(1),
@@ -93,11 +97,20 @@ fn tell(file: &str, text: &str, platform: Platform, policy: &Policy) -> usize {
 }
 
 impl Platform {
+    /// Refuses what is said of another platform.
+    pub(crate) fn new(target: Target, plan: Option<Plan>, via: Option<Via>) -> anyhow::Result<Self> {
+        if via.is_some() && target != Target::Spin {
+            bail!("--via is for --target spin: {} is one place", target.name());
+        }
+        Ok(Self { target, plan, via })
+    }
+
     fn findings(self, policy: &Policy) -> Vec<Finding> {
         match self.target {
             Target::Cloudflare => cloudflare::findings(policy, self.plan),
             Target::Lambda => lambda::findings(policy),
             Target::LambdaEdge => lambda_edge::findings(policy),
+            Target::Spin => spin::findings(policy, self.via),
         }
     }
 }

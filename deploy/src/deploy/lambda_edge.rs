@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::hand_over;
+use super::{hand_over, shell_word};
 use crate::build::lambda_edge::{TEMPLATE, ZIP, stack_name};
 use crate::build::{Project, source};
 use crate::cli::{BOLD, DIM, Deploy, GREEN};
@@ -100,11 +100,7 @@ fn cfn_lint() -> Option<PathBuf> {
 
 /// A command line as a shell reads it.
 fn shown(arguments: &[String]) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
-    let quoted = arguments.iter().map(|word| match word.chars().all(is_plain) && !word.is_empty() {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    });
+    let quoted = arguments.iter().map(|word| shell_word(word));
     std::iter::once("aws".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
 }
 

@@ -7,7 +7,7 @@ use selvedge_core::policy::{Policy, blob};
 use selvedge_emulator::runtime::cloudflare::{CF_HEADER, SCHEME_HEADER, Workerd, program};
 use selvedge_emulator::runtime::{Platform, RuntimeHandle};
 
-use crate::build::cloudflare::{COMPATIBILITY_DATE, Needs, secrets};
+use crate::build::cloudflare::{COMPATIBILITY_DATE, Needs};
 use crate::build::{Project, cloudflare};
 use crate::cli::DIM;
 use crate::tools;
@@ -108,7 +108,7 @@ fn write_config(folder: &std::path::Path, policy: &Policy, policy_file: &str) ->
         modules.chain([format!("(name = \"policy.bin\", data = embed \"{policy_file}\")")]).collect();
     let mut bindings =
         vec!["(name = \"SELVEDGE_KV\", kvNamespace = (name = \"stores\", entrypoint = \"kv\"))".to_owned()];
-    for secret in secrets(policy) {
+    for secret in policy.secrets() {
         bindings.push(format!("(name = \"{secret}\", fromEnvironment = \"{secret}\")"));
     }
     let mut objects = String::new();

@@ -6,6 +6,7 @@ mod lambda_edge;
 
 use std::collections::VecDeque;
 
+use anyhow::bail;
 use selvedge_core::policy::Policy;
 use selvedge_emulator::runtime::Platform;
 
@@ -29,6 +30,9 @@ impl Runtime {
             Target::Cloudflare => cloudflare::Worker::start(&project).map(Self::Cloudflare),
             Target::Lambda => lambda::Functions::start(&project).map(Self::Lambda),
             Target::LambdaEdge => lambda_edge::Functions::start(project).map(Box::new).map(Self::LambdaEdge),
+            Target::Spin => bail!(
+                "this program has no Spin in it; build with `selvedge build --target spin` and run `spin up`"
+            ),
         }
     }
 

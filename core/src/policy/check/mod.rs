@@ -19,6 +19,7 @@ use super::raw;
 use super::report::{Report, join};
 use crate::backend::BackendId;
 use crate::geo::group::{BUILTIN_NAMES, CountrySet, builtin};
+use crate::spin::Spin;
 
 /// Most routes, backends and experiments: their ids have 16 bits.
 const MAX_ENTRIES: usize = 65_535;
@@ -52,6 +53,7 @@ pub(crate) fn check(raw: &raw::Policy, report: &mut Report) -> Policy {
         redirect_hosts: checker.redirect_hosts(&raw.redirects),
         queues: checker.queues(&raw.queues),
         schedules: checker.schedules(&raw.schedules),
+        spin: Spin { front: raw.spin.front },
     }
 }
 

@@ -121,6 +121,7 @@ impl Checker<'_> {
             size("max-header-bytes", raw.max_header_bytes.as_ref(), default.max_header_bytes);
         let max_url_bytes = size("max-url-bytes", raw.max_url_bytes.as_ref(), default.max_url_bytes);
         let max_body_bytes = size("max-body-bytes", raw.max_body_bytes.as_ref(), default.max_body_bytes);
+        let max_store_bytes = size("max-store-bytes", raw.max_store_bytes.as_ref(), default.max_store_bytes);
         let methods = match &raw.methods {
             None => default.methods,
             Some(methods) => self.methods("limits.methods", methods),
@@ -132,7 +133,7 @@ impl Checker<'_> {
             Some(raw::EncodedSlashes::Keep) => EncodedSlashes::Keep,
             Some(raw::EncodedSlashes::Reject) | None => EncodedSlashes::Reject,
         };
-        Limits { max_header_bytes, max_url_bytes, max_body_bytes, methods, encoded_slashes }
+        Limits { max_header_bytes, max_url_bytes, max_body_bytes, max_store_bytes, methods, encoded_slashes }
     }
 
     pub(super) fn fallback(&mut self, raw: &raw::Fallback) -> Fallback {

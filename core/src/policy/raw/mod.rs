@@ -23,7 +23,7 @@ pub use route::{
 pub use site::{
     Backend, BotAction, BotRule, BotRuleTable, Bots, Cors, EncodedSlashes, EnvValue, Fallback, Geo,
     GeoAction, GeoRule, HeaderValue, Headers, HostHeader, Limits, Maintenance, Page, Redirects,
-    RequestHeaders, ResponseHeaders,
+    RequestHeaders, ResponseHeaders, Spin,
 };
 
 /// An edge policy: one `edge.toml`.
@@ -61,6 +61,8 @@ pub struct Policy {
     pub queues: BTreeMap<String, Queue>,
     /// What happens at certain times, by name.
     pub schedules: BTreeMap<String, Schedule>,
+    /// What only Spin is told.
+    pub spin: Spin,
 }
 
 /// One text or several.

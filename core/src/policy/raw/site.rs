@@ -9,6 +9,7 @@ use super::{OneOrMany, Size};
 use crate::bot::BotCategory;
 use crate::geo::rules::GeoSource;
 use crate::headers::security::Preset;
+use crate::spin::Front;
 
 /// A server behind the edge.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -226,6 +227,9 @@ pub struct Limits {
     pub max_url_bytes: Option<Size>,
     /// Longest request body. Default: `"10MiB"`; a longer one is answered 413.
     pub max_body_bytes: Option<Size>,
+    /// Most bytes of responses in a store whose size is the edge's own to bound: Spin's key-value store, the emulator's
+    /// memory. Default: `"64MiB"`; an older response goes when a newer one needs its place.
+    pub max_store_bytes: Option<Size>,
     /// Methods that are let in. Default: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; others are answered 501.
     pub methods: Option<Vec<String>>,
     /// What becomes of `%2F` in a path. Default: `reject`.
@@ -284,6 +288,14 @@ pub struct Maintenance {
     pub retry_after: Option<String>,
     /// Addresses and networks that see the site all the same, such as `"203.0.113.0/24"`.
     pub allow: Vec<String>,
+}
+
+/// What only Spin is told.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Spin {
+    /// Whose word about the client is believed, because no request comes past it. Default: nobody's but Spin's own.
+    pub front: Option<Front>,
 }
 
 /// Where redirects may lead.

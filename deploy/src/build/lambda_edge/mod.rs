@@ -7,14 +7,12 @@ pub(crate) mod template;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use selvedge_cloudfront::policy::distribution::{Distribution, Geography};
 use selvedge_core::geo::rules::GeoSource;
 use selvedge_core::policy::{Policy, blob};
-use selvedge_mmdb::GeoDatabase;
 use serde_json::json;
 
-use super::cloudflare::secrets;
 use super::module::{self, Host};
 use super::{Project, Written, empty_folder, source, write};
 use crate::policy::STOREFRONT_GEOIP;
@@ -155,11 +153,7 @@ fn places(project: &Project, front: Front) -> anyhow::Result<Option<Vec<u8>>> {
         (GeoSource::Database, None, Front::CloudFront) => {
             bail!("`[geo] source = \"database\"` needs a database to ship: name an MMDB with --geoip FILE")
         }
-        (GeoSource::Database, Some(path), _) => {
-            let database = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            GeoDatabase::from_bytes(database.clone()).with_context(|| path.display().to_string())?;
-            Ok(Some(database))
-        }
+        (GeoSource::Database, Some(_), _) => project.places(),
     }
 }
 
@@ -168,7 +162,7 @@ fn environment(
     policy: &Policy,
     value_of: impl Fn(&str) -> Option<String>,
 ) -> anyhow::Result<BTreeMap<&str, String>> {
-    let values = secrets(policy).into_iter().map(|name| match value_of(name) {
+    let values = policy.secrets().into_iter().map(|name| match value_of(name) {
         Some(value) => Ok((name, value)),
         None => bail!(
             "the environment has no `{name}`, which a backend's `request-headers` name; Lambda@Edge has no \

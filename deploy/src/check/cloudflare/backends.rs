@@ -7,7 +7,7 @@ use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::child;
 
 use super::{Finding, PerPlan};
-use crate::build::cloudflare::{Needs, secrets};
+use crate::build::cloudflare::Needs;
 use crate::check::hosts::Host;
 use crate::cli::Plan;
 
@@ -90,7 +90,7 @@ fn bindings(needs: Needs) -> BTreeSet<&'static str> {
 }
 
 fn variables(policy: &Policy, plan: Option<Plan>) -> Option<Finding> {
-    let number = secrets(policy).len();
+    let number = policy.secrets().len();
     let beyond = PerPlan { free: number, paid: number }.beyond(VARIABLES, plan)?;
     let message = format!(
         "headers of backends read {number} variables, more than the {} that a Worker has on the {} plan",

@@ -20,7 +20,7 @@ const fn step(name: &'static str, about: &'static str, run: fn(&Workspace) -> an
 }
 
 const TOOLCHAIN: Step =
-    step("toolchain", "rustfmt, clippy, the wasm32 target and Node are there", toolchain::run);
+    step("toolchain", "rustfmt, clippy, the wasm32 targets and Node are there", toolchain::run);
 const NPM: Step = step("npm", "`npm ci` beside each package-lock.json", npm::run);
 const PYTHON: Step = step("python", "what each requirements.txt pins", python::run);
 const UNUSED_TOOL: Step = step("install-tools", "cargo-machete", unused::install);

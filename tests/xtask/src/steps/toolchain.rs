@@ -10,6 +10,10 @@ use crate::workspace::Workspace;
 
 /// Target that the core's tests run on and that JavaScript hosts load.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// Target of Spin's components.
+const WASI_TARGET: &str = "wasm32-wasip2";
+
 const MIN_NODE_MAJOR: u32 = 20;
 
 /// Installs missing parts of the Rust toolchain and checks Node.
@@ -23,8 +27,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Ran> {
             add(workspace, "component", component)?;
         }
     }
-    if !has_target(workspace)? {
-        add(workspace, "target", WASM_TARGET)?;
+    for target in [WASM_TARGET, WASI_TARGET] {
+        if !has_target(workspace, target)? {
+            add(workspace, "target", target)?;
+        }
     }
     let node = Cmd::new("node").arg("--version").read()?;
     require_node(node.trim())?;
@@ -34,8 +40,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Ran> {
     Ok(Ran::Passed)
 }
 
-fn has_target(workspace: &Workspace) -> Result<bool> {
-    let args = ["--print", "target-libdir", "--target", WASM_TARGET];
+fn has_target(workspace: &Workspace, target: &str) -> Result<bool> {
+    let args = ["--print", "target-libdir", "--target", target];
     let libdir = Cmd::new("rustc").args(args).dir(&workspace.root).read()?;
     Ok(Path::new(libdir.trim()).is_dir())
 }

@@ -1,0 +1,233 @@
+//! The bodies of one exchange, by the handles that the core knows, and how they are read and written.
+
+use std::cell::RefCell;
+
+use bytes::{Bytes, BytesMut};
+use selvedge_core::body::{Body, BodyHandle};
+use selvedge_core::effect::{CachePut, ReadBodyError};
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response, Trailers};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
+use spin_sdk::wasip3::{wit_future, wit_stream};
+
+use crate::component::Component;
+use crate::store::Reserved;
+
+/// Most bytes that are read or written at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// How a body ends: with trailers or without, or because something broke off.
+pub(crate) type End = Result<Option<Trailers>, ErrorCode>;
+
+/// Every body of one exchange that is still with the host; each can be taken once.
+#[derive(Default)]
+pub(crate) struct Bodies {
+    slots: RefCell<Vec<Option<HostBody>>>,
+}
+
+/// A body that stays with the host.
+pub(crate) enum HostBody {
+    /// From the client, unread.
+    Request(Request),
+    /// From a backend, unread.
+    Response(Response),
+    /// Read to some point.
+    Begun(Reader),
+    /// From a backend, to be stored by whoever reads it.
+    Stored(Box<(Reader, CachePut)>),
+}
+
+/// A body that is read.
+pub(crate) struct Reader {
+    first: Option<Vec<u8>>,
+    stream: StreamReader<u8>,
+    end: FutureReader<End>,
+}
+
+/// A body that is written.
+pub(crate) struct Writer {
+    stream: StreamWriter<u8>,
+    end: FutureWriter<End>,
+}
+
+/// Nobody reads a body any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unwanted;
+
+impl Bodies {
+    /// Keeps a body and returns what the core gets to see of it.
+    pub(crate) fn keep(&self, body: HostBody) -> Body {
+        let mut slots = self.slots.borrow_mut();
+        let handle = u32::try_from(slots.len()).expect("an exchange has a handful of bodies");
+        slots.push(Some(body));
+        Body::Host(BodyHandle(handle))
+    }
+
+    /// Hands a body out; `None` when it was handed out before.
+    pub(crate) fn take(&self, handle: BodyHandle) -> Option<HostBody> {
+        self.slots.borrow_mut().get_mut(handle.0 as usize)?.take()
+    }
+
+    /// Lets a backend's body be stored by whoever reads it.
+    pub(crate) fn store(&self, handle: BodyHandle, put: CachePut) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(handle.0 as usize) {
+            *slot = slot.take().map(|body| match body {
+                HostBody::Response(_) | HostBody::Begun(_) => HostBody::Stored(Box::new((body.read(), put))),
+                HostBody::Request(_) | HostBody::Stored(_) => body,
+            });
+        }
+    }
+
+    /// Reads to the end what is to be stored though no client reads it.
+    pub(crate) async fn read_unread_stores(&self, component: &Component) {
+        for body in self.slots.take().into_iter().flatten() {
+            match body {
+                HostBody::Stored(stored) => {
+                    let (mut reader, put) = *stored;
+                    let mut gathered = Gathered::new(component);
+                    while let Some(chunk) = reader.chunk().await {
+                        gathered.add(&chunk);
+                    }
+                    if reader.end().await.is_ok() {
+                        gathered.store(put).await;
+                    }
+                }
+                HostBody::Request(_) | HostBody::Response(_) | HostBody::Begun(_) => {}
+            }
+        }
+    }
+}
+
+impl HostBody {
+    /// Begins to read.
+    pub(crate) fn read(self) -> Reader {
+        match self {
+            Self::Request(request) => Reader::of_request(request),
+            Self::Response(response) => {
+                let (done, read) = wit_future::new(|| Ok(()));
+                let (stream, end) = Response::consume_body(response, read);
+                drop(done);
+                Reader { first: None, stream, end }
+            }
+            Self::Begun(reader) => reader,
+            Self::Stored(stored) => stored.0,
+        }
+    }
+}
+
+impl Reader {
+    pub(crate) fn of_request(request: Request) -> Self {
+        let (done, read) = wit_future::new(|| Ok(()));
+        let (stream, end) = Request::consume_body(request, read);
+        drop(done);
+        Self { first: None, stream, end }
+    }
+
+    /// Waits until it is clear whether there is any content.
+    pub(crate) async fn peek(&mut self) -> bool {
+        if self.first.is_none() {
+            self.first = self.chunk().await;
+        }
+        self.first.is_some()
+    }
+
+    /// Returns the next bytes, or `None` at the end; [`end`](Self::end) says which end it is.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let (_, chunk) = self.stream.read(Vec::with_capacity(CHUNK_BYTES)).await;
+        Some(chunk).filter(|chunk| !chunk.is_empty())
+    }
+
+    /// Returns how the body ended, once there are no more bytes.
+    pub(crate) async fn end(self) -> End {
+        self.end.await
+    }
+
+    /// Hands the body on as it is, when nothing of it was read: its bytes never come in here then.
+    pub(crate) fn untouched(self) -> Result<(StreamReader<u8>, FutureReader<End>), Self> {
+        if self.first.is_none() { Ok((self.stream, self.end)) } else { Err(self) }
+    }
+
+    /// Reads a whole body into memory.
+    pub(crate) async fn whole(mut self, limit: usize) -> Result<Bytes, ReadBodyError> {
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = self.chunk().await {
+            if chunk.len() > limit - whole.len() {
+                return Err(ReadBodyError::TooLarge);
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        self.end().await.map_err(|_| ReadBodyError::Broken)?;
+        Ok(whole.freeze())
+    }
+}
+
+impl Writer {
+    /// Makes a body; whoever reads it takes it for broken off when the writer is dropped before [`end`](Self::end).
+    pub(crate) fn new() -> (Self, StreamReader<u8>, FutureReader<End>) {
+        let (stream, contents) = wit_stream::new();
+        let (end, ended) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
+        (Self { stream, end }, contents, ended)
+    }
+
+    /// Writes bytes as fast as they are read.
+    pub(crate) async fn write(&mut self, chunk: Vec<u8>) -> Result<(), Unwanted> {
+        if self.stream.write_all(chunk).await.is_empty() { Ok(()) } else { Err(Unwanted) }
+    }
+
+    /// Writes what is in memory, a piece at a time so that there is no second copy of the whole.
+    pub(crate) async fn write_bytes(&mut self, mut bytes: Bytes) -> Result<(), Unwanted> {
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(CHUNK_BYTES));
+            self.write(piece.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the body.
+    pub(crate) async fn end(self, end: End) {
+        drop(self.stream);
+        // Whoever does not read the end has no use for it.
+        let _ = self.end.write(end).await;
+    }
+}
+
+/// Returns the end of a body without content.
+pub(crate) fn no_trailers() -> FutureReader<End> {
+    let (end, ended) = wit_future::new(|| Ok(None));
+    drop(end);
+    ended
+}
+
+/// A body on its way into the store, while it streams to somebody else.
+pub(crate) struct Gathered<'a> {
+    component: &'a Component,
+    bytes: Vec<u8>,
+    /// `None` once the body is too long, or all bodies together are.
+    reserved: Option<Reserved>,
+}
+
+impl<'a> Gathered<'a> {
+    pub(crate) fn new(component: &'a Component) -> Self {
+        Self { component, bytes: Vec::new(), reserved: Some(component.store.reserve()) }
+    }
+
+    pub(crate) fn add(&mut self, chunk: &[u8]) {
+        let Some(reserved) = &mut self.reserved else { return };
+        if reserved.grow(chunk.len()) {
+            self.bytes.extend_from_slice(chunk);
+        } else {
+            self.reserved = None;
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Stores a body that came whole.
+    pub(crate) async fn store(self, put: CachePut) {
+        if self.reserved.is_some() {
+            let now = crate::component::now();
+            self.component.store.put(put, self.bytes.into(), now, crate::component::seed()).await;
+        }
+    }
+}

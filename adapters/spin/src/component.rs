@@ -1,0 +1,168 @@
+//! One instance: what its requests share, and the life of each of them.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::Method;
+use selvedge_core::body::Body;
+use selvedge_core::engine::{Answer, Engine, EngineBuilder};
+use selvedge_core::exchange::Exchange;
+use selvedge_core::facts::Facts;
+use selvedge_core::geo::rules::GeoSource;
+use selvedge_core::host::{Driven, drive};
+use selvedge_core::policy::Policy;
+use selvedge_core::time::Timestamp;
+use selvedge_core::transaction::{Omitted, Seed};
+use selvedge_mmdb::GeoDatabase;
+use spin_sdk::wasip3::clocks::system_clock;
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use spin_sdk::wasip3::random::random::get_random_bytes;
+use spin_sdk::{variables, wasip3};
+
+use crate::body::Bodies;
+use crate::effects::EdgeHost;
+use crate::facts::Trust;
+use crate::store::Store;
+use crate::values::SpinValues;
+use crate::variables::Variables;
+use crate::{log, request, response, settings};
+
+/// How much randomness is fetched at a time.
+const RANDOM_BYTES: u64 = 4096;
+
+/// What all requests of one instance share.
+pub(crate) struct Component {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) store: Store<SpinValues>,
+    trust: Trust,
+    database: Option<GeoDatabase>,
+}
+
+thread_local! {
+    /// Made by whichever of the first requests is ready first.
+    static COMPONENT: OnceCell<Rc<Component>> = const { OnceCell::new() };
+
+    /// Randomness that is not used yet.
+    static RANDOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// When its method is none of HTTP.
+pub async fn handle(
+    request: Request,
+    handlers: fn(EngineBuilder) -> EngineBuilder,
+) -> Result<Response, ErrorCode> {
+    match component(handlers).await {
+        Ok(component) => component.answer(request).await,
+        Err(error) => {
+            log::write_log("ERROR", &error);
+            Ok(response::broken())
+        }
+    }
+}
+
+/// What failed once is tried again by the next request: a provider of variables may be away for a moment.
+async fn component(handlers: fn(EngineBuilder) -> EngineBuilder) -> Result<Rc<Component>, String> {
+    if let Some(component) = COMPONENT.with(|made| made.get().cloned()) {
+        return Ok(component);
+    }
+    // Requests that come in meanwhile do the same: waiting for one another is not for tasks of one instance.
+    let component = Component::make(handlers).await?;
+    Ok(COMPONENT.with(|made| Rc::clone(made.get_or_init(|| Rc::new(component)))))
+}
+
+/// Reads the variables that a policy asks for.
+async fn values(names: &Variables) -> Result<BTreeMap<String, String>, String> {
+    let secrets = names.secrets().map(|(_, variable)| variable);
+    let backends = names.backends().flatten().map(String::as_str);
+    let mut values = BTreeMap::new();
+    for name in secrets.chain(backends) {
+        match variables::get(name).await {
+            Ok(value) => drop(values.insert(name.to_owned(), value)),
+            Err(variables::Error::Undefined(_)) => {}
+            // What a provider says may hold what it was given.
+            Err(_) => return Err(format!("cannot read the variable `{name}`")),
+        }
+    }
+    Ok(values)
+}
+
+impl Component {
+    async fn make(handlers: fn(EngineBuilder) -> EngineBuilder) -> Result<Self, String> {
+        let policy = settings::policy(Path::new(settings::POLICY))?;
+        let names = Variables::of(&policy);
+        let values = values(&names).await?;
+        let (trust, database) = (Trust::of(&policy), database(&policy)?);
+        let store = Store::new(policy.limits.max_store_bytes, SpinValues::new());
+        let engine = settings::compile(policy, names, values, handlers)?;
+        Ok(Self { engine: Arc::new(engine), store, trust, database })
+    }
+
+    async fn answer(self: Rc<Self>, incoming: Request) -> Result<Response, ErrorCode> {
+        let head = request::head(&incoming)?;
+        let (facts, seed) = (self.facts(head.headers()), seed());
+        let is_head = head.method() == Method::HEAD;
+        // Most answers of the edge itself need no other effect and nothing of the body.
+        let alone = head.clone().map(|()| Body::Empty);
+        let alone = self.engine.answer_alone(alone, facts.clone(), seed, Omitted::default(), now());
+        if let Some(Answer { response, records, .. }) = alone {
+            records.iter().for_each(log::write_record);
+            return Ok(response::send(response, &Rc::default(), &self, is_head));
+        }
+        let bodies = Rc::new(Bodies::default());
+        let request = request::whole(head, incoming, &bodies).await;
+        let host = EdgeHost::new(Rc::clone(&self), Rc::clone(&bodies));
+        let exchange = Exchange::new(Arc::clone(&self.engine), request, facts, seed);
+        let Driven { response, after, .. } = drive(host, exchange).await;
+        let response = response::send(response, &bodies, &self, is_head);
+        wasip3::spawn(async move {
+            if let Some(after) = after {
+                after.finish().await;
+            }
+            bodies.read_unread_stores(&self).await;
+        });
+        Ok(response)
+    }
+
+    fn facts(&self, headers: &http::HeaderMap) -> Facts {
+        let mut facts = self.trust.facts(headers);
+        if let (Some(database), Some(address)) = (&self.database, facts.client_ip) {
+            let is_https = facts.is_https;
+            facts = database.locate(address);
+            facts.is_https = is_https;
+        }
+        facts
+    }
+}
+
+fn database(policy: &Policy) -> Result<Option<GeoDatabase>, String> {
+    let is_wanted = policy.geo.source == GeoSource::Database;
+    let database = is_wanted.then(|| GeoDatabase::open(Path::new(settings::DATABASE)));
+    database.transpose().map_err(|error| error.to_string())
+}
+
+/// Returns what no other request gets.
+pub(crate) fn seed() -> Seed {
+    RANDOM.with_borrow_mut(|random| {
+        let mut seed = Seed::default();
+        while random.len() < seed.len() {
+            random.extend(get_random_bytes(RANDOM_BYTES));
+        }
+        let rest = random.len() - seed.len();
+        seed.copy_from_slice(&random[rest..]);
+        random.truncate(rest);
+        seed
+    })
+}
+
+/// Reads Spin's clock.
+pub(crate) fn now() -> Timestamp {
+    let now = system_clock::now();
+    let seconds = u64::try_from(now.seconds).unwrap_or(0);
+    Timestamp::from_millis(seconds.saturating_mul(1000) + u64::from(now.nanoseconds / 1_000_000))
+}

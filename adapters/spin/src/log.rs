@@ -1,0 +1,63 @@
+//! What goes into the component's log: lines of JSON, which Spin keeps for each component.
+
+use std::io::Write;
+
+use selvedge_core::effect::Record;
+use serde_json::{Value, json};
+
+/// A record as one line of the log.
+fn line(record: &Record) -> Value {
+    match record {
+        Record::Exposure { experiment, variation, reason } => json!({
+            "level": "INFO", "selvedge": "exposure",
+            "experiment": **experiment, "variation": **variation, "reason": reason.code(),
+        }),
+        Record::HandlerFailure { handler, message } => json!({
+            "level": "ERROR", "selvedge": "handler-failure", "handler": handler, "message": message,
+        }),
+        Record::JobFailure { name, id, message, settlement } => json!({
+            "level": "WARN", "selvedge": "job-failure",
+            "name": name, "id": id, "message": message, "settlement": settlement.to_string(),
+        }),
+        Record::Event { name, value } => json!({
+            "level": "INFO", "selvedge": "event", "name": name, "value": value,
+        }),
+        _ => json!({ "level": "INFO", "selvedge": "record", "message": format!("{record:?}") }),
+    }
+}
+
+/// Writes a record on the standard output.
+pub(crate) fn write_record(record: &Record) {
+    write_line(std::io::stdout(), &line(record));
+}
+
+/// Writes one line on the standard error.
+pub(crate) fn write_log(level: &str, message: &str) {
+    write_line(std::io::stderr(), &json!({ "level": level, "selvedge": "log", "message": message }));
+}
+
+/// A log that is gone is no reason to leave a client without an answer. One write a line, so that those of requests that
+/// are in flight together do not run into one another.
+fn write_line(mut to: impl Write, line: &Value) {
+    let _ = to.write_all(format!("{line}\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_lines_of_json() {
+        let record = Record::Exposure {
+            experiment: "hero".into(),
+            variation: "bold\n".into(),
+            reason: selvedge_core::reason::Reason::BackendResponded,
+        };
+        let mut bytes = Vec::new();
+        write_line(&mut bytes, &line(&record));
+        let text = String::from_utf8(bytes).expect("JSON is UTF-8");
+        assert_eq!(text.lines().count(), 1, "a line break in a name is escaped");
+        let back: Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!((&back["selvedge"], &back["variation"]), (&json!("exposure"), &json!("bold\n")));
+    }
+}

@@ -1,0 +1,88 @@
+//! What a deployment says: the mounted policy, and the variables that change it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use selvedge_core::engine::{Engine, EngineBuilder};
+use selvedge_core::policy::{Policy, blob};
+
+use crate::variables::Variables;
+
+/// Where `selvedge build` mounts the compiled policy.
+pub(crate) const POLICY: &str = "/policy.bin";
+
+/// Where it mounts the geolocation database, when the policy says `[geo] source = "database"`.
+pub(crate) const DATABASE: &str = "/geo.mmdb";
+
+/// Reads the compiled policy.
+pub(crate) fn policy(path: &Path) -> Result<Policy, String> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).map_err(|error| {
+        format!("cannot read the policy {shown}: {error} (`selvedge build` mounts it by spin.toml)")
+    })?;
+    blob::decode(&bytes).map_err(|error| format!("the policy {shown}: {error}"))
+}
+
+/// Compiles a policy with the values of its variables; a value that is empty counts as not set.
+///
+/// A backend that a variable moves to what is no origin is an error: its old place would be the wrong one.
+pub(crate) fn compile(
+    mut policy: Policy,
+    variables: Variables,
+    values: BTreeMap<String, String>,
+    handlers: fn(EngineBuilder) -> EngineBuilder,
+) -> Result<Engine, String> {
+    let chosen = variables.choose_backends(&mut policy, |name| values.get(name).cloned());
+    chosen.map_err(|error| error.to_string())?;
+    let secret = move |name: &str| {
+        let value = variables.secret(name).and_then(|variable| values.get(variable));
+        value.filter(|value| !value.is_empty()).cloned()
+    };
+    handlers(Engine::builder(policy).environment(secret)).compile().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_core::policy::read::read;
+
+    use super::*;
+
+    const POLICY: &str = "[backends.shop]\nurl = \"https://shop.test/v1\"\n\
+                          request-headers = { X-Token = { env = \"EU_TOKEN\" } }";
+
+    fn compiled(values: &[(&str, &str)]) -> Result<Engine, String> {
+        let policy = read(POLICY).unwrap_or_else(|errors| panic!("{errors}"));
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = Variables::of(&policy);
+        compile(policy, variables, values.collect(), |edge| edge)
+    }
+
+    #[test]
+    fn a_variable_moves_a_backend_and_another_gives_a_secret() {
+        let engine = compiled(&[("backend_shop", "http://127.0.0.1:8080"), ("eu_token", "s3")]);
+        let engine = engine.expect("both are set");
+        assert_eq!(engine.policy().backends[0].urls, ["http://127.0.0.1:8080/v1"]);
+    }
+
+    #[test]
+    fn what_is_wrong_or_missing_is_named_and_no_secret_is_shown() {
+        let moved = [("backend_shop", "ftp://user:hunter2@shop.test"), ("eu_token", "s3")];
+        let error = compiled(&moved).expect_err("it is no origin");
+        assert!(error.contains("`backend_shop`") && !error.contains("hunter2"), "{error}");
+        for values in [&[][..], &[("eu_token", "")]] {
+            let error = compiled(values).expect_err("the secret is not set");
+            assert!(error.contains("`EU_TOKEN`"), "{error}");
+        }
+        let error = compiled(&[("eu_token", "hunter2\n")]).expect_err("it is no header value");
+        assert!(error.contains("`EU_TOKEN`") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_policy_that_is_missing_or_damaged_is_named() {
+        let missing = policy(Path::new("/nowhere/policy.bin")).expect_err("it is not there");
+        assert!(missing.contains("/nowhere/policy.bin"), "{missing}");
+        let this = policy(Path::new("src/lib.rs"));
+        let damaged = this.expect_err("it is source");
+        assert!(damaged.contains("src/lib.rs") && damaged.contains("not a compiled policy"), "{damaged}");
+    }
+}
