@@ -25,12 +25,15 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/count" => Ok(format!("{} {count}", *NAME)),
         "/headers" => Ok(headers(&request)),
         "/variable" => Ok(variables::get(&argument).await.unwrap_or_else(|error| format!("{error:?}"))),
-        "/file" => Ok(std::fs::read_to_string(&argument).unwrap_or_else(|error| format!("{:?}", error.kind()))),
+        "/file" => {
+            Ok(std::fs::read_to_string(&argument).unwrap_or_else(|error| format!("{:?}", error.kind())))
+        }
         "/write" => Ok(format!("{:?}", std::fs::write(&argument, "x").map_err(|error| error.kind()))),
         "/time" => Ok(system_clock::now().seconds.to_string()),
         "/fetch" => fetch(&argument).await,
         "/keep" => Ok(keep(&argument).await.unwrap_or_else(|error| format!("{error:?}"))),
         "/meet" => Ok(meet(argument.parse()?).await),
+        "/alone" => Ok(alone().await),
         "/present" => Ok(PRESENT.load(Ordering::Relaxed).to_string()),
         "/panic" => panic!("as it was asked to"),
         "/loop" => loop {
@@ -73,4 +76,16 @@ async fn meet(count: usize) -> String {
         monotonic_clock::wait_for(PAUSE_NANOSECONDS).await;
     }
     format!("{} {}", *NAME, PRESENT.load(Ordering::Relaxed))
+}
+
+/// Stays for a moment, and says how many were present at most.
+async fn alone() -> String {
+    PRESENT.fetch_add(1, Ordering::Relaxed);
+    let mut most = 0;
+    for _ in 0..5 {
+        most = most.max(PRESENT.load(Ordering::Relaxed));
+        monotonic_clock::wait_for(PAUSE_NANOSECONDS).await;
+    }
+    PRESENT.fetch_sub(1, Ordering::Relaxed);
+    most.to_string()
 }
