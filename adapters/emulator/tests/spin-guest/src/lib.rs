@@ -32,9 +32,9 @@ async fn handle(request: Request) -> anyhow::Result<impl IntoResponse> {
         "/time" => Ok(system_clock::now().seconds.to_string()),
         "/fetch" => fetch(&argument).await,
         "/keep" => Ok(keep(&argument).await.unwrap_or_else(|error| format!("{error:?}"))),
-        "/meet" => Ok(meet(argument.parse()?).await),
+        "/meet" => Ok(meet(&argument).await?),
         "/alone" => Ok(alone().await),
-        "/present" => Ok(PRESENT.load(Ordering::Relaxed).to_string()),
+        "/present" => Ok(format!("{} {}", *NAME, PRESENT.load(Ordering::Relaxed))),
         "/panic" => panic!("as it was asked to"),
         "/loop" => loop {
             std::hint::spin_loop();
@@ -69,13 +69,18 @@ async fn keep(name: &str) -> Result<String, spin_sdk::key_value::Error> {
     Ok(format!("{} {} {exists}", String::from_utf8_lossy(&value), keys.join(",")))
 }
 
-/// Waits until so many requests are present in the instance.
-async fn meet(count: usize) -> String {
+/// Waits until so many requests are present, in `COUNT`, or is not there if this is another instance, in `COUNT,NAME`.
+async fn meet(argument: &str) -> anyhow::Result<String> {
+    let (count, name) = argument.split_once(',').unwrap_or((argument, ""));
+    let count: usize = count.parse()?;
+    if !name.is_empty() && name != NAME.to_string() {
+        return Ok("elsewhere".to_owned());
+    }
     PRESENT.fetch_add(1, Ordering::Relaxed);
     while PRESENT.load(Ordering::Relaxed) < count {
         monotonic_clock::wait_for(PAUSE_NANOSECONDS).await;
     }
-    format!("{} {}", *NAME, PRESENT.load(Ordering::Relaxed))
+    Ok(NAME.to_string())
 }
 
 /// Stays for a moment, and says how many were present at most.
