@@ -250,14 +250,24 @@ fn on_kubernetes_the_application_refers_to_a_secret() {
                     kubectl\n  apply\n  -f\n  spinapp.yaml\n";
     assert_eq!(run.calls(), format!("{expected}{app}"));
     assert!(run.shown.contains("warning") && run.shown.contains("Spin 3.6.3"), "{}", run.shown);
+    let given = ["--via", "kube", "--image", "shop:1", "--", "--variable", "eu_token=mine"];
+    let run = deploy("kube-given", SHOP, &given, &[]);
+    assert_eq!(run.code, Some(0), "{}", run.shown);
+    assert!(
+        run.calls().contains("  eu_token=mine\n") && !run.calls().contains("secretKeyRef"),
+        "{}",
+        run.calls()
+    );
+    assert!(!run.shown.contains("create secret"), "{}", run.shown);
 }
 
 #[test]
 fn what_stops_a_deployment_is_said_with_a_way_out() {
     type Row =
         (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)], i32, &'static str);
-    let rows: [Row; 6] = [
+    let rows: [Row; 7] = [
         ("no-secret", &[], &[], 2, "has no `EU_TOKEN`"),
+        ("empty-secret", &[], &[("EU_TOKEN", "")], 2, "has no `EU_TOKEN`"),
         ("no-image", &["--via", "kube"], &[("EU_TOKEN", "s3cret")], 2, "with --image"),
         ("image", &["--image", "shop:1"], &[("EU_TOKEN", "s3cret")], 2, "--image is for --via kube"),
         ("fails", &[], &[("EU_TOKEN", "s3cret"), ("SPIN_EXIT", "7")], 2, "spin deploy"),
@@ -299,6 +309,13 @@ fn what_spin_refuses_is_not_built() {
         assert!(run.shown.contains(says), "{name}: no {says:?} in\n{}", run.shown);
         assert!(!run.folder.join("dist").exists(), "{name}: nothing is written");
     }
+    let folder = project("out", "");
+    fs::create_dir(folder.join("own")).unwrap();
+    fs::write(folder.join("own/spin.toml"), "spin_manifest_version = 2\n").unwrap();
+    let run = selvedge(folder, &["build", "--target", "spin", "--out", "own"], &[]);
+    assert_eq!(run.code, Some(2), "{}", run.shown);
+    assert!(run.shown.contains("own holds other files"), "{}", run.shown);
+    assert!(run.folder.join("own/spin.toml").is_file(), "somebody's application is left alone");
     for command in ["check", "build"] {
         let arguments = [command, "--target", "lambda", "--via", "aka"];
         let run = selvedge(project("via", ""), &arguments, &[]);

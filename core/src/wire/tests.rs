@@ -336,6 +336,24 @@ fn a_response_is_written_with_its_body_beside_it_or_behind_it() {
     );
 }
 
+#[test]
+fn an_entry_comes_back_with_its_body_and_a_damaged_one_counts_as_not_there() {
+    let response = encode_entry(&CacheEntry::Response(Arc::new(stored()), Body::Empty));
+    let back = decode_entry(&response, Body::Host(BodyHandle(5)));
+    let Some(CacheEntry::Response(head, body)) = back else { panic!("a stored response") };
+    assert_eq!((&*head, body), (&stored(), Body::Host(BodyHandle(5))));
+    let names = [http::header::ACCEPT, http::header::COOKIE];
+    let variants = encode_entry(&CacheEntry::Variants(names.clone().into()));
+    let back = decode_entry(&variants, Body::Empty);
+    assert!(matches!(back, Some(CacheEntry::Variants(found)) if *found == names), "{variants:?}");
+    for damaged in
+        [&response[..9], &response[1..], &variants[..4], b"", b"V", b"V\n5000", b"V\n1\nb d", b"X\n0"]
+    {
+        assert!(decode_entry(damaged, Body::Empty).is_none(), "{damaged:?}");
+    }
+    assert!(decode_entry(&[&variants[..], b"\n"].concat(), Body::Empty).is_none(), "there is more");
+}
+
 proptest! {
     /// Hostile or damaged bytes are an error at worst.
     #[test]

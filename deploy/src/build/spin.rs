@@ -17,8 +17,8 @@ use super::source::quote;
 use super::{Project, Written, cloudflare, empty_folder, source, write};
 use crate::policy::STOREFRONT_GEOIP;
 
-/// The application's manifest, and what tells a folder of a build from others.
-pub(crate) const MANIFEST: &str = "spin.toml";
+/// The application's manifest.
+const MANIFEST: &str = "spin.toml";
 
 /// The target of components.
 const WASI: &str = "wasm32-wasip2";
@@ -28,7 +28,8 @@ const CRATE: &str = "component";
 
 const COMPONENT: &str = "edge.wasm";
 
-/// The compiled policy, which the component finds under this name at the top of its files.
+/// The compiled policy, which the component finds under this name at the top of its files. It also tells a folder of a
+/// build from others: a `spin.toml` may be anybody's.
 const POLICY: &str = "policy.bin";
 
 /// The database of places, likewise.
@@ -63,7 +64,7 @@ pub(crate) fn write_app(project: &Project, component: &Path, out: &Path) -> anyh
     };
     let component =
         std::fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
-    empty_folder(out, MANIFEST)?;
+    empty_folder(out, POLICY)?;
     let mut written = vec![write(out, COMPONENT, &component)?];
     written.push(write(out, POLICY, &blob::encode(&project.policy))?);
     if let Some(places) = &places {

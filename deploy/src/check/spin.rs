@@ -38,7 +38,7 @@ pub(crate) fn findings(policy: &Policy, via: Option<Via>) -> Vec<Finding> {
     found.extend(jobs(policy));
     found.extend(places::findings(policy));
     found.extend(responses(policy, via));
-    found.extend(values(policy));
+    found.extend(values(policy, via));
     match via {
         Some(Via::Aka) => found.extend(akamai(policy)),
         Some(Via::Kube) => found.push(shim()),
@@ -84,17 +84,22 @@ fn responses(policy: &Policy, via: Option<Via>) -> Option<Finding> {
         "give responses long lifetimes, and write `cache = { store = false }` where few are asked for twice"
             .to_owned();
     if matches!(via, Some(Via::Aka) | None) {
-        message += "; Akamai Functions take 50 writes and 1,000 reads a second, and 1 MB a value";
+        message += "; Akamai Functions take 50 writes and 1,000 reads a second, and each response is one or more of them";
         help += "; what is refused is fetched again";
     }
     Some(Finding::warning(format!("routes[{at}].cache"), message, help))
 }
 
 /// Whether handlers keep values at all is not to be seen in a policy, so that it is told once.
-fn values(policy: &Policy) -> Option<Finding> {
+fn values(policy: &Policy, via: Option<Via>) -> Option<Finding> {
     let at = policy.routes.iter().position(|route| matches!(route.action, Action::Handle(_)))?;
-    let message = "what handlers keep goes to Spin's key-value store, which has no compare-and-swap and no expiry: of two \
-                   that write at once, the last one wins";
+    let mut message =
+        "what handlers keep goes to Spin's key-value store, which has no compare-and-swap and no expiry: of \
+                       two that write at once, the last one wins"
+            .to_owned();
+    if matches!(via, Some(Via::Aka) | None) {
+        message += "; Akamai Functions take 50 writes and 1,000 reads a second, and 1 MB a value";
+    }
     let help = "keep what must not be lost behind a backend; this is no error where handlers keep nothing";
     Some(Finding::warning(format!("routes[{at}].handler"), message, help))
 }

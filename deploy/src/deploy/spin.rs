@@ -46,9 +46,11 @@ pub(super) fn deploy(options: &Deploy, project: &Project, out: &Path) -> anyhow:
         bail!("--image is for --via kube: nothing else pushes an image");
     }
     let variables = Variables::of(&project.policy);
-    let steps = steps(options, via, &variables)?;
+    let secrets = variables.secrets().filter(|(_, variable)| !is_given(&options.arguments, variable));
+    let secrets: Vec<_> = secrets.collect();
+    let steps = steps(options, via, &secrets)?;
     let secret = format!("{}-variables", app_name(&project.policy));
-    let has_secret = via == Via::Kube && variables.secrets().next().is_some();
+    let has_secret = via == Via::Kube && !secrets.is_empty();
     if options.dry_run {
         rehearse(&steps, via, out);
     } else {
@@ -59,13 +61,13 @@ pub(super) fn deploy(options: &Deploy, project: &Project, out: &Path) -> anyhow:
                 return Ok(code);
             }
             if has_secret && step.scaffolds() {
-                refer_to_secret(&out.join(SPIN_APP), &secret, &variables)?;
+                refer_to_secret(&out.join(SPIN_APP), &secret, &secrets)?;
             }
         }
     }
     if has_secret {
         let literals =
-            variables.secrets().map(|(name, variable)| format!(" --from-literal={variable}=\"${name}\""));
+            secrets.iter().map(|(name, variable)| format!(" --from-literal={variable}=\"${name}\""));
         anstream::println!(
             "\n{SPIN_APP} takes secrets from a Secret, which you make once: \
              {BOLD}kubectl create secret generic {secret}{}{BOLD:#}",
@@ -75,13 +77,12 @@ pub(super) fn deploy(options: &Deploy, project: &Project, out: &Path) -> anyhow:
     Ok(ExitCode::SUCCESS)
 }
 
-/// The calls, which are made in the folder of the build.
-fn steps(options: &Deploy, via: Via, variables: &Variables) -> anyhow::Result<Vec<Step>> {
+/// The calls, which are made in the folder of the build. A secret is its name in the environment and its variable.
+fn steps(options: &Deploy, via: Via, secrets: &[(&str, &str)]) -> anyhow::Result<Vec<Step>> {
     let further = options.arguments.iter().cloned().map(Word::Plain);
     let with_secrets = |words: &str| {
-        let secrets = variables.secrets().filter(|(_, variable)| !is_given(&options.arguments, variable));
-        let secrets = secrets.flat_map(|(name, variable)| {
-            let secret = Word::Secret { variable: variable.to_owned(), name: name.to_owned() };
+        let secrets = secrets.iter().flat_map(|(name, variable)| {
+            let secret = Word::Secret { variable: (*variable).to_owned(), name: (*name).to_owned() };
             [Word::Plain("--variable".to_owned()), secret]
         });
         vec![Step { program: "spin", words: plain(words).chain(secrets).chain(further.clone()).collect() }]
@@ -116,9 +117,9 @@ impl Step {
     fn run(&self, folder: &Path) -> anyhow::Result<ExitCode> {
         let arguments = self.words.iter().map(|word| match word {
             Word::Plain(text) => Ok(text.clone()),
-            Word::Secret { variable, name } => match std::env::var(name) {
-                Ok(value) => Ok(format!("{variable}={value}")),
-                Err(_) => bail!(
+            Word::Secret { variable, name } => match std::env::var(name).ok().filter(|value| !value.is_empty()) {
+                Some(value) => Ok(format!("{variable}={value}")),
+                None => bail!(
                     "the environment has no `{name}`, which a backend's `request-headers` name; set it, or give \
                      the variable with `-- --variable {variable}=VALUE`"
                 ),
@@ -198,9 +199,9 @@ fn is_old(version: &str) -> bool {
 
 /// Lets the application take its secrets from a Secret: `spin kube scaffold` knows values alone, which anybody who may
 /// read the application could read.
-fn refer_to_secret(path: &Path, secret: &str, variables: &Variables) -> anyhow::Result<()> {
+fn refer_to_secret(path: &Path, secret: &str, secrets: &[(&str, &str)]) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let names: Vec<_> = variables.secrets().map(|(_, variable)| variable).collect();
+    let names: Vec<_> = secrets.iter().map(|(_, variable)| *variable).collect();
     let text = with_secret(&text, secret, &names)
         .with_context(|| format!("{} is not the SpinApp that `spin kube scaffold` writes", path.display()))?;
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
