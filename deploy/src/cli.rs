@@ -52,6 +52,7 @@ pub(crate) enum Command {
   selvedge dev --runtime cloudflare
   selvedge dev --runtime lambda
   selvedge dev --runtime spin
+  selvedge dev --runtime spin --spin-binary
 
 Pose as a client anywhere with a header:
   curl -i -H 'Selvedge-Client-Ip: 203.0.113.9' http://127.0.0.1:8787/
@@ -82,6 +83,9 @@ pub(crate) struct Dev {
     /// Run the policy on a platform's own runtime behind the local edge
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime: Option<Target>,
+    /// With `--runtime spin`, run `spin up` instead of the host here [default: the one on PATH]
+    #[arg(long, value_name = "PROGRAM", requires = "runtime", num_args = 0..=1, default_missing_value = "spin")]
+    pub(crate) spin_binary: Option<PathBuf>,
 }
 
 impl Default for Dev {
@@ -95,6 +99,7 @@ impl Default for Dev {
             no_pose: false,
             queues: None,
             runtime: None,
+            spin_binary: None,
         }
     }
 }

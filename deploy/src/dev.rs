@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::build::Project;
-use crate::cli::{BOLD, CYAN, DIM, Dev, GREEN, Target, error_label};
+use crate::cli::{BOLD, CYAN, DIM, Dev, GREEN, error_label};
 use crate::policy::{self, Refused, STOREFRONT_GEOIP, Source, fingerprint};
 use crate::runtime::Runtime;
 
@@ -67,7 +67,10 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let origin = OriginAddress { listen: options.origin_listen, is_started: !options.no_origin };
     let engine = Arc::new(source.compile_with(|policy| origin.redirect(policy))?);
     let handle = EngineHandle::new(Arc::clone(&engine), info(&engine, &text));
-    let start = |target| start_runtime(target, &source, &engine, options.geoip.clone());
+    let start = |target| {
+        let project = project(&source, &engine, options.geoip.clone())?;
+        Runtime::start(target, project, options.spin_binary.clone())
+    };
     let runtime = options.runtime.map(start).transpose()?;
     let config = EmulatorConfig {
         listen: options.listen,
@@ -159,18 +162,13 @@ enum Kept {
     Unwatched(#[expect(dead_code, reason = "dropping it ends the runtime")] Option<Runtime>),
 }
 
-/// Builds for the runtime what the engine was compiled from.
-fn start_runtime(
-    target: Target,
-    source: &Source,
-    engine: &Engine,
-    geoip: Option<PathBuf>,
-) -> anyhow::Result<Runtime> {
+/// What the engine was compiled from, as a runtime is built from it.
+fn project(source: &Source, engine: &Engine, geoip: Option<PathBuf>) -> anyhow::Result<Project> {
     let folder = match source {
         Source::File(path) => path.canonicalize()?.parent().context("a file is in a folder")?.to_owned(),
         Source::Storefront => crate::build::source::cache().join("storefront"),
     };
-    Runtime::start(target, Project { policy: local(engine.policy()), folder, geoip })
+    Ok(Project { policy: local(engine.policy()), folder, geoip })
 }
 
 /// The policy as a runtime on this machine can have it: no platform keeps its messages.

@@ -3,10 +3,11 @@
 mod cloudflare;
 mod lambda;
 mod lambda_edge;
+mod spin;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
-use anyhow::bail;
 use selvedge_core::policy::Policy;
 use selvedge_emulator::runtime::Platform;
 
@@ -21,18 +22,19 @@ pub(crate) enum Runtime {
     Cloudflare(cloudflare::Worker),
     Lambda(lambda::Functions),
     LambdaEdge(Box<lambda_edge::Functions>),
+    Spin(Box<spin::App>),
 }
 
 impl Runtime {
     /// Builds what the platform deploys, and starts its runtime on it.
-    pub(crate) fn start(target: Target, project: Project) -> anyhow::Result<Self> {
+    ///
+    /// `spin` is the program of Spin, where that is to be used.
+    pub(crate) fn start(target: Target, project: Project, spin: Option<PathBuf>) -> anyhow::Result<Self> {
         match target {
             Target::Cloudflare => cloudflare::Worker::start(&project).map(Self::Cloudflare),
             Target::Lambda => lambda::Functions::start(&project).map(Self::Lambda),
             Target::LambdaEdge => lambda_edge::Functions::start(project).map(Box::new).map(Self::LambdaEdge),
-            Target::Spin => bail!(
-                "this program has no Spin in it; build with `selvedge build --target spin` and run `spin up`"
-            ),
+            Target::Spin => spin::App::start(project, spin).map(Box::new).map(Self::Spin),
         }
     }
 
@@ -41,6 +43,7 @@ impl Runtime {
             Self::Cloudflare(worker) => worker.platform(),
             Self::Lambda(functions) => functions.platform(),
             Self::LambdaEdge(functions) => functions.platform(),
+            Self::Spin(app) => app.platform(),
         }
     }
 
@@ -50,6 +53,7 @@ impl Runtime {
             Self::Cloudflare(worker) => worker.reload(policy),
             Self::Lambda(functions) => functions.reload(policy),
             Self::LambdaEdge(functions) => functions.reload(policy),
+            Self::Spin(app) => app.reload(policy),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A runtime's process, which tells on its standard output where it listens.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -19,17 +19,27 @@ impl Process {
     ///
     /// # Errors
     /// When it does not start; what it said is on the standard error.
-    pub(super) fn start(mut command: Command, port: fn(&str) -> Option<u16>) -> anyhow::Result<Self> {
+    pub(super) fn start(command: Command, port: fn(&str) -> Option<u16>) -> anyhow::Result<Self> {
+        Self::start_with_output(command, port).map(|(process, _)| process)
+    }
+
+    /// The same for a command that goes on to write, which fails once nobody reads.
+    pub(super) fn start_with_output(
+        mut command: Command,
+        port: fn(&str) -> Option<u16>,
+    ) -> anyhow::Result<(Self, BufReader<ChildStdout>)> {
         let program = command.get_program().to_string_lossy().into_owned();
         let spawned = command.stdout(Stdio::piped()).spawn();
         let mut child = spawned.with_context(|| format!("cannot run {program}"))?;
         let output = child.stdout.take().context("the output is piped")?;
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+        let mut output = BufReader::new(output);
+        let mut lines = output.by_ref().lines().map_while(Result::ok);
         let Some(port) = lines.find_map(|line| port(&line)) else {
             // An open input would keep a process that waits for its end; waiting closes it.
             bail!("{program} did not start ({}); what it said is above", child.wait()?);
         };
-        Ok(Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) })
+        let process = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) };
+        Ok((process, output))
     }
 
     pub(super) fn id(&self) -> u32 {

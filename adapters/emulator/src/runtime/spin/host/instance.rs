@@ -121,12 +121,12 @@ fn engine() -> anyhow::Result<&'static Engine> {
 /// Compiles a component, unless that was done a moment ago.
 fn compiled(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Component> {
     static KEPT: Mutex<Vec<(Box<[u8]>, Component)>> = Mutex::new(Vec::new());
-    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, component)) = kept().iter().find(|(known, _)| **known == *bytes) {
+    // Whoever wants the same meanwhile waits for it.
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, component)) = kept.iter().find(|(known, _)| **known == *bytes) {
         return Ok(component.clone());
     }
     let component = Component::new(engine, bytes)?;
-    let mut kept = kept();
     kept.truncate(KEPT_COMPONENTS - 1);
     kept.insert(0, (bytes.into(), component.clone()));
     Ok(component)

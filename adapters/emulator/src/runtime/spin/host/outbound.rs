@@ -49,10 +49,8 @@ impl Outbound {
 
     fn allows(&self, uri: &Uri) -> bool {
         let host = uri.host().filter(|host| !host.is_empty());
-        let (Some(scheme), Some(host)) = (uri.scheme_str(), host) else {
-            tracing::warn!(%uri, "a request to the application itself is not supported");
-            return false;
-        };
+        // What has no host is for the application itself, which is not supported.
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), host) else { return false };
         let is_allowed = self.allowed.allows(scheme, host, uri.port_u16());
         if !is_allowed {
             let origin = format!("{scheme}://{}", uri.authority().map_or(host, uri::Authority::as_str));
