@@ -31,8 +31,6 @@ pub struct EmulatorConfig {
     pub clock: Clock,
     /// File that keeps queues' messages; without one they end with the emulator, which is the default.
     pub queues: Option<PathBuf>,
-    /// Most bytes of stored responses, 64 MiB by default.
-    pub cache_bytes: u64,
     /// Most bytes of a request's head, 64 KiB by default. The policy's own limit, which is
     /// answered with its own reason, is meant to be lower. At least 8 KiB.
     pub max_header_bytes: u32,
@@ -53,7 +51,6 @@ impl Default for EmulatorConfig {
             runtime: None,
             clock: Clock::System,
             queues: None,
-            cache_bytes: 64 * 1024 * 1024,
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),

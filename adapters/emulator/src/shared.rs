@@ -31,9 +31,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
+        // What is stored outlives a policy, so that the first one says how much it may be.
+        let max_store_bytes = engine.engine().policy().limits.max_store_bytes;
         Ok(Self {
             engine,
-            store: Arc::new(Store::new(config.cache_bytes)),
+            store: Arc::new(Store::new(max_store_bytes)),
             counters: Counters::new(MAX_COUNTERS),
             kv: KvStore::new(MAX_KV_BYTES),
             queues: Queues::open(config.queues.as_deref())?,

@@ -88,7 +88,7 @@ fn cache(shared: &Shared, counts: &Counts) -> Value {
         "bypassed": counts.cache("cache.bypass"),
         "entries": entries,
         "bytes": bytes,
-        "max_bytes": shared.config.cache_bytes,
+        "max_bytes": shared.store.max_bytes(),
     })
 }
 

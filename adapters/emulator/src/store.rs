@@ -18,7 +18,7 @@ const ENTRY_BYTES: usize = 256;
 pub(crate) struct Store {
     cache: Cache<String, Kept>,
     buffered_bytes: AtomicU64,
-    max_buffered_bytes: u64,
+    max_bytes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -38,7 +38,12 @@ impl Store {
     /// used to gather bodies.
     pub(crate) fn new(max_bytes: u64) -> Self {
         let cache = Cache::builder().max_capacity(max_bytes).weigher(weigh).expire_after(KeepTime).build();
-        Self { cache, buffered_bytes: AtomicU64::new(0), max_buffered_bytes: max_bytes }
+        Self { cache, buffered_bytes: AtomicU64::new(0), max_bytes }
+    }
+
+    /// Returns the most bytes of the entries.
+    pub(crate) const fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<CacheEntry> {
@@ -63,7 +68,7 @@ impl Store {
     pub(crate) fn reserve(&self, reserved: &mut Reserved, bytes: u64) -> Result<(), BufferFull> {
         let before = self.buffered_bytes.fetch_add(bytes, Ordering::Relaxed);
         reserved.bytes += bytes;
-        if before + bytes > self.max_buffered_bytes || reserved.bytes > MAX_STORED_BODY_BYTES {
+        if before + bytes > self.max_bytes || reserved.bytes > MAX_STORED_BODY_BYTES {
             return Err(BufferFull);
         }
         Ok(())

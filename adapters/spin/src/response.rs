@@ -51,14 +51,16 @@ pub(crate) fn send(
 
 /// What is answered when there is no policy to answer by.
 pub(crate) fn broken() -> Response {
+    const BODY: &str = "Internal server error\n";
     let headers = HeaderMap::from_iter([
         (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CONTENT_LENGTH, HeaderValue::from(BODY.len())),
     ]);
     let (mut writer, response) = streaming(&headers);
     set_status(&response, StatusCode::INTERNAL_SERVER_ERROR);
     spawn(async move {
-        if writer.write(b"Internal server error\n".to_vec()).await.is_ok() {
+        if writer.write(BODY.into()).await.is_ok() {
             writer.end(Ok(None)).await;
         }
     });

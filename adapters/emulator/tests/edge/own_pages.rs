@@ -109,3 +109,12 @@ async fn posing_as_somebody_else_neither_opens_nor_closes_the_status() {
     let response = whole(connect(edge.address).await.send_request(with_host(request)).await.unwrap()).await;
     assert_eq!(response.status(), StatusCode::OK, "the socket decides who may see it");
 }
+
+#[tokio::test]
+async fn the_store_is_as_large_as_the_policy_says() {
+    let mut policy = policy(Origin::start().await.address);
+    policy.limits.max_store_bytes = 1024 * 1024;
+    let edge = Edge::start_with(policy, EmulatorConfig::default()).await;
+    let status: Value = serde_json::from_slice(edge.get("/_selvedge/").await.body()).unwrap();
+    assert_eq!(status["cache"]["max_bytes"], 1024 * 1024);
+}
