@@ -113,7 +113,7 @@ impl Host {
                 let mut config = SpinConfig::new(folder.to_owned());
                 config.variables = variables;
                 config.key_values = key_values.clone();
-                config.trusts_address = true;
+                config.trusts_edge = true;
                 SpinApp::start(config).map(Running::Own)
             }
         }

@@ -8,6 +8,7 @@ use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::read;
 
 use crate::case::Case;
+use crate::origin::Origins;
 
 /// The policy that a case names as `storefront`, its backends at `http://NAME.test`.
 pub const STOREFRONT: &str = include_str!("../../../examples/storefront/edge.toml");
@@ -48,6 +49,18 @@ pub fn policy(case: &Case) -> anyhow::Result<Policy> {
         }
     }
     Ok(policy)
+}
+
+/// A policy whose backends are where the case's servers listen.
+#[must_use]
+pub fn placed(mut policy: Policy, origins: &Origins) -> Policy {
+    for url in policy.backends.iter_mut().flat_map(|backend| &mut backend.urls) {
+        let place = label(url).ok().and_then(|label| Some((label.to_owned(), origins.address(label)?)));
+        if let Some((label, at)) = place {
+            *url = url.replacen(&format!("{label}.test"), &at.to_string(), 1);
+        }
+    }
+    policy
 }
 
 /// The label of a backend's URL: `us` for `http://us.test/prefix`.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use selvedge_core::policy::{Policy, blob};
+use selvedge_core::policy::blob;
 use selvedge_emulator::runtime::lambda::{self, Function, FunctionConfig};
 use selvedge_emulator::{Clock, ManualClock};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::case::{Case, Job, START, Step};
-use crate::engine::{SECRET, label, labels, policy, secrets};
+use crate::engine::{SECRET, labels, placed, policy, secrets};
 use crate::http1;
 use crate::origin::Origins;
 use crate::{Observed, Platform, Session};
@@ -84,17 +84,6 @@ impl Platform for Lambda {
             _folder: folder,
         }))
     }
-}
-
-/// A policy whose backends are where the case's servers listen.
-fn placed(mut policy: Policy, origins: &Origins) -> Policy {
-    for url in policy.backends.iter_mut().flat_map(|backend| &mut backend.urls) {
-        let place = label(url).ok().and_then(|label| Some((label.to_owned(), origins.address(label)?)));
-        if let Some((label, at)) = place {
-            *url = url.replacen(&format!("{label}.test"), &at.to_string(), 1);
-        }
-    }
-    policy
 }
 
 struct FunctionSession {

@@ -17,7 +17,7 @@ const ENDLESS: usize = 1_000_000;
 
 #[test]
 fn a_component_is_told_about_the_request() {
-    let app = App::start("", |config| config.trusts_address = true);
+    let app = App::start("", |config| config.trusts_edge = true);
     let headers = format!("host: shop.test\r\n{ADDRESS_HEADER}: 203.0.113.9\r\nx-a: 1\r\nx-a: 2\r\n");
     let (status, text) = app.send("/headers?q", headers.as_bytes());
     assert_eq!(status, 200);

@@ -6,6 +6,9 @@ use selvedge_core::facts::{Coordinates, Facts};
 /// The header in which the host here is told a client's address, where its configuration trusts it.
 pub const ADDRESS_HEADER: &str = "selvedge-client-addr";
 
+/// The header in which it is told, likewise, whether the client came by `http` or `https`.
+pub const SCHEME_HEADER: &str = "selvedge-client-proto";
+
 /// The header in which [Akamai](https://techdocs.akamai.com/akamai-functions/docs/http-trigger-reference) says the client's address.
 const AKAMAI_ADDRESS: &str = "true-client-ip";
 
@@ -17,13 +20,19 @@ const AKAMAI_PLACE: &str = "x-akamai-edgescape";
 #[must_use]
 pub fn headers(facts: &Facts) -> Vec<(&'static str, String)> {
     let address = facts.client_ip.map(|address| address.to_string());
-    let told = [(ADDRESS_HEADER, address.clone()), (AKAMAI_ADDRESS, address), (AKAMAI_PLACE, place(facts))];
+    let scheme = facts.is_https.map(|is_https| if is_https { "https" } else { "http" }.to_owned());
+    let told = [
+        (ADDRESS_HEADER, address.clone()),
+        (SCHEME_HEADER, scheme),
+        (AKAMAI_ADDRESS, address),
+        (AKAMAI_PLACE, place(facts)),
+    ];
     told.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// Puts what is known about a client in the place of whatever the client said there, for the host here.
 pub(in crate::runtime) fn tell(to: &mut HeaderMap, facts: &Facts) {
-    for name in [ADDRESS_HEADER, AKAMAI_ADDRESS, AKAMAI_PLACE] {
+    for name in [ADDRESS_HEADER, SCHEME_HEADER, AKAMAI_ADDRESS, AKAMAI_PLACE] {
         to.remove(name);
     }
     for (name, value) in headers(facts) {
@@ -37,6 +46,7 @@ pub(in crate::runtime) fn tell(to: &mut HeaderMap, facts: &Facts) {
 pub(in crate::runtime) fn tell_spin(to: &mut HeaderMap, facts: &Facts) {
     tell(to, facts);
     to.remove(ADDRESS_HEADER);
+    to.remove(SCHEME_HEADER);
 }
 
 /// `country_code=US,region_code=MA,..`: what is known, in Akamai's order.
@@ -76,6 +86,7 @@ mod tests {
         facts.city = Some("A, B=C".to_owned());
         facts.coordinates = Coordinates::new(42.3933, -71.1333);
         facts.asn = Some(21399);
+        facts.is_https = Some(true);
         facts
     }
 
@@ -84,6 +95,7 @@ mod tests {
         let place = "country_code=US,region_code=MA,city=A  B C,lat=42.3933,long=-71.1333,asnum=21399";
         let expected = [
             (ADDRESS_HEADER, "203.0.113.9".to_owned()),
+            (SCHEME_HEADER, "https".to_owned()),
             (AKAMAI_ADDRESS, "203.0.113.9".to_owned()),
             (AKAMAI_PLACE, place.to_owned()),
         ];
@@ -93,7 +105,7 @@ mod tests {
     #[test]
     fn a_client_cannot_say_who_it_is() {
         let mut told = HeaderMap::new();
-        for name in [ADDRESS_HEADER, AKAMAI_ADDRESS, AKAMAI_PLACE] {
+        for name in [ADDRESS_HEADER, SCHEME_HEADER, AKAMAI_ADDRESS, AKAMAI_PLACE] {
             told.append(name, HeaderValue::from_static("forged"));
             told.append(name, HeaderValue::from_static("twice"));
         }
@@ -105,8 +117,9 @@ mod tests {
     fn spin_itself_is_not_told_the_address_of_this_host() {
         let mut told = HeaderMap::new();
         told.append(ADDRESS_HEADER, HeaderValue::from_static("forged"));
+        told.append(SCHEME_HEADER, HeaderValue::from_static("forged"));
         tell_spin(&mut told, &facts());
-        assert!(!told.contains_key(ADDRESS_HEADER));
+        assert!(!told.contains_key(ADDRESS_HEADER) && !told.contains_key(SCHEME_HEADER));
         assert_eq!(told[AKAMAI_ADDRESS], "203.0.113.9");
     }
 }

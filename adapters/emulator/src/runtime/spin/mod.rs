@@ -5,7 +5,7 @@ mod facts;
 mod host;
 mod itself;
 
-pub use facts::{ADDRESS_HEADER, headers};
+pub use facts::{ADDRESS_HEADER, SCHEME_HEADER, headers};
 pub(super) use facts::{tell, tell_spin};
 #[cfg(feature = "spin")]
 pub use host::{KeyValueLimits, KeyValues, Reuse, SpinApp, SpinConfig};

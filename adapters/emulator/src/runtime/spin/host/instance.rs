@@ -18,6 +18,7 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::activity::{Activity, Busy};
 use super::bindings::spin::{key_value, variables};
 use super::key_value::{KeyValues, OpenStores, SpinKeyValue};
 use super::outbound::Outbound;
@@ -71,6 +72,7 @@ pub(super) struct Instances {
     pub(super) variables: Arc<Variables>,
     pub(super) reuse: Reuse,
     pub(super) timeout: Duration,
+    pub(super) activity: Activity,
 }
 
 /// Compiles a component and links it with what this host offers.
@@ -163,13 +165,14 @@ impl HandlerState for Instances {
         store.epoch_deadline_async_yield_and_update(1);
         let proxy = Proxy::P3(self.component.instantiate_async(&mut store).await?);
         let (reuse, timeout) = (self.reuse, self.timeout);
+        let busy = Arc::new(self.activity.instance());
         let sleep = Box::pin(tokio::time::sleep(timeout));
         Ok(Instance {
             store,
             proxy,
             view: WasiHttpView::http,
-            expiration: Expiration { idle: reuse.idle, timeout, sleep },
-            state: Worker { reuse, timeout },
+            expiration: Expiration { idle: reuse.idle, timeout, sleep, busy: Arc::clone(&busy) },
+            state: Worker { reuse, timeout, busy },
         })
     }
 }
@@ -179,6 +182,7 @@ pub(super) struct Expiration {
     idle: Duration,
     timeout: Duration,
     sleep: Pin<Box<Sleep>>,
+    busy: Arc<Busy>,
 }
 
 impl WorkerExpiration for Expiration {
@@ -189,7 +193,10 @@ impl WorkerExpiration for Expiration {
         start: Instant,
     ) -> Poll<()> {
         let limit = match status {
-            WorkerStatus::Idle => self.idle,
+            WorkerStatus::Idle => {
+                self.busy.end();
+                self.idle
+            }
             WorkerStatus::Requests | WorkerStatus::PostReturn => self.timeout,
         };
         let deadline = (start + limit).into();
@@ -204,6 +211,7 @@ impl WorkerExpiration for Expiration {
 pub(super) struct Worker {
     reuse: Reuse,
     timeout: Duration,
+    busy: Arc<Busy>,
 }
 
 impl WorkerState for Worker {
@@ -226,6 +234,7 @@ impl WorkerState for Worker {
         (): (),
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        self.busy.begin();
         Box::pin(tokio::time::sleep(self.timeout))
     }
 
@@ -234,6 +243,7 @@ impl WorkerState for Worker {
             tracing::error!(?error, "an instance of the component failed");
         }
         drop(store);
+        self.busy.end();
     }
 }
 

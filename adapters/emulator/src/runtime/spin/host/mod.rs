@@ -4,6 +4,7 @@
 //! `wasi:http/handler@0.3.0`, with files, variables, key-value stores and requests to allowed hosts. Everything else of a
 //! `spin.toml` is refused by its name. Instances answer several requests at a time and one after the other, as with Spin.
 
+mod activity;
 mod allowed;
 mod bindings;
 mod instance;
@@ -31,6 +32,7 @@ use wasmtime_wasi::cli::OutputFile;
 use crate::clock::Clock;
 pub use key_value::{KeyValueLimits, KeyValues};
 
+use activity::Activity;
 use instance::Instances;
 use manifest::{Manifest, Mount};
 use outbound::Outbound;
@@ -47,8 +49,9 @@ pub struct SpinConfig {
     pub clock: Clock,
     /// What its key-value stores hold, and how much they may.
     pub key_values: KeyValues,
-    /// Whether [`ADDRESS_HEADER`](super::ADDRESS_HEADER) says who the client is, rather than the connection: an edge in front is the only client.
-    pub trusts_address: bool,
+    /// Whether [`ADDRESS_HEADER`](super::ADDRESS_HEADER) and [`SCHEME_HEADER`](super::SCHEME_HEADER) say who the client is, rather than
+    /// the connection: an edge in front is the only client.
+    pub trusts_edge: bool,
     /// How many requests one instance answers.
     pub reuse: Reuse,
     /// How long a component may take for a response, and to be done after it.
@@ -85,7 +88,7 @@ impl SpinConfig {
             variables: BTreeMap::new(),
             clock: Clock::System,
             key_values: KeyValues::default(),
-            trusts_address: false,
+            trusts_edge: false,
             reuse: Reuse::default(),
             timeout: crate::runtime::TIMEOUT,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -101,6 +104,7 @@ struct Output(OutputFile);
 #[derive(Debug)]
 pub struct SpinApp {
     address: SocketAddr,
+    activity: Activity,
     stop: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -120,11 +124,17 @@ impl SpinApp {
             .thread_name("spin")
             .enable_all()
             .build()?;
-        let application = application(manifest, config)?;
+        let activity = Activity::default();
+        let application = application(manifest, config, activity.clone())?;
         let (stop, stopped) = watch::channel(());
         let thread = std::thread::Builder::new().name("spin".to_owned());
         let thread = thread.spawn(move || run(&runtime, listener, application, stopped))?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, activity, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Waits until instances have nothing more to do for requests that they answered.
+    pub async fn settled(&self) {
+        self.activity.settled().await;
     }
 
     /// Returns where it listens, without TLS.
@@ -144,7 +154,7 @@ impl Drop for SpinApp {
     }
 }
 
-fn application(manifest: Manifest, config: SpinConfig) -> anyhow::Result<Application> {
+fn application(manifest: Manifest, config: SpinConfig, activity: Activity) -> anyhow::Result<Application> {
     let name = manifest.source.display().to_string();
     let bytes = fs::read(&manifest.source).with_context(|| format!("cannot read {name}"))?;
     let component = instance::prepare(&bytes).with_context(|| format!("{name} ({})", manifest.component))?;
@@ -159,8 +169,9 @@ fn application(manifest: Manifest, config: SpinConfig) -> anyhow::Result<Applica
         variables: Arc::new(manifest.variables),
         reuse: config.reuse,
         timeout: config.timeout,
+        activity,
     };
-    Ok(Application::new(manifest.route, instances, config.trusts_address))
+    Ok(Application::new(manifest.route, instances, config.trusts_edge))
 }
 
 /// Copies files into a folder of their own, as Spin does, so that a component finds nothing beside them.

@@ -34,16 +34,16 @@ const WELL_KNOWN: &str = "/.well-known/spin/";
 pub(super) struct Application {
     route: Route,
     handler: ProxyHandler<Instances>,
-    trusts_address: bool,
+    trusts_edge: bool,
     requests: Arc<Semaphore>,
 }
 
 type Answer = Response<Either<Full<Bytes>, Held>>;
 
 impl Application {
-    pub(super) fn new(route: Route, instances: Instances, trusts_address: bool) -> Self {
+    pub(super) fn new(route: Route, instances: Instances, trusts_edge: bool) -> Self {
         let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
-        Self { route, handler: ProxyHandler::new(instances), trusts_address, requests }
+        Self { route, handler: ProxyHandler::new(instances), trusts_edge, requests }
     }
 
     /// Serves clients for ever.
@@ -94,7 +94,7 @@ impl Application {
         client: SocketAddr,
     ) -> anyhow::Result<Response<Held>> {
         let (mut parts, body) = request.into_parts();
-        trigger::prepare(&mut parts, &self.route, rest, client, self.trusts_address)?;
+        trigger::prepare(&mut parts, &self.route, rest, client, self.trusts_edge)?;
         let permit = Arc::clone(&self.requests).acquire_owned().await?;
         let request = Request::from_parts(parts, body.map_err(Error::from).boxed_unsync());
         let response = self.handler.handle((), request).await?;

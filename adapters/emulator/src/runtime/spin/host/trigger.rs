@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-use crate::runtime::spin::facts::ADDRESS_HEADER;
+use crate::runtime::spin::facts::{ADDRESS_HEADER, SCHEME_HEADER};
 
 /// The port of an address that was told without one.
 const NO_PORT: u16 = 0;
@@ -55,9 +55,14 @@ pub(super) fn prepare(
     route: &Route,
     rest: &str,
     client: SocketAddr,
-    trusts_address: bool,
+    trusts_edge: bool,
 ) -> anyhow::Result<()> {
-    let client = if trusts_address { told_address(&mut parts.headers)?.unwrap_or(client) } else { client };
+    let (mut client, mut scheme) = (client, "http");
+    if trusts_edge {
+        client = told_address(&mut parts.headers)?.unwrap_or(client);
+        let told = parts.headers.remove(SCHEME_HEADER);
+        scheme = if told.is_some_and(|told| told == "https") { "https" } else { scheme };
+    }
     // It is about the connection, which ends here.
     parts.headers.remove(header::CONNECTION);
     let authority = authority(parts)?;
@@ -67,7 +72,7 @@ pub(super) fn prepare(
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let facts = [
         ("spin-path-info", rest.to_owned()),
-        ("spin-full-url", format!("http://{authority}{target}")),
+        ("spin-full-url", format!("{scheme}://{authority}{target}")),
         ("spin-matched-route", route.raw.clone()),
         ("spin-base-path", "/".to_owned()),
         ("spin-raw-component-route", route.raw.clone()),
@@ -108,12 +113,12 @@ mod tests {
 
     use super::*;
 
-    fn prepared(request: Request<()>, trusts_address: bool) -> anyhow::Result<Parts> {
+    fn prepared(request: Request<()>, trusts_edge: bool) -> anyhow::Result<Parts> {
         let (mut parts, ()) = request.into_parts();
         let route = Route::parse("/...")?;
         let path = parts.uri.path().to_owned();
         let rest = route.rest(&path).expect("the route matches all");
-        prepare(&mut parts, &route, rest, ([192, 0, 2, 1], 4711).into(), trusts_address)?;
+        prepare(&mut parts, &route, rest, ([192, 0, 2, 1], 4711).into(), trusts_edge)?;
         Ok(parts)
     }
 
@@ -148,13 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_told_only_where_it_is_trusted() {
-        let request = || Request::get("/").header("host", "shop.test").header(ADDRESS_HEADER, "2001:db8::1");
+    fn who_the_client_is_is_told_only_by_an_edge_that_is_trusted() {
+        let request = || {
+            let request = Request::get("/").header("host", "shop.test").header(ADDRESS_HEADER, "2001:db8::1");
+            request.header(SCHEME_HEADER, "https")
+        };
         let parts = prepared(request().body(()).unwrap(), true).unwrap();
         assert_eq!(values(&parts, "spin-client-addr"), ["[2001:db8::1]:0"]);
-        assert!(values(&parts, ADDRESS_HEADER).is_empty());
+        assert_eq!(values(&parts, "spin-full-url"), ["https://shop.test/"]);
+        assert!(values(&parts, ADDRESS_HEADER).is_empty() && values(&parts, SCHEME_HEADER).is_empty());
         let parts = prepared(request().body(()).unwrap(), false).unwrap();
         assert_eq!(values(&parts, "spin-client-addr"), ["192.0.2.1:4711"]);
+        assert_eq!(values(&parts, "spin-full-url"), ["http://shop.test/"]);
     }
 
     #[test]
