@@ -1,8 +1,9 @@
 //! A host of [Spin](https://spinframework.dev) components on wasmtime, the engine that Spin embeds.
 //!
 //! It runs what `selvedge build --target spin` makes: one component behind one HTTP route, exporting
-//! `wasi:http/handler@0.3.0`, with files, variables, key-value stores and requests to allowed hosts. Everything else of a
-//! `spin.toml` is refused by its name. Instances answer several requests at a time and one after the other, as with Spin.
+//! `wasi:http/handler@0.3.0`, with files, variables, key-value stores and requests to allowed hosts. Everything
+//! else of a `spin.toml` is refused by its name. Instances answer several requests at a time and one after the
+//! other, as with Spin.
 
 mod allowed;
 mod bindings;
@@ -47,7 +48,8 @@ pub struct SpinConfig {
     pub clock: Clock,
     /// What its key-value stores hold, and how much they may.
     pub key_values: KeyValues,
-    /// Whether [`ADDRESS_HEADER`](super::ADDRESS_HEADER) says who the client is, rather than the connection: an edge in front is the only client.
+    /// Whether [`ADDRESS_HEADER`](super::ADDRESS_HEADER) says who the client is, rather than the connection; only
+    /// where an edge in front is the one client.
     pub trusts_address: bool,
     /// How many requests one instance answers.
     pub reuse: Reuse,
