@@ -49,8 +49,10 @@ impl App {
         std::fs::copy(guest(), folder.path().join("edge.wasm"))?;
         std::fs::write(folder.path().join("words.txt"), "as they were written")?;
         let text = format!(
-            "spin_manifest_version = 2\n[application]\nname = \"test\"\n[variables]\nurl = {{ default = \"http://a.test\" }}\n\
-             [[trigger.http]]\nroute = \"/...\"\ncomponent = \"edge\"\n[component.edge]\nsource = \"edge.wasm\"\n{component}"
+            "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+             [variables]\nurl = {{ default = \"http://a.test\" }}\n\
+             [[trigger.http]]\nroute = \"/...\"\ncomponent = \"edge\"\n\
+             [component.edge]\nsource = \"edge.wasm\"\n{component}"
         );
         std::fs::write(folder.path().join("spin.toml"), text)?;
         let mut config = SpinConfig::new(folder.path().to_owned());

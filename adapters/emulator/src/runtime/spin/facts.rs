@@ -1,4 +1,4 @@
-//! What a component is told about a client: by this host its address, and by Akamai, if that is in front, what it knows.
+//! What a component is told about a client: its address by this host, and what Akamai knows, if that is in front.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use selvedge_core::facts::{Coordinates, Facts};
@@ -9,7 +9,8 @@ pub const ADDRESS_HEADER: &str = "selvedge-client-addr";
 /// The header in which it is told, likewise, whether the client came by `http` or `https`.
 pub const SCHEME_HEADER: &str = "selvedge-client-proto";
 
-/// The header in which [Akamai](https://techdocs.akamai.com/akamai-functions/docs/http-trigger-reference) says the client's address.
+/// Akamai's word on the client's address
+/// (<https://techdocs.akamai.com/akamai-functions/docs/http-trigger-reference>).
 const AKAMAI_ADDRESS: &str = "true-client-ip";
 
 /// The header in which Akamai's behaviour

@@ -71,7 +71,8 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("spin");
-        let script = "#!/bin/sh\necho \"$*\" \"$SPIN_VARIABLE_BACKEND_SHOP\" > said\necho 'Serving http://127.0.0.1:4711'\n";
+        let script = "#!/bin/sh\necho \"$*\" \"$SPIN_VARIABLE_BACKEND_SHOP\" > said\n\
+                      echo 'Serving http://127.0.0.1:4711'\n";
         std::fs::write(&program, script.replace("said", &folder.path().join("said").display().to_string()))
             .unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -48,7 +48,7 @@ struct Contents {
 pub struct OpenStore(String);
 
 impl Default for KeyValueLimits {
-    /// What [Akamai Functions](https://techdocs.akamai.com/akamai-functions/docs/quotas-and-limits) gives, but less in all.
+    /// What [Akamai Functions](https://techdocs.akamai.com/akamai-functions/docs/quotas-and-limits) give, less in all.
     fn default() -> Self {
         Self { key_bytes: 8 * 1024, value_bytes: 1024 * 1024, total_bytes: 256 * 1024 * 1024 }
     }
@@ -159,7 +159,8 @@ pub(super) struct OpenStores {
 }
 
 impl OpenStores {
-    /// As [Spin](https://spinframework.dev/v4/kv-store-api-guide#granting-key-value-store-permissions-to-components) does.
+    /// As Spin does
+    /// (<https://spinframework.dev/v4/kv-store-api-guide#granting-key-value-store-permissions-to-components>).
     fn open(&mut self, label: String) -> Result<OpenStore, Error> {
         if !self.labels.contains(&label) {
             return Err(Error::AccessDenied);

@@ -1,8 +1,9 @@
 //! A host of [Spin](https://spinframework.dev) components on wasmtime, the engine that Spin embeds.
 //!
 //! It runs what `selvedge build --target spin` makes: one component behind one HTTP route, exporting
-//! `wasi:http/handler@0.3.0`, with files, variables, key-value stores and requests to allowed hosts. Everything else of a
-//! `spin.toml` is refused by its name. Instances answer several requests at a time and one after the other, as with Spin.
+//! `wasi:http/handler@0.3.0`, with files, variables, key-value stores and requests to allowed hosts. Everything
+//! else of a `spin.toml` is refused by its name. Instances answer several requests at a time and one after the
+//! other, as with Spin.
 
 mod activity;
 mod allowed;
