@@ -30,8 +30,8 @@ use crate::values::SpinValues;
 use crate::variables::Variables;
 use crate::{log, request, response, settings};
 
-/// How much randomness is fetched at a time.
-const RANDOM_BYTES: u64 = 4096;
+/// How much randomness is fetched at a time: enough for the 128 requests that Spin gives to one instance.
+const RANDOM_BYTES: u64 = 2048;
 
 /// What all requests of one instance share.
 pub(crate) struct Component {

@@ -12,7 +12,7 @@ use selvedge_core::body::Body;
 use selvedge_core::effect::{Fetch, FetchError};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::client;
-use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions, Scheme};
+use spin_sdk::wasip3::http::types::{self, ErrorCode, Scheme};
 use spin_sdk::wasip3::spawn;
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader};
 
@@ -38,7 +38,7 @@ pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body
     let upload = upload(body, &parts.headers, max_body_bytes, bodies)?;
     let failure = Rc::clone(&upload.failure);
     let is_head = parts.method == Method::HEAD;
-    let request = outgoing(Request::from_parts(parts, upload), timeout)?;
+    let request = outgoing(Request::from_parts(parts, upload))?;
     let response = match within(timeout, client::send(request)).await {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
@@ -132,15 +132,10 @@ async fn count(mut reader: Reader, mut writer: Writer, most: u64, failure: Failu
 }
 
 /// DIFFERENCE: the `Host` that a backend sees is always that of its URL: `wasi:http` has no other, and Spin takes it away.
-fn outgoing(request: Request<Upload>, timeout: Duration) -> Result<types::Request, FetchError> {
+fn outgoing(request: Request<Upload>) -> Result<types::Request, FetchError> {
     let (parts, Upload { contents, end, .. }) = request.into_parts();
-    let options = RequestOptions::new();
-    let nanos = u64::try_from(timeout.as_nanos()).ok();
-    // The whole is timed here; what a host does not take of this changes nothing.
-    let _ = options.set_connect_timeout(nanos);
-    let _ = options.set_first_byte_timeout(nanos);
     let headers = fields::to_host(&parts.headers);
-    let (request, _) = types::Request::new(headers, contents, end, Some(options));
+    let (request, _) = types::Request::new(headers, contents, end, None);
     let scheme = match parts.uri.scheme_str() {
         Some("https") => Scheme::Https,
         Some("http") => Scheme::Http,

@@ -142,7 +142,8 @@ async fn store(component: Rc<Component>, mut reader: Reader, mut writer: Writer,
 }
 
 fn set_status(response: &Response, status: StatusCode) {
-    if response.set_status_code(status.as_u16()).is_err() {
+    // A response is made with 200.
+    if status != StatusCode::OK && response.set_status_code(status.as_u16()).is_err() {
         log::write_log("ERROR", &format!("Spin does not take the status {status}"));
     }
 }

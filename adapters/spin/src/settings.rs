@@ -1,6 +1,8 @@
 //! What a deployment says: the mounted policy, and the variables that change it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use selvedge_core::engine::{Engine, EngineBuilder};
@@ -14,13 +16,30 @@ pub(crate) const POLICY: &str = "/policy.bin";
 /// Where it mounts the geolocation database, when the policy says `[geo] source = "database"`.
 pub(crate) const DATABASE: &str = "/geo.mmdb";
 
+/// What a compiled policy seldom is longer than.
+const USUAL_POLICY_BYTES: usize = 64 * 1024;
+
 /// Reads the compiled policy.
+///
+/// Every instance does so before its first answer, and each call of a file costs the host as much as several answers:
+/// hence a single read, where that gives a whole policy.
 pub(crate) fn policy(path: &Path) -> Result<Policy, String> {
+    if let Some(policy) = start(path).ok().and_then(|bytes| blob::decode(&bytes).ok()) {
+        return Ok(policy);
+    }
     let shown = path.display();
     let bytes = std::fs::read(path).map_err(|error| {
         format!("cannot read the policy {shown}: {error} (`selvedge build` mounts it by spin.toml)")
     })?;
     blob::decode(&bytes).map_err(|error| format!("the policy {shown}: {error}"))
+}
+
+/// Reads as much of a file as one read gives.
+fn start(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; USUAL_POLICY_BYTES];
+    let length = File::open(path)?.read(&mut bytes)?;
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// Compiles a policy with the values of its variables; a value that is empty counts as not set.
@@ -75,6 +94,17 @@ mod tests {
         }
         let error = compiled(&[("eu_token", "hunter2\n")]).expect_err("it is no header value");
         assert!(error.contains("`EU_TOKEN`") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_policy_comes_back_whether_it_is_short_or_long() {
+        let short = read(POLICY).unwrap_or_else(|errors| panic!("{errors}"));
+        let long = Policy { name: "n".repeat(USUAL_POLICY_BYTES), ..short.clone() };
+        for written in [short, long] {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), blob::encode(&written)).expect("it is written");
+            assert_eq!(policy(file.path()), Ok(written));
+        }
     }
 
     #[test]
