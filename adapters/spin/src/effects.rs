@@ -71,7 +71,7 @@ impl Host for EdgeHost {
                 perform(async move { EffectResult::Fetch(fetch(*request, &host.bodies).await) })
             }
             Effect::CacheGet { key } => {
-                perform(async move { EffectResult::CacheGet(host.component.store.get(&key, now()).await) })
+                perform(async move { EffectResult::CacheGet(host.component.store.get(&key).await) })
             }
             Effect::CachePut(put) => host.cache_put(*put),
             Effect::KvGet { key } => {

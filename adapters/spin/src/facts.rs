@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use selvedge_core::facts::{Continent, Coordinates, CountryCode, Facts};
 use selvedge_core::geo::rules::GeoSource;
 use selvedge_core::policy::Policy;
@@ -45,7 +45,7 @@ impl Trust {
         };
         let address = match self.front {
             Some(Front::Akamai) => sole(headers, TRUE_CLIENT_IP),
-            None => sole(headers, CLIENT_ADDRESS),
+            None => last(headers, CLIENT_ADDRESS),
         };
         facts.client_ip = address.and_then(self::address);
         facts.is_https = full_url(headers).map(|url| url.scheme_str() == Some("https"));
@@ -55,7 +55,7 @@ impl Trust {
 
 /// The URL as the client asked for it, when Spin says it.
 pub(crate) fn full_url(headers: &HeaderMap) -> Option<Uri> {
-    sole(headers, FULL_URL)?.parse().ok()
+    last(headers, FULL_URL)?.parse().ok()
 }
 
 /// Reads `country_code=US,region_code=MA,...`; what is not there, or is none, is unknown.
@@ -86,11 +86,21 @@ fn is_iana(zone: &str) -> bool {
     zone.contains('/')
 }
 
+/// The last value of a header: Spin's own follows what a client sent by the same name.
+fn last<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    text(headers.get_all(name).iter().next_back()?)
+}
+
 /// The value of a header that is there once.
 fn sole<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?;
+    let value = text(values.next()?)?;
     values.next().is_none().then_some(value)
+}
+
+/// Names of cities are not all ASCII.
+fn text(value: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
 }
 
 fn address(text: &str) -> Option<IpAddr> {
@@ -131,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn spins_word_counts_after_whatever_a_client_said_in_its_name() {
+        let headers = [
+            ("spin-client-addr", "198.51.100.1:1"),
+            ("spin-full-url", "https://shop.example/forged"),
+            ("spin-client-addr", "203.0.113.9:5123"),
+            ("spin-full-url", "http://shop.example/a"),
+        ];
+        let facts = facts("", &headers);
+        assert_eq!(facts.client_ip, Some("203.0.113.9".parse().expect("an address")));
+        assert_eq!(facts.is_https, Some(false));
+    }
+
+    #[test]
     fn behind_akamai_its_word_counts_and_no_other() {
         let headers = [
             ("spin-client-addr", "203.0.113.9:5123"),
@@ -155,7 +178,7 @@ mod tests {
     fn what_is_repeated_or_makes_no_sense_is_unknown() {
         let rows: [&[(&'static str, &str)]; 5] = [
             &[],
-            &[("spin-client-addr", "203.0.113.9:1"), ("spin-client-addr", "203.0.113.8:1")],
+            &[("spin-client-addr", "203.0.113.9:1"), ("spin-client-addr", "unknown")],
             &[("spin-client-addr", "203.0.113.9, 203.0.113.8")],
             &[("spin-client-addr", "unknown")],
             &[("spin-client-addr", "")],
@@ -163,6 +186,8 @@ mod tests {
         for headers in rows {
             assert_eq!(facts("", headers).client_ip, None, "{headers:?}");
         }
+        let twice = [("true-client-ip", "203.0.113.9"), ("true-client-ip", "203.0.113.8")];
+        assert_eq!(facts("[spin]\nfront = \"akamai\"", &twice).client_ip, None, "the front sends one");
         let odd = "country_code=EU,continent=,lat=1000,long=1,timezone=GMT+1,asnum=many,city=,=,x";
         assert_eq!(edgescape(odd), Facts::default());
     }

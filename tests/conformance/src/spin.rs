@@ -1,15 +1,15 @@
 //! Spin: the component on the emulator's host, an instance with the policy of each case.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::ensure;
+use selvedge_core::facts::Facts;
 use selvedge_core::policy::{Policy, blob};
 use selvedge_core::spin::Front;
-use selvedge_emulator::runtime::spin::{self, SpinApp, SpinConfig};
+use selvedge_emulator::runtime::spin::{self, ADDRESS_HEADER, SCHEME_HEADER, SpinApp, SpinConfig};
 use selvedge_emulator::{Clock, ManualClock};
 use selvedge_spin::variables::Variables;
 use tempfile::TempDir;
@@ -59,16 +59,22 @@ impl Spin {
 
 /// A manifest as `selvedge build` makes it, but for the backends, which are wherever a test's servers listen.
 fn manifest(secrets: &[&str]) -> String {
-    let mut text = "spin_manifest_version = 2\n[application]\nname = \"conformance\"\nversion = \"1.0.0\"\n\
+    let text = "spin_manifest_version = 2\n[application]\nname = \"conformance\"\nversion = \"1.0.0\"\n\
                     [[trigger.http]]\nroute = \"/...\"\ncomponent = \"edge\"\n\
                     [component.edge]\nsource = \"edge.wasm\"\n\
                     files = [{ source = \"policy.bin\", destination = \"/policy.bin\" }]\n\
                     allowed_outbound_hosts = [\"*://127.0.0.1:*\"]\nkey_value_stores = [\"default\"]\n"
         .to_owned();
-    for name in secrets {
-        let _ = writeln!(text, "[component.edge.variables.{name}]");
-    }
-    text
+    let declared = secrets.iter().map(|name| format!("{name} = {{ required = true, secret = true }}\n"));
+    let given = secrets.iter().map(|name| format!("{name} = \"{{{{ {name} }}}}\"\n"));
+    let (declared, given) = (declared.collect::<String>(), given.collect::<String>());
+    format!("{text}[component.edge.variables]\n{given}[variables]\n{declared}")
+}
+
+fn told_by_spin(facts: &Facts) -> Facts {
+    let mut told = Facts::default();
+    (told.client_ip, told.is_https) = (facts.client_ip, facts.is_https);
+    told
 }
 
 impl Platform for Spin {
@@ -80,8 +86,9 @@ impl Platform for Spin {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let origins = runtime.block_on(Origins::start(&labels(case)?, &case.unreachable))?;
         let mut policy = placed(policy(case)?, &origins);
-        // What a case says about its clients is what the front tells.
-        policy.spin.front = Some(Front::Akamai);
+        // Spin itself knows nothing else of a client than these; the rest is what the front tells.
+        let has_front = case.steps.iter().any(|step| step.facts != told_by_spin(&step.facts));
+        policy.spin.front = has_front.then_some(Front::Akamai);
         let folder = tempfile::tempdir()?;
         let clock = ManualClock::new(START);
         let mut config = SpinConfig::new(folder.path().to_owned());
@@ -92,7 +99,7 @@ impl Platform for Spin {
         config.threads = 1;
         config.output = Some(File::create(folder.path().join("output"))?);
         let application = SpinApp::start(config)?;
-        Ok(Box::new(ApplicationSession { runtime, origins, application, clock, _folder: folder }))
+        Ok(Box::new(ApplicationSession { runtime, origins, application, clock, has_front, _folder: folder }))
     }
 }
 
@@ -101,6 +108,7 @@ struct ApplicationSession {
     origins: Origins,
     application: SpinApp,
     clock: ManualClock,
+    has_front: bool,
     _folder: TempDir,
 }
 
@@ -109,7 +117,8 @@ impl Session for ApplicationSession {
         ensure!(step.job.is_none(), "Spin has no jobs");
         self.clock.set(step.now);
         self.origins.set_answers(&step.answers);
-        let extra = spin::headers(&step.facts);
+        let mut extra = spin::headers(&step.facts);
+        extra.retain(|(name, _)| self.has_front || matches!(*name, ADDRESS_HEADER | SCHEME_HEADER));
         let mut step = step.clone();
         step.headers.retain(|(name, _)| !extra.iter().any(|(own, _)| name.eq_ignore_ascii_case(own)));
         let mut observed =
