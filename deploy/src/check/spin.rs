@@ -9,6 +9,7 @@ mod tests;
 
 use std::time::Duration;
 
+use selvedge_core::backend::HostSource;
 use selvedge_core::bot::rules::BotAction;
 use selvedge_core::policy::read::child;
 use selvedge_core::policy::{Policy, blob};
@@ -36,6 +37,7 @@ const AKAMAI_MAX_TIME: Duration = Duration::from_secs(30);
 pub(crate) fn findings(policy: &Policy, via: Option<Via>) -> Vec<Finding> {
     let mut found: Vec<Finding> = limits(policy).collect();
     found.extend(jobs(policy));
+    found.extend(client_hosts(policy));
     found.extend(places::findings(policy));
     found.extend(responses(policy, via));
     found.extend(values(policy, via));
@@ -70,6 +72,16 @@ fn jobs(policy: &Policy) -> impl Iterator<Item = Finding> {
         let message = format!("Spin {what}: an application is there for requests alone");
         let help = "run a policy with the queues and schedules alone with `--target cloudflare` or `--target lambda`";
         Finding::error(path, message, help)
+    })
+}
+
+/// `wasi:http` has no field `Host`: it is that of the URL.
+fn client_hosts(policy: &Policy) -> impl Iterator<Item = Finding> {
+    let own = policy.backends.iter().filter(|backend| backend.host == HostSource::Client);
+    own.map(|backend| {
+        let message = "on Spin a backend is sent the host of its own URL, whatever else it should be sent";
+        let help = "drop `host`, and let the backend read `X-Forwarded-Host`, which is the client's";
+        Finding::error(child(&child("backends", &backend.name), "host"), message, help)
     })
 }
 

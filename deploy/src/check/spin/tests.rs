@@ -54,6 +54,15 @@ fn what_spin_does_not_do_is_told_with_its_place_and_a_way_out() {
         },
         Case {
             via: None,
+            beyond: "[backends.a]\nurl = \"http://a.test\"\nhost = \"client\"",
+            inside: "[backends.a]\nurl = \"http://a.test\"",
+            severity: Severity::Error,
+            path: "backends.a.host",
+            at: "\"client\"",
+            says: "`X-Forwarded-Host`",
+        },
+        Case {
+            via: None,
             beyond: "[backends.a]\nurl = \"http://a.test\"\n[queues.q]\nbackend = \"a\"",
             inside: "[backends.a]\nurl = \"http://a.test\"",
             severity: Severity::Error,
