@@ -87,7 +87,8 @@ impl Platform for Spin {
         let origins = runtime.block_on(Origins::start(&labels(case)?, &case.unreachable))?;
         let mut policy = placed(policy(case)?, &origins);
         // Spin itself knows nothing else of a client than these; the rest is what the front tells.
-        let has_front = case.steps.iter().any(|step| step.facts != told_by_spin(&step.facts));
+        let has_front = policy.spin.front.is_some()
+            || case.steps.iter().any(|step| step.facts != told_by_spin(&step.facts));
         policy.spin.front = has_front.then_some(Front::Akamai);
         let folder = tempfile::tempdir()?;
         let clock = ManualClock::new(START);
