@@ -43,7 +43,8 @@ impl Spin {
         Ok(Self { folder })
     }
 
-    /// Writes an application with the component that was built and a policy, which may reach every backend of its own.
+    /// Writes an application with the component that was built and a policy, which may reach any backend on this machine, and returns
+    /// the values of its variables.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -52,21 +53,25 @@ impl Spin {
         std::fs::write(folder.join("policy.bin"), blob::encode(policy))?;
         let variables = Variables::of(policy);
         let secrets: Vec<_> = variables.secrets().map(|(_, variable)| variable).collect();
-        std::fs::write(folder.join("spin.toml"), manifest(&secrets))?;
+        let backends: Vec<_> = variables.backends().flatten().map(String::as_str).collect();
+        std::fs::write(folder.join("spin.toml"), manifest(&secrets, &backends))?;
         Ok(secrets.into_iter().map(|name| (name.to_owned(), SECRET.to_owned())).collect())
     }
 }
 
 /// A manifest as `selvedge build` makes it, but for the backends, which are wherever a test's servers listen.
-fn manifest(secrets: &[&str]) -> String {
+fn manifest(secrets: &[&str], backends: &[&str]) -> String {
     let text = "spin_manifest_version = 2\n[application]\nname = \"conformance\"\nversion = \"1.0.0\"\n\
                     [[trigger.http]]\nroute = \"/...\"\ncomponent = \"edge\"\n\
                     [component.edge]\nsource = \"edge.wasm\"\n\
                     files = [{ source = \"policy.bin\", destination = \"/policy.bin\" }]\n\
                     allowed_outbound_hosts = [\"*://127.0.0.1:*\"]\nkey_value_stores = [\"default\"]\n"
         .to_owned();
-    let declared = secrets.iter().map(|name| format!("{name} = {{ required = true, secret = true }}\n"));
-    let given = secrets.iter().map(|name| format!("{name} = \"{{{{ {name} }}}}\"\n"));
+    let secret = secrets.iter().map(|name| format!("{name} = {{ required = true, secret = true }}\n"));
+    // One that is empty moves nothing.
+    let moved = backends.iter().map(|name| format!("{name} = {{ default = \"\" }}\n"));
+    let declared = secret.chain(moved);
+    let given = secrets.iter().chain(backends).map(|name| format!("{name} = \"{{{{ {name} }}}}\"\n"));
     let (declared, given) = (declared.collect::<String>(), given.collect::<String>());
     format!("{text}[component.edge.variables]\n{given}[variables]\n{declared}")
 }

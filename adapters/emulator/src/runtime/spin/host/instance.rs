@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 use tokio::time::Sleep;
 use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
-use wasmtime::{Config, Engine, PoolingAllocationConfig, Store, StoreContextMut};
+use wasmtime::{
+    Config, Engine, PoolingAllocationConfig, Store, StoreContextMut, StoreLimits, StoreLimitsBuilder,
+};
 use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi::{FsPerms, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
@@ -30,7 +32,7 @@ use crate::clock::Clock;
 const MAX_INSTANCES: u32 = 512;
 
 /// What [Akamai Functions](https://techdocs.akamai.com/akamai-functions/docs/quotas-and-limits) give an instance.
-const MAX_MEMORY_BYTES: usize = 128 * 1024 * 1024;
+pub(super) const MAX_MEMORY_BYTES: usize = 128 * 1024 * 1024;
 
 /// After so long a component that computes lets others have the thread, and may be found to be over its time.
 const TICK: Duration = Duration::from_millis(10);
@@ -46,6 +48,7 @@ pub(super) struct Guest {
     pub(super) table: ResourceTable,
     pub(super) stores: OpenStores,
     pub(super) variables: Arc<Variables>,
+    limits: StoreLimits,
 }
 
 impl WasiView for Guest {
@@ -72,6 +75,7 @@ pub(super) struct Instances {
     pub(super) variables: Arc<Variables>,
     pub(super) reuse: Reuse,
     pub(super) timeout: Duration,
+    pub(super) max_memory_bytes: usize,
     pub(super) activity: Activity,
 }
 
@@ -150,6 +154,7 @@ impl Instances {
             table: ResourceTable::new(),
             stores: OpenStores { values: self.key_values.clone(), labels, count: 0 },
             variables: Arc::clone(&self.variables),
+            limits: StoreLimitsBuilder::new().memory_size(self.max_memory_bytes).build(),
         })
     }
 }
@@ -161,6 +166,7 @@ impl HandlerState for Instances {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Expiration, Worker>> {
         let mut store = Store::new(self.component.engine(), self.guest()?);
+        store.limiter(|guest| &mut guest.limits);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let proxy = Proxy::P3(self.component.instantiate_async(&mut store).await?);

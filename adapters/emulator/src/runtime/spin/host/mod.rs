@@ -57,6 +57,9 @@ pub struct SpinConfig {
     pub reuse: Reuse,
     /// How long a component may take for a response, and to be done after it.
     pub timeout: Duration,
+    /// Most bytes of memory of an instance: 128 MiB by default, as [Akamai Functions](https://techdocs.akamai.com/akamai-functions/docs/quotas-and-limits)
+    /// give it, and at most.
+    pub max_memory_bytes: usize,
     /// How many threads run instances.
     pub threads: usize,
     /// Where the component's standard output and error go; this program's own by default.
@@ -92,6 +95,7 @@ impl SpinConfig {
             trusts_edge: false,
             reuse: Reuse::default(),
             timeout: crate::runtime::TIMEOUT,
+            max_memory_bytes: instance::MAX_MEMORY_BYTES,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             output: None,
         }
@@ -170,6 +174,7 @@ fn application(manifest: Manifest, config: SpinConfig, activity: Activity) -> an
         variables: Arc::new(manifest.variables),
         reuse: config.reuse,
         timeout: config.timeout,
+        max_memory_bytes: config.max_memory_bytes,
         activity,
     };
     Ok(Application::new(manifest.route, instances, config.trusts_edge))

@@ -1,0 +1,115 @@
+//! A backend that does what the path of a request says.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, mpsc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderValue, Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Answer = Response<BoxBody<Bytes, Error>>;
+
+/// Tells requests to a path that counts apart.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// The backend of every test.
+pub(super) fn shared() -> SocketAddr {
+    static ADDRESS: LazyLock<SocketAddr> = LazyLock::new(start);
+    *ADDRESS
+}
+
+fn start() -> SocketAddr {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                let server = hyper::server::conn::http1::Builder::new();
+                // A client that goes away is none of the backend's business.
+                tokio::spawn(server.serve_connection(TokioIo::new(stream), service_fn(answer)));
+            }
+        });
+    });
+    receiver.recv().unwrap()
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
+    let path = request.uri().path().to_owned();
+    let field = |name: &str| {
+        request.headers().get(name).map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+    };
+    let id = field("x-id");
+    let response = Response::builder().header("x-id", &id);
+    let (kind, rest) = path.trim_start_matches('/').split_once('/').unwrap_or((&path, ""));
+    Ok(match kind {
+        "page" | "empty" => {
+            out_of_turn(&id).await;
+            let facts = ["x-forwarded-for", "x-hero", "cookie"].map(field).join(" ");
+            match kind {
+                "page" => response.body(halves(format!("{path} {facts}")))?,
+                _ => response.status(204).header("x-facts", facts).body(full(""))?,
+            }
+        }
+        "cached" => {
+            out_of_turn(&id).await;
+            Response::builder().header("cache-control", "max-age=3600").body(halves(rest.repeat(1000)))?
+        }
+        "echo" => {
+            let body = request.into_body().map_err(Error::from).boxed();
+            out_of_turn(&id).await;
+            response.body(body)?
+        }
+        "count" => {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+            response
+                .header("cache-control", "max-age=1, stale-while-revalidate=60")
+                .body(full(count.to_string()))?
+        }
+        "latin" => {
+            let value = HeaderValue::from_bytes(b"caf\xe9")?;
+            response.header("x-latin", value).header("link", "</a>").header("link", "</b>").body(full(""))?
+        }
+        "fields" => {
+            let all = request.headers().get_all("x-many").iter();
+            response.body(full(all.map(|value| value.to_str().unwrap()).collect::<Vec<_>>().join("|")))?
+        }
+        "large" => response.header("cache-control", "max-age=60").body(full(vec![b'x'; 3 << 20]))?,
+        "hang" => std::future::pending().await,
+        "secret" => response.body(full(field("x-token")))?,
+        _ => response.body(full("hello"))?,
+    })
+}
+
+/// Lets others go first, as many as the id says, so that answers come in another order than requests.
+async fn out_of_turn(id: &str) {
+    let turns = id.parse::<usize>().unwrap_or(0).wrapping_mul(7) % 31;
+    for _ in 0..turns {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn full(text: impl Into<Bytes>) -> BoxBody<Bytes, Error> {
+    Full::new(text.into()).map_err(|never: Infallible| match never {}).boxed()
+}
+
+/// A body in two pieces, between which others have a turn.
+fn halves(text: String) -> BoxBody<Bytes, Error> {
+    let mut first = Bytes::from(text);
+    let second = first.split_off(first.len() / 2);
+    let pieces = stream::iter([first, second]).then(|piece| async {
+        tokio::task::yield_now().await;
+        Ok(Frame::data(piece))
+    });
+    BodyExt::boxed(StreamBody::new(pieces))
+}

@@ -1,0 +1,92 @@
+//! What a deployment sets, and what it gets wrong.
+
+use std::fs;
+
+use super::app::App;
+use super::client::{send, text};
+
+const POLICY: &str = r#"
+[backends.a]
+url = "http://BACKEND"
+request-headers = { X-Token = { env = "CONFORMANCE_TOKEN" } }
+
+[[routes]]
+path = "/{*rest}"
+backend = "a"
+cache = { store = false }
+
+[fallback]
+page = { status = 503, body = "sorry" }
+"#;
+
+#[test]
+fn a_variable_gives_a_secret_and_moves_a_backend() {
+    let app = App::with(&POLICY.replace("BACKEND", "nowhere.test"), |config| {
+        config.variables.insert("conformance_token".to_owned(), "s3".to_owned());
+        config.variables.insert("backend_a".to_owned(), format!("http://{}", super::backend::shared()));
+    });
+    assert_eq!(text(&send(app.address(), "GET", "/secret/x", &[])), "s3");
+}
+
+#[test]
+fn a_variable_that_is_no_url_lets_nothing_through() {
+    let app = App::with(POLICY, |config| {
+        config.variables.insert("backend_a".to_owned(), "ftp://elsewhere.test".to_owned());
+    });
+    assert_eq!(send(app.address(), "GET", "/secret/x", &[]).status, 500);
+    assert!(app.log().contains("backend_a"), "{}", app.log());
+}
+
+#[test]
+fn a_backend_that_is_not_allowed_is_answered_for_by_the_policy() {
+    let app = App::start(&POLICY.replace("BACKEND", "elsewhere.test"));
+    let answer = send(app.address(), "GET", "/x", &[]);
+    assert_eq!((answer.status, text(&answer)), (503, "sorry"));
+    assert!(app.log().contains("allowed_outbound_hosts"), "the log says what to do: {}", app.log());
+}
+
+#[test]
+fn without_a_policy_every_request_is_answered_with_500() {
+    let spoil: [(&str, fn(&std::path::Path)); 3] = [
+        ("missing", |file| fs::remove_file(file).unwrap()),
+        ("not a compiled policy", |file| fs::write(file, "name = \"shop\"").unwrap()),
+        ("cut short", |file| {
+            let bytes = fs::read(file).unwrap();
+            fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+    ];
+    for (what, spoil) in spoil {
+        let app = App::with(POLICY, |config| {
+            spoil(&config.folder.join("policy.bin"));
+            if !config.folder.join("policy.bin").exists() {
+                let manifest = fs::read_to_string(config.folder.join("spin.toml")).unwrap();
+                let files = "files = [{ source = \"policy.bin\", destination = \"/policy.bin\" }]\n";
+                fs::write(config.folder.join("spin.toml"), manifest.replace(files, "")).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            assert_eq!(send(app.address(), "GET", "/x", &[]).status, 500, "{what}");
+        }
+        assert!(app.log().contains("/policy.bin"), "{what}: {}", app.log());
+    }
+}
+
+#[test]
+fn a_database_that_is_mounted_tells_places() {
+    let policy = "[geo]\nsource = \"database\"\n[[geo.rules]]\naction = \"block\"\ncountries = [\"CN\"]\n\
+                  [[routes]]\npath = \"/\"\nrespond = { body = \"in {country}\" }";
+    let app = App::with(policy, |config| {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/storefront/geoip");
+        let database = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+        let database = database.into_iter().find(|path| path.extension().is_some_and(|end| end == "mmdb"));
+        fs::copy(database.unwrap(), config.folder.join("geo.mmdb")).unwrap();
+        let manifest = fs::read_to_string(config.folder.join("spin.toml")).unwrap();
+        let files = "files = [{ source = \"geo.mmdb\", destination = \"/geo.mmdb\" }, ";
+        fs::write(config.folder.join("spin.toml"), manifest.replace("files = [", files)).unwrap();
+    });
+    let from = |address: &str| {
+        send(app.address(), "GET", "/", &[("selvedge-client-addr", address), ("true-client-ip", "223.5.5.5")])
+    };
+    assert_eq!(text(&from("8.8.8.8")), "in US", "the address is Spin's, since no front is named");
+    assert_eq!(from("223.5.5.5").status, 403);
+}

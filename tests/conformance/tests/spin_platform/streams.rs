@@ -1,0 +1,113 @@
+//! Bodies go through as they come.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::app::App;
+use super::client::{all, send};
+
+const LENGTH: usize = 10 * 1024 * 1024;
+
+/// Less than the bodies that stream at the same time have together.
+const MEMORY: usize = 16 * 1024 * 1024;
+
+const POLICY: &str = r#"
+[backends.a]
+url = "http://BACKEND"
+
+[[routes]]
+path = "/echo/{*rest}"
+methods = ["POST"]
+backend = "a"
+cache = { store = false }
+
+[[routes]]
+path = "/{*rest}"
+backend = "a"
+"#;
+
+#[test]
+fn ten_mebibytes_stream_both_ways_in_a_memory_that_could_not_hold_them() {
+    let app = App::with(POLICY, |config| {
+        config.threads = 1;
+        config.max_memory_bytes = MEMORY;
+    });
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| echo(app.address()));
+        }
+    });
+}
+
+/// Sends a body and takes it back. The second half is sent when a part of the first one is back, so neither direction can wait for the
+/// end of the other.
+fn echo(to: SocketAddr) {
+    let piece: Vec<u8> = (0..=250).cycle().take(LENGTH / 2).collect();
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut sending = stream.try_clone().unwrap();
+    let (is_coming, came) = mpsc::channel();
+    let sent = piece.clone();
+    let sender = thread::spawn(move || {
+        let head = "POST /echo/x HTTP/1.1\r\nhost: shop.test\r\nconnection: close";
+        write!(sending, "{head}\r\ncontent-length: {LENGTH}\r\n\r\n").unwrap();
+        sending.write_all(&sent).unwrap();
+        came.recv().unwrap();
+        sending.write_all(&sent).unwrap();
+    });
+    let mut back = Vec::new();
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let length = stream.read(&mut chunk).unwrap();
+        if length == 0 {
+            break;
+        }
+        back.extend_from_slice(&chunk[..length]);
+        if back.len() > LENGTH / 10 {
+            // The sender listens once; to tell it again is no error.
+            let _ = is_coming.send(());
+        }
+    }
+    sender.join().unwrap();
+    let head = back.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert!(back.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&back[..head]));
+    let body = if String::from_utf8_lossy(&back[..head]).contains("chunked") {
+        unchunked(&back[head..])
+    } else {
+        back.split_off(head)
+    };
+    assert!(body.len() == LENGTH && body == piece.repeat(2), "what comes back is what was sent");
+}
+
+/// Joins chunks ([RFC 9112 section 7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1)).
+fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|two| two == b"\r\n").unwrap();
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return body;
+        }
+        body.extend_from_slice(&rest[end + 2..end + 2 + length]);
+        rest = &rest[end + 4 + length..];
+    }
+}
+
+#[test]
+fn of_a_body_that_its_client_leaves_nothing_is_stored() {
+    let app = App::start(POLICY);
+    let mut stream = TcpStream::connect(app.address()).unwrap();
+    write!(stream, "GET /large/1 HTTP/1.1\r\nhost: shop.test\r\n\r\n").unwrap();
+    stream.read_exact(&mut [0; 1024]).unwrap();
+    drop(stream);
+    app.settle();
+    let first = send(app.address(), "GET", "/large/1", &[]);
+    app.settle();
+    let second = send(app.address(), "GET", "/large/1", &[]);
+    assert_eq!((first.body.len(), second.body.len()), (3 << 20, 3 << 20));
+    let [first, second] = [&first, &second].map(|answer| all(answer, "cache-status").concat());
+    assert!(first.contains("fwd=uri-miss") && second.contains("hit"), "{first}, then {second}");
+}
