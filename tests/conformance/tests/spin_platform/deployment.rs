@@ -1,6 +1,7 @@
 //! What a deployment sets, and what it gets wrong.
 
 use std::fs;
+use std::path::Path;
 
 use super::app::App;
 use super::client::{send, text};
@@ -18,6 +19,9 @@ cache = { store = false }
 [fallback]
 page = { status = 503, body = "sorry" }
 "#;
+
+/// Does something to the mounted policy.
+type Spoil = fn(&Path);
 
 #[test]
 fn a_variable_gives_a_secret_and_moves_a_backend() {
@@ -47,7 +51,7 @@ fn a_backend_that_is_not_allowed_is_answered_for_by_the_policy() {
 
 #[test]
 fn without_a_policy_every_request_is_answered_with_500() {
-    let spoil: [(&str, fn(&std::path::Path)); 3] = [
+    let spoiled: [(&str, Spoil); 3] = [
         ("missing", |file| fs::remove_file(file).unwrap()),
         ("not a compiled policy", |file| fs::write(file, "name = \"shop\"").unwrap()),
         ("cut short", |file| {
@@ -55,7 +59,7 @@ fn without_a_policy_every_request_is_answered_with_500() {
             fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
         }),
     ];
-    for (what, spoil) in spoil {
+    for (what, spoil) in spoiled {
         let app = App::with(POLICY, |config| {
             spoil(&config.folder.join("policy.bin"));
             if !config.folder.join("policy.bin").exists() {
@@ -76,7 +80,7 @@ fn a_database_that_is_mounted_tells_places() {
     let policy = "[geo]\nsource = \"database\"\n[[geo.rules]]\naction = \"block\"\ncountries = [\"CN\"]\n\
                   [[routes]]\npath = \"/\"\nrespond = { body = \"in {country}\" }";
     let app = App::with(policy, |config| {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/storefront/geoip");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/storefront/geoip");
         let database = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
         let database = database.into_iter().find(|path| path.extension().is_some_and(|end| end == "mmdb"));
         fs::copy(database.unwrap(), config.folder.join("geo.mmdb")).unwrap();

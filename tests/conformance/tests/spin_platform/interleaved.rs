@@ -90,15 +90,15 @@ async fn client(to: SocketAddr, next: Arc<AtomicUsize>) -> Vec<String> {
 /// Sends the request of a number and checks the whole answer; returns the identity that it gives, if it does.
 async fn ask(to: SocketAddr, n: usize) -> Option<String> {
     let address = format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255);
-    let country = if n % 2 == 0 { "DE" } else { "FR" };
+    let country = if n.is_multiple_of(2) { "DE" } else { "FR" };
     let id = n.to_string();
-    let hero = if n % 3 == 0 { "one" } else { "two" };
+    let hero = if n.is_multiple_of(3) { "one" } else { "two" };
     let cookie = format!("hero={hero}; visitor=v{n}");
     let fields = [("x-id", id.as_str()), ("cookie", &cookie)];
     let body = format!("{n} ").repeat(1 + n % 9000);
     let told = |hero: &str, cookie: &str| format!("{address} {hero} {cookie}");
     match n % 8 {
-        0 if n % 16 == 0 => {
+        0 if n.is_multiple_of(16) => {
             let answer =
                 send_from(to, &step("GET", &format!("/page/{n}"), &fields[..1], ""), &address, country).await;
             return Some(new_visitor(&answer, n, &address));
