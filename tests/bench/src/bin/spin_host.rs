@@ -1,12 +1,12 @@
-//! Runs a Spin application until its standard input ends, for measurements: `spin-host FOLDER [--variable NAME=VALUE]..`
+//! Runs a Spin application until its standard input ends, for measurements: `spin-host FOLDER [--fresh] [--variable NAME=VALUE]..`
 //!
-//! It prints where the application listens, and then its component's output.
+//! With `--fresh` each request has an instance of its own. It prints where the application listens, and then its component's output.
 
 use std::io::{Read as _, stdin};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use selvedge_emulator::runtime::spin::{SpinApp, SpinConfig};
+use selvedge_emulator::runtime::spin::{Reuse, SpinApp, SpinConfig};
 
 fn main() -> anyhow::Result<()> {
     let application = SpinApp::start(config(std::env::args().skip(1))?)?;
@@ -19,12 +19,15 @@ fn config(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<SpinCon
     let folder = arguments.next().context("the application's folder is the first argument")?;
     let mut config = SpinConfig::new(PathBuf::from(folder));
     while let Some(flag) = arguments.next() {
-        if flag != "--variable" {
-            bail!("`{flag}` is not known");
+        match flag.as_str() {
+            "--fresh" => config.reuse = Reuse { requests: 1, ..config.reuse },
+            "--variable" => {
+                let pair = arguments.next().context("`--variable` is without its NAME=VALUE")?;
+                let (name, value) = pair.split_once('=').context("`--variable` is without a `=`")?;
+                config.variables.insert(name.to_owned(), value.to_owned());
+            }
+            _ => bail!("`{flag}` is not known"),
         }
-        let pair = arguments.next().context("`--variable` is without its NAME=VALUE")?;
-        let (name, value) = pair.split_once('=').context("`--variable` is without a `=`")?;
-        config.variables.insert(name.to_owned(), value.to_owned());
     }
     Ok(config)
 }

@@ -10,6 +10,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command::Cmd;
 
+/// How often each server is loaded; the median counts.
+const ROUNDS: usize = 5;
+
 /// A request without content.
 pub(crate) struct Head {
     pub(crate) path: String,
@@ -86,8 +89,24 @@ pub(crate) fn how_to_install() -> String {
     "`wrk` is not installed: `apt-get install wrk` on Debian brings it".to_owned()
 }
 
+/// Loads servers with a request in turns, and returns the requests a second of each in every round.
+pub(crate) fn rates(what: &str, head: &Head, servers: &[(&str, SocketAddr)]) -> Result<Vec<Vec<f64>>> {
+    let script = tempfile::NamedTempFile::with_suffix(".lua")?;
+    script.as_file().write_all(head.script().as_bytes())?;
+    let mut rounds = Vec::new();
+    for round in 1..=ROUNDS {
+        let rates = servers.iter().map(|(_, address)| wrk(*address, head, script.path()));
+        let rates: Vec<f64> = rates.collect::<Result<_>>()?;
+        let shown = servers.iter().zip(&rates).map(|((name, _), rate)| format!("{name} {rate:.0}"));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        anstream::println!("{what}, round {round} of {ROUNDS}: {shown} requests a second");
+        rounds.push(rates);
+    }
+    Ok(rounds)
+}
+
 /// Sends a request again and again on 16 connections, and returns how many were answered a second.
-pub(crate) fn wrk(address: SocketAddr, head: &Head, script: &Path) -> Result<f64> {
+fn wrk(address: SocketAddr, head: &Head, script: &Path) -> Result<f64> {
     let printed = Cmd::new("wrk")
         .args(["-t1", "-c16", "-d2s", "-s"])
         .arg(script)

@@ -8,6 +8,7 @@ mod load;
 mod machine;
 mod nginx;
 mod report;
+mod spin;
 mod workerd;
 
 use std::path::PathBuf;
@@ -24,7 +25,8 @@ const MICROSECOND: f64 = 1_000.0;
 const MILLISECOND: f64 = 1_000_000.0;
 
 /// Runs every benchmark and writes the report; with `args`, only the criterion benchmarks
-/// that they name, or `workerd` for what is measured on that, or `lambda` or `lambda-edge` for that part of the report.
+/// that they name, or `workerd` for what is measured on that, or `lambda`, `lambda-edge` or `spin` for that part of the
+/// report.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     match args {
         [] => whole(workspace),
@@ -37,6 +39,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
         }
         [only] if only == "lambda" => write_chapter(workspace, lambda::measure),
         [only] if only == "lambda-edge" => write_chapter(workspace, lambda_edge::measure),
+        [only] if only == "spin" => write_chapter(workspace, spin::measure),
         named => criterion_bench(workspace).arg("--").args(named).run(),
     }
 }
@@ -59,7 +62,8 @@ fn whole(workspace: &Workspace) -> Result<()> {
     rows.push(nginx_row(workspace)?);
     let (on_workerd, section) = workerd::measure(workspace)?;
     rows.extend(on_workerd);
-    let chapters = vec![lambda_edge::measure(workspace)?, lambda::measure(workspace)?];
+    let chapters =
+        vec![lambda_edge::measure(workspace)?, lambda::measure(workspace)?, spin::measure(workspace)?];
     let report = Report { machine: machine::describe(), rows, section, chapters };
     let path = report_path(workspace);
     std::fs::write(&path, report.to_string())?;

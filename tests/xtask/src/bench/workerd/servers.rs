@@ -1,7 +1,7 @@
 //! Workers on a workerd of their own.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,9 +11,6 @@ use serde_json::Value;
 
 use crate::bench::edge::free_address;
 use crate::bench::load::{self, Head};
-
-/// How often each Worker is loaded; the median counts.
-const ROUNDS: usize = 5;
 
 const DATE: &str = "2026-10-01";
 
@@ -101,19 +98,8 @@ impl Servers {
     pub(super) fn rates(&self, what: &str, head: &Head, count: usize) -> Result<Vec<Vec<f64>>> {
         let workers = &self.workers[..count];
         require_same_answers(what, head, workers)?;
-        let script = tempfile::NamedTempFile::with_suffix(".lua")?;
-        script.as_file().write_all(head.script().as_bytes())?;
-        let mut rounds = Vec::new();
-        for round in 1..=ROUNDS {
-            let rates = workers.iter().map(|(_, address)| load::wrk(*address, head, script.path()));
-            let rates: Vec<f64> = rates.collect::<Result<_>>()?;
-            let shown =
-                workers.iter().zip(&rates).map(|((worker, _), rate)| format!("{} {rate:.0}", worker.name));
-            let shown = shown.collect::<Vec<_>>().join(", ");
-            anstream::println!("{what}, round {round} of {ROUNDS}: {shown} requests a second");
-            rounds.push(rates);
-        }
-        Ok(rounds)
+        let workers: Vec<_> = workers.iter().map(|(worker, address)| (worker.name, *address)).collect();
+        load::rates(what, head, &workers)
     }
 }
 
