@@ -48,7 +48,9 @@ impl Trust {
             None => last(headers, CLIENT_ADDRESS),
         };
         facts.client_ip = address.and_then(self::address);
-        facts.is_https = full_url(headers).map(|url| url.scheme_str() == Some("https"));
+        facts.is_https = last(headers, FULL_URL)
+            .and_then(|url| url.split_once("://"))
+            .map(|(scheme, _)| scheme.eq_ignore_ascii_case("https"));
         facts
     }
 }
@@ -56,6 +58,11 @@ impl Trust {
 /// The URL as the client asked for it, when Spin says it.
 pub(crate) fn full_url(headers: &HeaderMap) -> Option<Uri> {
     last(headers, FULL_URL)?.parse().ok()
+}
+
+/// Whether a header is one of Spin's own that nobody here reads. The core would drop it at the door, which takes longer.
+pub(crate) fn is_idle(name: &str) -> bool {
+    name.starts_with("spin-") && name != CLIENT_ADDRESS && name != FULL_URL
 }
 
 /// Reads `country_code=US,region_code=MA,...`; what is not there, or is none, is unknown.
@@ -172,6 +179,18 @@ mod tests {
         assert_eq!(none.client_ip, None, "Spin's word is the address of Akamai");
         let database = facts("[spin]\nfront = \"akamai\"\n[geo]\nsource = \"database\"", &headers);
         assert_eq!((database.country, database.client_ip), (None, known.client_ip), "the database says it");
+    }
+
+    #[test]
+    fn only_what_is_read_here_is_kept_of_spins_own() {
+        for name in ["spin-path-info", "spin-matched-route", "spin-component-route"] {
+            assert!(is_idle(name), "{name}");
+        }
+        for name in
+            [CLIENT_ADDRESS, FULL_URL, TRUE_CLIENT_IP, EDGESCAPE, "x-spin-path-info", "spinning", "host"]
+        {
+            assert!(!is_idle(name), "{name}");
+        }
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn incoming(response: types::Response, is_head: bool, bodies: &Bodies) -> Result
     if status.is_informational() {
         return Err(FetchError::Protocol);
     }
-    let headers = fields::from_list(response.get_headers().copy_all());
+    let headers = fields::from_list(&response.get_headers().copy_all());
     let is_empty = is_head
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || length(&headers) == Some(0);

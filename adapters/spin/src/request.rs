@@ -16,7 +16,9 @@ pub(crate) fn head(incoming: &types::Request) -> Result<http::Request<()>, Error
     let mut head = http::Request::new(());
     *head.method_mut() =
         Method::try_from(incoming.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
-    *head.headers_mut() = fields::from_list(incoming.get_headers().copy_all());
+    let mut list = incoming.get_headers().copy_all();
+    list.retain(|(name, _)| !facts::is_idle(name));
+    *head.headers_mut() = fields::from_list(&list);
     let path = incoming.get_path_with_query().unwrap_or_else(|| "/".to_owned());
     let full = facts::full_url(head.headers());
     let own = || own_url(incoming);

@@ -62,7 +62,7 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
     NOT_FOUND,
     Scenario {
         name: "from the origin, not stored",
-        path: "/api/user",
+        path: "/api/user?id=1",
         status: 200,
         source: Source::Origin,
         ..NOT_FOUND
