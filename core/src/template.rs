@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Fact;
+
 /// A text with variables in braces, parsed once.
 ///
 /// `{{` and `}}` stand for the braces themselves. A variable that has no value
@@ -199,9 +201,42 @@ impl Template {
             Part::Literal(_) => None,
         })
     }
+
+    /// Returns whether it inserts anything about the client's place.
+    #[must_use]
+    pub fn names_place(&self) -> bool {
+        self.variables().any(|variable| variable.place().is_some())
+    }
 }
 
 impl Variable {
+    /// Returns what it says about the client's place, if that is what it is about.
+    pub(crate) fn place(&self) -> Option<Fact> {
+        match self {
+            Self::Country => Some(Fact::Country),
+            Self::Continent => Some(Fact::Continent),
+            Self::Region => Some(Fact::Region),
+            Self::City => Some(Fact::City),
+            Self::TimeZone => Some(Fact::TimeZone),
+            Self::Asn => Some(Fact::Asn),
+            Self::ClientIp
+            | Self::Capture(_)
+            | Self::Device
+            | Self::Bot
+            | Self::RequestId
+            | Self::Method
+            | Self::Scheme
+            | Self::Host
+            | Self::Path
+            | Self::Query
+            | Self::Route
+            | Self::QueryParameter(_)
+            | Self::Cookie(_)
+            | Self::Header(_)
+            | Self::Variation(_) => None,
+        }
+    }
+
     /// Names that a path capture cannot take, because a variable has them.
     pub fn reserved_names() -> impl Iterator<Item = &'static str> {
         PLAIN.iter().map(|(name, _)| *name)

@@ -14,10 +14,11 @@ use selvedge_cloudfront::event::{Cf, Event};
 use selvedge_cloudfront::policy::{Begun, Edge, Finished, KEY_BYTES, Settings};
 use selvedge_core::engine::Engine;
 use selvedge_core::host::depart;
+use selvedge_log::{write_log, write_record};
 
 use crate::answer::Answer;
 use crate::body::Bodies;
-use crate::effects::{EdgeHost, write_log, write_record};
+use crate::effects::EdgeHost;
 use crate::event::EventError;
 use crate::function::Function;
 use crate::settings::variable;
@@ -45,7 +46,7 @@ pub(crate) async fn answer(function: &Rc<Function>, event: &Bytes) -> Answer {
     let Finished { outcome, records, violations } = finished(function, cf).await;
     records.iter().for_each(write_record);
     for violation in violations {
-        write_log("warn", &format!("CloudFront would refuse this, so that it was taken back: {violation}"));
+        write_log("WARN", &format!("CloudFront would refuse this, so that it was taken back: {violation}"));
     }
     match serde_json::to_vec(&outcome) {
         Ok(result) => Answer::Result(result),

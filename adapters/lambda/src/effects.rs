@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use http::{Request, Response, StatusCode};
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, StoreError};
+use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, StoreError};
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
+use selvedge_log::write_record;
 use selvedge_native::body::read;
 use selvedge_native::upload::{Upload, UploadError};
-use serde_json::{Value, json};
 
 use crate::body::{Bodies, HostBody};
 use crate::function::Function;
@@ -103,65 +103,8 @@ fn done(result: EffectResult) -> Performing {
     Box::pin(ready(result))
 }
 
-/// A record as one line of the log.
-fn line(record: &Record) -> Value {
-    match record {
-        Record::Exposure { experiment, variation, reason } => json!({
-            "level": "INFO", "selvedge": "exposure",
-            "experiment": **experiment, "variation": **variation, "reason": reason.code(),
-        }),
-        Record::HandlerFailure { handler, message } => json!({
-            "level": "ERROR", "selvedge": "handler-failure", "handler": handler, "message": message,
-        }),
-        Record::JobFailure { name, id, message, settlement } => json!({
-            "level": "WARN", "selvedge": "job-failure",
-            "name": name, "id": id, "message": message, "settlement": settlement.to_string(),
-        }),
-        Record::Event { name, value } => json!({
-            "level": "INFO", "selvedge": "event", "name": name, "value": value,
-        }),
-        _ => json!({ "level": "INFO", "selvedge": "record", "message": format!("{record:?}") }),
-    }
-}
-
-/// Writes a record to the function's log.
-pub(crate) fn write_record(record: &Record) {
-    write_line(std::io::stdout(), &line(record));
-}
-
-/// Writes one line to the function's log.
-pub(crate) fn write_log(level: &str, message: &str) {
-    let line = json!({ "level": level.to_ascii_uppercase(), "selvedge": "log", "message": message });
-    write_line(std::io::stderr(), &line);
-}
-
-/// A log that is gone is no reason to leave a client without an answer.
-fn write_line(mut to: impl std::io::Write, line: &Value) {
-    let _ = writeln!(to, "{line}");
-}
-
 /// The machine's clock.
 pub(crate) fn system_time() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_lines_of_json() {
-        let record = Record::Exposure {
-            experiment: "hero".into(),
-            variation: "bold\n".into(),
-            reason: selvedge_core::reason::Reason::BackendResponded,
-        };
-        let mut bytes = Vec::new();
-        write_line(&mut bytes, &line(&record));
-        let text = String::from_utf8(bytes).unwrap();
-        assert_eq!(text.lines().count(), 1, "a line break in a name is escaped");
-        let back: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&back["selvedge"], &back["variation"]), (&json!("exposure"), &json!("bold\n")));
-    }
 }

@@ -20,7 +20,7 @@ use selvedge_native::random::Seeds;
 
 use crate::answer::{Answer, Answered};
 use crate::body::{Bodies, HostBody};
-use crate::effects::{self, EdgeHost};
+use crate::effects::EdgeHost;
 use crate::event::{Event, Front, HttpEvent};
 use crate::settings::{Settings, variable};
 use crate::sqs::Queues;
@@ -103,7 +103,7 @@ impl Function {
     }
 
     fn last_resort(&self, front: Front, message: &str) -> Vec<u8> {
-        effects::write_log("error", message);
+        selvedge_log::write_log("ERROR", message);
         let (head, body) = self.engine.last_resort().response.into_parts();
         match body {
             Body::Bytes(bytes) => response::encode(front, &head, &bytes),

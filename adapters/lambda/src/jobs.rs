@@ -10,12 +10,13 @@ use bytes::Bytes;
 use selvedge_core::exchange::Exchange;
 use selvedge_core::host::settle;
 use selvedge_core::job::{Job, JobSource, Settlement};
+use selvedge_log::write_log;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::answer::Answer;
 use crate::body::Bodies;
-use crate::effects::{EdgeHost, write_log};
+use crate::effects::EdgeHost;
 use crate::event::Message;
 use crate::function::Function;
 use crate::sqs::{BASE64, EMPTY};
@@ -33,7 +34,7 @@ pub(crate) async fn messages(function: &Rc<Function>, messages: Vec<Message>, ti
     // What was done when the time is over stays done, so that the list is kept outside of the future.
     let all = all(function, messages, is_fifo, &mut open);
     if tokio::time::timeout(time, all).await.is_err() {
-        write_log("error", &format!("{} messages were not done in time and come again", open.len()));
+        write_log("ERROR", &format!("{} messages were not done in time and come again", open.len()));
     }
     let failures: Vec<Value> = open.iter().map(|id| json!({ "itemIdentifier": id })).collect();
     Answer::Result(json!({ "batchItemFailures": failures }).to_string().into_bytes())
@@ -64,12 +65,12 @@ async fn all(function: &Rc<Function>, messages: Vec<Message>, is_fifo: bool, ope
 async fn one(function: &Rc<Function>, message: Message) -> bool {
     let Some(queue) = function.queues.of_arn(&message.event_source_arn) else {
         let arn = &message.event_source_arn;
-        write_log("error", &format!("no queue of the policy is {arn}; set SELVEDGE_QUEUE_NAME to its URL"));
+        write_log("ERROR", &format!("no queue of the policy is {arn}; set SELVEDGE_QUEUE_NAME to its URL"));
         return false;
     };
     let queue = queue.to_owned();
     let Some(job) = job(&queue, &message) else {
-        write_log("error", &format!("the message {} is not base64 as it says", message.message_id));
+        write_log("ERROR", &format!("the message {} is not base64 as it says", message.message_id));
         return true;
     };
     match run(function, job).await {

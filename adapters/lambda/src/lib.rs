@@ -66,7 +66,7 @@ impl Lambda {
         match function.and_then(runtime::run) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                effects::write_log("error", &format!("{error:#}"));
+                selvedge_log::write_log("ERROR", &format!("{error:#}"));
                 ExitCode::FAILURE
             }
         }

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
 use selvedge_core::effect::StoreError;
 use selvedge_core::policy::Policy;
+use selvedge_log::write_log;
 use selvedge_native::body::read;
 use selvedge_native::upload::Upload;
 use serde_json::{Value, json};
 
-use crate::effects::write_log;
 use crate::function::Function;
 
 /// What the attribute `selvedge-encoding` of a message says whose body is not text.
@@ -130,7 +130,7 @@ impl Function {
             None => Err(SqsError(format!("{} is not set to its URL", variable_of(queue)))),
         };
         result.map_err(|error| {
-            write_log("error", &format!("the queue `{queue}` took no message: {}", error.0));
+            write_log("ERROR", &format!("the queue `{queue}` took no message: {}", error.0));
             StoreError
         })
     }
@@ -141,7 +141,7 @@ impl Function {
         let seconds = after.min(MAX_VISIBILITY).as_secs();
         let body = json!({ "QueueUrl": url, "ReceiptHandle": receipt, "VisibilityTimeout": seconds });
         if let Err(error) = self.ask(url, "ChangeMessageVisibility", &body).await {
-            write_log("warn", &format!("the queue `{queue}` did not put a message off: {}", error.0));
+            write_log("WARN", &format!("the queue `{queue}` did not put a message off: {}", error.0));
         }
     }
 

@@ -27,6 +27,15 @@ pub struct Backends<B> {
     client: Client<HttpsConnector<HttpConnector>, Upload<B>>,
 }
 
+/// Prepares to connect to servers by HTTP/1.1, with TLS or without.
+#[must_use]
+pub fn connector() -> HttpsConnector<HttpConnector> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp)
+}
+
 impl<B> Default for Backends<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -43,18 +52,10 @@ where
     /// Prepares for connections; there are none until they are needed.
     #[must_use]
     pub fn new() -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let tls = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
         let mut client = Client::builder(TokioExecutor::new());
         client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
         client.pool_max_idle_per_host(MAX_IDLE_PER_BACKEND);
-        Self { client: client.build(tls) }
+        Self { client: client.build(connector()) }
     }
 
     /// Sends a request; the future ends with the head of the response.

@@ -28,7 +28,7 @@ use crate::facts::Trust;
 use crate::store::Store;
 use crate::values::SpinValues;
 use crate::variables::Variables;
-use crate::{log, request, response, settings};
+use crate::{request, response, settings};
 
 /// How much randomness is fetched at a time: enough for the 128 requests that Spin gives to one instance.
 const RANDOM_BYTES: u64 = 2048;
@@ -60,7 +60,7 @@ pub async fn handle(
     match component(handlers).await {
         Ok(component) => component.answer(request).await,
         Err(error) => {
-            log::write_log("ERROR", &error);
+            selvedge_log::write_log("ERROR", &error);
             Ok(response::broken())
         }
     }
@@ -111,7 +111,7 @@ impl Component {
         let alone = head.clone().map(|()| Body::Empty);
         let alone = self.engine.answer_alone(alone, facts.clone(), seed, Omitted::default(), now());
         if let Some(Answer { response, records, .. }) = alone {
-            records.iter().for_each(log::write_record);
+            records.iter().for_each(selvedge_log::write_record);
             return Ok(response::send(response, &Rc::default(), &self, is_head));
         }
         let bodies = Rc::new(Bodies::default());

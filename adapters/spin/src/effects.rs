@@ -15,7 +15,6 @@ use selvedge_core::time::Timestamp;
 use crate::body::Bodies;
 use crate::component::{Component, now, seed};
 use crate::fetch::{fetch, within};
-use crate::log;
 
 /// Longest wait for a body that the core reads.
 const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,7 +81,7 @@ impl Host for EdgeHost {
             }
             Effect::ReadBody { body, limit } => host.read_body(body, limit),
             Effect::Record(record) => {
-                log::write_record(&record);
+                selvedge_log::write_record(&record);
                 done(EffectResult::Record)
             }
             // Nothing in Spin adds to a number without losing what another adds meanwhile, and nothing keeps messages.

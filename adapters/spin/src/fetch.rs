@@ -17,8 +17,8 @@ use spin_sdk::wasip3::spawn;
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader};
 
 use crate::body::{Bodies, End, HostBody, Reader, Writer, no_trailers};
+use crate::fields;
 use crate::request::length;
-use crate::{fields, log};
 
 /// Why the upload of a request ended early, when it did.
 type Failure = Rc<Cell<Option<FetchError>>>;
@@ -173,7 +173,7 @@ fn refusal(backend: &str, error: &ErrorCode) -> FetchError {
     if matches!(error, ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited) {
         let message =
             format!("Spin does not let requests to backend `{backend}`: see `allowed_outbound_hosts`");
-        log::write_log("ERROR", &message);
+        selvedge_log::write_log("ERROR", &message);
     }
     fetch_error(error)
 }

@@ -55,7 +55,7 @@ pub(crate) fn to_host(headers: &HeaderMap) -> Fields {
         let fields = Fields::new();
         for (name, value) in &list {
             if fields.append(name, value).is_err() {
-                crate::log::write_log("WARN", &format!("Spin does not take the header field `{name}`"));
+                selvedge_log::write_log("WARN", &format!("Spin does not take the header field `{name}`"));
             }
         }
         fields

@@ -21,8 +21,6 @@ mod fetch;
 #[cfg(feature = "component")]
 mod fields;
 #[cfg(feature = "component")]
-mod log;
-#[cfg(feature = "component")]
 mod request;
 #[cfg(feature = "component")]
 mod response;

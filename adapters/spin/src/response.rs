@@ -10,7 +10,7 @@ use spin_sdk::wasip3::spawn;
 
 use crate::body::{Bodies, Gathered, HostBody, Reader, Writer, no_trailers};
 use crate::component::Component;
-use crate::{fields, log};
+use crate::fields;
 
 /// Makes the response that is sent; its body goes on streaming when this has returned.
 pub(crate) fn send(
@@ -117,7 +117,7 @@ fn pass(headers: &HeaderMap, reader: Reader) -> Response {
 
 /// The core answered with a body that was used before; the response breaks off.
 fn lost(headers: &HeaderMap) -> Response {
-    log::write_log("ERROR", "the response's body was used before");
+    selvedge_log::write_log("ERROR", "the response's body was used before");
     let (writer, response) = streaming(headers);
     spawn(writer.end(Err(ErrorCode::InternalError(None))));
     response
@@ -144,7 +144,7 @@ async fn store(component: Rc<Component>, mut reader: Reader, mut writer: Writer,
 fn set_status(response: &Response, status: StatusCode) {
     // A response is made with 200.
     if status != StatusCode::OK && response.set_status_code(status.as_u16()).is_err() {
-        log::write_log("ERROR", &format!("Spin does not take the status {status}"));
+        selvedge_log::write_log("ERROR", &format!("Spin does not take the status {status}"));
     }
 }
 

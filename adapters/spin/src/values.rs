@@ -9,7 +9,6 @@ use selvedge_core::time::Timestamp;
 use spin_sdk::key_value::{Error, Store};
 
 use crate::component::now;
-use crate::log;
 use crate::store::Values;
 
 /// The only store that Akamai has.
@@ -43,7 +42,10 @@ impl SpinValues {
         let is_due = self.logged.get().is_none_or(|logged| now.saturating_since(logged) >= LOG_EVERY);
         if is_due {
             self.logged.set(Some(now));
-            log::write_log("WARN", &format!("Spin's key-value store `{LABEL}` does not {what}: {error}"));
+            selvedge_log::write_log(
+                "WARN",
+                &format!("Spin's key-value store `{LABEL}` does not {what}: {error}"),
+            );
         }
         StoreError
     }

@@ -69,9 +69,9 @@ pub fn facts_read(policy: &Policy) -> FactSet {
 pub(crate) fn answer_depends_on_place(route: &Route) -> bool {
     match &route.action {
         Action::Redirect(redirect) => {
-            redirect.target.depends_on_place() || redirect.target.values().any(names_place)
+            redirect.target.depends_on_place() || redirect.target.values().any(Template::names_place)
         }
-        Action::Respond(fixed) => names_place(&fixed.body),
+        Action::Respond(fixed) => fixed.body.names_place(),
         Action::Proxy { .. } | Action::Handle(_) => false,
     }
 }
@@ -89,7 +89,7 @@ pub fn response_depends_on_place(policy: &Policy) -> bool {
 /// Whether the header changes of a response could be others in another place.
 pub(super) fn headers_depend_on_place(policy: &Policy, route: Option<&Route>) -> bool {
     let of_route = route.into_iter().flat_map(|route| route.headers.response.templates());
-    policy.headers.response.templates().chain(of_route).any(names_place)
+    policy.headers.response.templates().chain(of_route).any(Template::names_place)
 }
 
 fn route_facts(route: &Route, facts: &mut FactSet) {
@@ -127,38 +127,8 @@ fn route_facts(route: &Route, facts: &mut FactSet) {
     }
 }
 
-fn names_place(template: &Template) -> bool {
-    let mut facts = FactSet::default();
-    template_facts(template, &mut facts);
-    facts != FactSet::default()
-}
-
 fn template_facts(template: &Template, facts: &mut FactSet) {
-    for variable in template.variables() {
-        match variable {
-            Variable::Country => facts.insert(Fact::Country),
-            Variable::Continent => facts.insert(Fact::Continent),
-            Variable::Region => facts.insert(Fact::Region),
-            Variable::City => facts.insert(Fact::City),
-            Variable::TimeZone => facts.insert(Fact::TimeZone),
-            Variable::Asn => facts.insert(Fact::Asn),
-            Variable::ClientIp
-            | Variable::Capture(_)
-            | Variable::Device
-            | Variable::Bot
-            | Variable::RequestId
-            | Variable::Method
-            | Variable::Scheme
-            | Variable::Host
-            | Variable::Path
-            | Variable::Query
-            | Variable::Route
-            | Variable::QueryParameter(_)
-            | Variable::Cookie(_)
-            | Variable::Header(_)
-            | Variable::Variation(_) => {}
-        }
-    }
+    template.variables().filter_map(Variable::place).for_each(|fact| facts.insert(fact));
 }
 
 fn insert(set: &mut FactSet, facts: &[Fact]) {

@@ -128,9 +128,9 @@ fn size(bytes: usize) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use selvedge_core::policy::read::{place, read};
+    use selvedge_core::policy::read::read;
 
-    use super::super::Severity;
+    use super::super::{Severity, Told, assert_told};
     use super::*;
 
     /// A rule: a policy that is just beyond it, with what is told, and one that is just inside.
@@ -202,17 +202,8 @@ mod tests {
         ];
         for Case { beyond, inside, severity, path, at, says } in cases {
             assert_eq!(found(inside), [], "just inside: {inside}");
-            let findings = found(beyond);
-            let [finding] = findings.as_slice() else {
-                panic!("one finding and not {findings:#?}: {beyond}")
-            };
-            assert_eq!((finding.severity, finding.path.as_str()), (severity, path));
-            let (line, column) = place(beyond, &finding.path);
-            let standing: String =
-                beyond.lines().nth(line - 1).unwrap_or_default().chars().skip(column - 1).collect();
-            assert!(standing.starts_with(at), "{path} is at {standing:?}");
-            let said = format!("{}; {}", finding.message, finding.help);
-            assert!(said.contains(says), "no {says:?} in {said:?}");
+            let told = Told { severity, path, at, says: &[says] };
+            assert_told(path, beyond, &found(beyond), &told);
         }
     }
 

@@ -156,3 +156,29 @@ impl Severity {
         }
     }
 }
+
+/// What one rule tells of a policy.
+#[cfg(test)]
+#[derive(Debug)]
+struct Told<'a> {
+    severity: Severity,
+    path: &'a str,
+    /// What stands in the file at the place of the path.
+    at: &'a str,
+    /// Parts of message and help.
+    says: &'a [&'a str],
+}
+
+/// Sees to it that this is all that is told of a policy.
+#[cfg(test)]
+fn assert_told(rule: &str, text: &str, findings: &[Finding], told: &Told<'_>) {
+    let [finding] = findings else { panic!("{rule}: one finding and not {findings:#?}") };
+    assert_eq!((finding.severity, finding.path.as_str()), (told.severity, told.path), "{rule}");
+    let (line, column) = selvedge_core::policy::read::place(text, &finding.path);
+    let standing: String = text.lines().nth(line - 1).unwrap_or_default().chars().skip(column - 1).collect();
+    assert!(standing.starts_with(told.at), "{rule}: the place is that of {standing:?}");
+    let said = format!("{}; {}", finding.message, finding.help);
+    for part in told.says {
+        assert!(said.contains(part), "{rule}: no {part:?} in {said:?}");
+    }
+}

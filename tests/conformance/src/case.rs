@@ -76,6 +76,24 @@ pub struct Step {
     pub expect: Expect,
 }
 
+impl Step {
+    /// A request by itself at [`START`], of which nothing but its answer is of interest.
+    #[must_use]
+    pub fn request(method: &str, target: &str, headers: Vec<(String, String)>, body: String) -> Self {
+        Self {
+            now: START,
+            facts: Facts::default(),
+            job: None,
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers,
+            body,
+            answers: BTreeMap::new(),
+            expect: Expect::default(),
+        }
+    }
+}
+
 /// A job of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -112,7 +130,7 @@ pub enum AnswerError {
 }
 
 /// What must come of a request; what is not named is not compared.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Expect {
     /// The status.

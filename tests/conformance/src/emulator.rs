@@ -1,6 +1,5 @@
 //! The emulator over real sockets: one edge, one client, and a server for each backend.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, bail};
@@ -82,17 +81,8 @@ impl Session for EdgeSession {
 
 /// Waits until nothing is left to do behind the responses that were sent.
 pub(crate) async fn settle(address: SocketAddr) -> anyhow::Result<()> {
-    let status = Step {
-        now: START,
-        facts: selvedge_core::facts::Facts::default(),
-        method: "GET".to_owned(),
-        job: None,
-        target: "/_selvedge/".to_owned(),
-        headers: vec![("host".to_owned(), address.to_string())],
-        body: String::new(),
-        answers: BTreeMap::new(),
-        expect: toml::from_str("status = 200")?,
-    };
+    let host = ("host".to_owned(), address.to_string());
+    let status = Step::request("GET", "/_selvedge/", vec![host], String::new());
     for _ in 0..MAX_STATUS_REQUESTS {
         let page = http1::exchange(address, &status, &[]).await?;
         let page: serde_json::Value = serde_json::from_slice(&page.body)?;

@@ -15,6 +15,7 @@ pub mod http1;
 pub mod lambda;
 pub mod lambda_edge;
 pub mod origin;
+pub mod server;
 pub mod spin;
 pub mod trials;
 pub mod workerd;

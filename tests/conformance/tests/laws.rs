@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use selvedge_conformance::case::{Answer, Case, OneOrMany, START, Step};
+use selvedge_conformance::case::{Answer, Case, OneOrMany, Step};
 use selvedge_conformance::core::Core;
 use selvedge_conformance::{Observed, Platform as _, Session, values};
 use selvedge_core::facts::{CountryCode, Facts};
@@ -96,17 +96,8 @@ fn step(method: &str, target: &str, headers: &[(String, String)], answer: &Answe
     facts.city = Some("a\r\nb: c".to_owned());
     let mut all = vec![("host".to_owned(), "shop.example.com".to_owned())];
     all.extend_from_slice(headers);
-    Step {
-        job: None,
-        now: START,
-        facts,
-        method: method.to_owned(),
-        target: target.to_owned(),
-        headers: all,
-        body: String::new(),
-        answers: BTreeMap::from([("a".to_owned(), answer.clone()), ("b".to_owned(), answer.clone())]),
-        expect: toml::from_str("status = 200").expect("it is an expectation"),
-    }
+    let answers = ["a", "b"].map(|label| (label.to_owned(), answer.clone()));
+    Step { facts, answers: answers.into(), ..Step::request(method, target, all, String::new()) }
 }
 
 /// Sends a request that a parser of HTTP would let through; `None` for any other.

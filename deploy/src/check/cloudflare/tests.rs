@@ -1,5 +1,6 @@
-use selvedge_core::policy::read::{place, read};
+use selvedge_core::policy::read::read;
 
+use super::super::{Told, assert_told};
 use super::*;
 
 /// A rule: a policy that is just beyond it, with what is told, and one that is just inside.
@@ -24,24 +25,12 @@ fn found(text: &str, plan: Option<Plan>) -> Vec<Finding> {
     findings(&policy, plan)
 }
 
-/// What stands in a text at a place.
-fn standing_at(text: &str, (line, column): (usize, usize)) -> String {
-    text.lines().nth(line - 1).unwrap_or_default().chars().skip(column - 1).collect()
-}
-
 fn assert_cases(cases: &[Case]) {
     for case in cases {
         let Case { rule, beyond, inside, .. } = case;
         assert_eq!(found(inside, case.plan), [], "{rule}: just inside");
-        let findings = found(beyond, case.plan);
-        let [finding] = findings.as_slice() else { panic!("{rule}: one finding and not {findings:#?}") };
-        assert_eq!((finding.severity, finding.path.as_str()), (case.severity, case.path), "{rule}");
-        let text = standing_at(beyond, place(beyond, &finding.path));
-        assert!(text.starts_with(case.at), "{rule}: the place is that of {text:?}");
-        for part in case.says {
-            let said = format!("{}; {}", finding.message, finding.help);
-            assert!(said.contains(part), "{rule}: no {part:?} in {said:?}");
-        }
+        let Case { severity, path, at, says, .. } = *case;
+        assert_told(rule, beyond, &found(beyond, case.plan), &Told { severity, path, at, says });
     }
 }
 

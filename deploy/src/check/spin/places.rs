@@ -7,7 +7,7 @@ use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::child;
 use selvedge_core::route::{Action, BackendChoice, Route};
 use selvedge_core::spin::Front;
-use selvedge_core::template::{Template, Variable};
+use selvedge_core::template::Template;
 
 use super::Finding;
 
@@ -65,12 +65,12 @@ fn texts(policy: &Policy) -> impl Iterator<Item = String> {
     let routes = policy.routes.iter().enumerate().flat_map(|(at, route)| {
         let path = format!("routes[{at}]");
         let body = match &route.action {
-            Action::Respond(fixed) => names_place(&fixed.body).then(|| format!("{path}.respond.body")),
+            Action::Respond(fixed) => fixed.body.names_place().then(|| format!("{path}.respond.body")),
             Action::Redirect(redirect) => {
-                redirect.target.values().any(names_place).then(|| format!("{path}.redirect"))
+                redirect.target.values().any(Template::names_place).then(|| format!("{path}.redirect"))
             }
             Action::Proxy { rewrite, .. } => {
-                rewrite.iter().any(names_place).then(|| format!("{path}.rewrite"))
+                rewrite.iter().any(Template::names_place).then(|| format!("{path}.rewrite"))
             }
             Action::Handle(_) => None,
         };
@@ -86,7 +86,7 @@ fn sides(path: String, request: &HeaderChanges, response: &HeaderChanges) -> Vec
     let sides = [("request", request), ("response", response)];
     let naming = sides.into_iter().filter(|(_, changes)| {
         let mut templates = changes.set.iter().chain(&changes.append).map(|(_, template)| template);
-        templates.any(names_place)
+        templates.any(Template::names_place)
     });
     naming.map(|(side, _)| format!("{path}headers.{side}")).collect()
 }
@@ -94,25 +94,11 @@ fn sides(path: String, request: &HeaderChanges, response: &HeaderChanges) -> Vec
 fn varies_by_name(experiment: &Experiment) -> bool {
     experiment.variations.iter().any(|variation| {
         let headers = variation.request_headers.iter().chain(&variation.response_headers);
-        variation.rewrite.iter().chain(headers.map(|(_, template)| template)).any(names_place)
+        variation.rewrite.iter().chain(headers.map(|(_, template)| template)).any(Template::names_place)
     })
 }
 
 fn text(path: String) -> Finding {
     let message = "Spin does not know where a client is, so that what stands for the place is empty";
     Finding::warning(path, message, HELP)
-}
-
-fn names_place(template: &Template) -> bool {
-    template.variables().any(|variable| {
-        matches!(
-            variable,
-            Variable::Country
-                | Variable::Continent
-                | Variable::Region
-                | Variable::City
-                | Variable::TimeZone
-                | Variable::Asn
-        )
-    })
 }

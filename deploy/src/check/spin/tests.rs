@@ -1,6 +1,6 @@
-use selvedge_core::policy::read::{place, read};
+use selvedge_core::policy::read::read;
 
-use super::super::Severity;
+use super::super::{Severity, Told, assert_told};
 use super::*;
 
 /// A rule: a policy that is just beyond it, with what is told, and one that is just inside.
@@ -28,15 +28,8 @@ fn check(cases: impl IntoIterator<Item = Case>) {
         let front = if via == Some(Via::Aka) { AKAMAI } else { "" };
         let (beyond, inside) = (format!("{beyond}\n{front}"), format!("{inside}\n{front}"));
         assert_eq!(found(&inside, via), [], "just inside: {inside}");
-        let findings = found(&beyond, via);
-        let [finding] = findings.as_slice() else { panic!("one finding and not {findings:#?}: {beyond}") };
-        assert_eq!((finding.severity, finding.path.as_str()), (severity, path));
-        let (line, column) = place(&beyond, &finding.path);
-        let standing: String =
-            beyond.lines().nth(line - 1).unwrap_or_default().chars().skip(column - 1).collect();
-        assert!(standing.starts_with(at), "{path} is at {standing:?}");
-        let said = format!("{}; {}", finding.message, finding.help);
-        assert!(said.contains(says), "no {says:?} in {said:?}");
+        let told = Told { severity, path, at, says: &[says] };
+        assert_told(path, &beyond, &found(&beyond, via), &told);
     }
 }
 

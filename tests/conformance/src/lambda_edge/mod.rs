@@ -10,7 +10,6 @@ use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use selvedge_cloudfront::policy::distribution::{Distribution, Geography};
-use selvedge_core::facts::Facts;
 use selvedge_core::policy::{Policy, blob};
 use selvedge_emulator::runtime::Platform as Runtime;
 use selvedge_emulator::runtime::cloudfront::{CloudFront, program};
@@ -124,20 +123,9 @@ impl Functions {
     /// Tells the process something and returns its answer.
     async fn tell(&self, told: &Value) -> anyhow::Result<Value> {
         let body = told.to_string();
-        let request = Step {
-            now: START,
-            facts: Facts::default(),
-            method: "POST".to_owned(),
-            job: None,
-            target: "/".to_owned(),
-            headers: vec![
-                ("host".to_owned(), self.control.to_string()),
-                ("content-length".to_owned(), body.len().to_string()),
-            ],
-            body,
-            answers: std::collections::BTreeMap::new(),
-            expect: toml::from_str("status = 200")?,
-        };
+        let length = ("content-length".to_owned(), body.len().to_string());
+        let headers = vec![("host".to_owned(), self.control.to_string()), length];
+        let request = Step::request("POST", "/", headers, body);
         let answer: Value =
             serde_json::from_slice(&http1::exchange(self.control, &request, &[]).await?.body)?;
         ensure!(answer["error"].is_null(), "Node.js says {}", answer["error"]);

@@ -1,54 +1,24 @@
 //! A backend that does what the path of a request says.
 
-use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{LazyLock, mpsc};
+use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use selvedge_conformance::server::{self, Answer, Error, full};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
-type Answer = Response<BoxBody<Bytes, Error>>;
-
 /// The backend of every test.
 pub(super) fn shared() -> SocketAddr {
-    static ADDRESS: LazyLock<SocketAddr> = LazyLock::new(start);
+    static ADDRESS: LazyLock<SocketAddr> = LazyLock::new(|| server::start(answer));
     *ADDRESS
-}
-
-fn start() -> SocketAddr {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-            sender.send(listener.local_addr().unwrap()).unwrap();
-            serve(listener).await;
-        });
-    });
-    receiver.recv().unwrap()
-}
-
-async fn serve(listener: TcpListener) {
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(answer))
-                .with_upgrades();
-            // A client that goes away is none of the backend's business.
-            let _ = connection.await;
-        });
-    }
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
@@ -80,10 +50,6 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
         "/socket" => web_socket(request)?,
         _ => response.status(StatusCode::OK).body(full("hello"))?,
     })
-}
-
-fn full(text: impl Into<Bytes>) -> BoxBody<Bytes, Error> {
-    Full::new(text.into()).map_err(|never: Infallible| match never {}).boxed()
 }
 
 /// A body that breaks off when its first bytes are on their way.

@@ -18,6 +18,17 @@ pub(super) struct App {
     _folder: TempDir,
 }
 
+/// Every request goes to the backend.
+pub(super) const PROXY: &str = r#"
+[backends.a]
+url = "http://BACKEND"
+
+[[routes]]
+path = "/{*rest}"
+backend = "a"
+cache = { store = false }
+"#;
+
 static COMPONENT: LazyLock<Spin> = LazyLock::new(|| Spin::build().unwrap());
 
 /// A policy in which `BACKEND` is where the shared backend listens.

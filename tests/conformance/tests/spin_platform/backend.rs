@@ -1,47 +1,24 @@
 //! A backend that does what the path of a request says.
 
-use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, mpsc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderValue, Request, Response};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
-type Answer = Response<BoxBody<Bytes, Error>>;
+use selvedge_conformance::server::{self, Answer, Error, full};
 
 /// Tells requests to a path that counts apart.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// The backend of every test.
 pub(super) fn shared() -> SocketAddr {
-    static ADDRESS: LazyLock<SocketAddr> = LazyLock::new(start);
+    static ADDRESS: LazyLock<SocketAddr> = LazyLock::new(|| server::start(answer));
     *ADDRESS
-}
-
-fn start() -> SocketAddr {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-            sender.send(listener.local_addr().unwrap()).unwrap();
-            while let Ok((stream, _)) = listener.accept().await {
-                let server = hyper::server::conn::http1::Builder::new();
-                // A client that goes away is none of the backend's business.
-                tokio::spawn(server.serve_connection(TokioIo::new(stream), service_fn(answer)));
-            }
-        });
-    });
-    receiver.recv().unwrap()
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
@@ -97,10 +74,6 @@ async fn out_of_turn(id: &str) {
     for _ in 0..turns {
         tokio::task::yield_now().await;
     }
-}
-
-fn full(text: impl Into<Bytes>) -> BoxBody<Bytes, Error> {
-    Full::new(text.into()).map_err(|never: Infallible| match never {}).boxed()
 }
 
 /// A body in two pieces, between which others have a turn.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use selvedge_conformance::case::{START, Step};
+use selvedge_conformance::case::Step;
 use selvedge_conformance::{Observed, http1};
 use selvedge_core::facts::{CountryCode, Facts};
 use selvedge_emulator::runtime::spin;
@@ -15,17 +15,7 @@ pub(super) fn step(method: &str, target: &str, fields: &[(&str, &str)], body: &s
     if !body.is_empty() {
         headers.push(("content-length".to_owned(), body.len().to_string()));
     }
-    Step {
-        now: START,
-        facts: Facts::default(),
-        method: method.to_owned(),
-        job: None,
-        target: target.to_owned(),
-        headers,
-        body: body.to_owned(),
-        answers: std::collections::BTreeMap::new(),
-        expect: toml::from_str("status = 200").unwrap(),
-    }
+    Step::request(method, target, headers, body.to_owned())
 }
 
 /// Sends it from an address in a country.

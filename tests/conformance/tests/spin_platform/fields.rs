@@ -3,22 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use super::app::App;
+use super::app::{App, PROXY};
 use super::client::{all, send, text};
-
-const POLICY: &str = r#"
-[backends.a]
-url = "http://BACKEND"
-
-[[routes]]
-path = "/{*rest}"
-backend = "a"
-cache = { store = false }
-"#;
 
 #[test]
 fn a_response_keeps_bytes_that_are_no_text_and_repeated_fields() {
-    let app = App::start(POLICY);
+    let app = App::start(PROXY);
     let answer = send(app.address(), "GET", "/latin/x", &[]);
     let latin: Vec<_> = answer.headers.iter().filter(|(name, _)| name == "x-latin").collect();
     assert_eq!(latin, [&("x-latin".to_owned(), b"caf\xe9".to_vec())]);
@@ -27,7 +17,7 @@ fn a_response_keeps_bytes_that_are_no_text_and_repeated_fields() {
 
 #[test]
 fn a_backend_is_sent_repeated_fields_in_order() {
-    let app = App::start(POLICY);
+    let app = App::start(PROXY);
     let answer =
         send(app.address(), "GET", "/fields/x", &[("x-many", "b"), ("x-many", "a, c"), ("x-many", "")]);
     assert_eq!(text(&answer), "b|a, c|");
@@ -35,7 +25,7 @@ fn a_backend_is_sent_repeated_fields_in_order() {
 
 #[test]
 fn spin_refuses_a_request_whose_values_are_no_text() {
-    let app = App::start(POLICY);
+    let app = App::start(PROXY);
     let mut stream = TcpStream::connect(app.address()).unwrap();
     stream
         .write_all(b"GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\nx-name: caf\xe9\r\n\r\n")

@@ -13,6 +13,19 @@ use crate::command::Cmd;
 /// How often each server is loaded; the median counts.
 const ROUNDS: usize = 5;
 
+/// What a browser sends; scenarios change some of it.
+pub(crate) const BROWSER: [(&str, &str); 9] = [
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Language", "en-US,en;q=0.5"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Cookie", "session=abcdef0123456789; theme=dark"),
+    ("Upgrade-Insecure-Requests", "1"),
+    ("Sec-Fetch-Dest", "document"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Site", "none"),
+];
+
 /// A request without content.
 pub(crate) struct Head {
     pub(crate) path: String,

@@ -55,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Ran> {
 }
 
 /// Folders of adapters that are no platform, which platforms share.
-const SHARED: [&str; 4] = ["cloudfront", "js", "mmdb", "native"];
+const SHARED: [&str; 5] = ["cloudfront", "js", "log", "mmdb", "native"];
 
 /// Says when the core has more required dependencies than it may.
 fn too_many_dependencies(packages: &[Package]) -> Option<String> {

@@ -1,20 +1,9 @@
 //! The requests that are sent, one kind of answer each.
 
-use crate::bench::load::Head;
+use crate::bench::load::{BROWSER, Head};
 
-/// A browser's request behind Akamai; each scenario changes some of it.
-const BROWSER: [(&str, &str); 10] = [
-    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    ("Accept-Language", "en-US,en;q=0.5"),
-    ("Accept-Encoding", "gzip, deflate, br, zstd"),
-    ("Cookie", "session=abcdef0123456789; theme=dark"),
-    ("Upgrade-Insecure-Requests", "1"),
-    ("Sec-Fetch-Dest", "document"),
-    ("Sec-Fetch-Mode", "navigate"),
-    ("Sec-Fetch-Site", "none"),
-    ("True-Client-IP", "203.0.113.9"),
-];
+/// What Akamai adds to a browser's request.
+const CLIENT: (&str, &str) = ("True-Client-IP", "203.0.113.9");
 
 /// One kind of answer.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +68,8 @@ pub(super) const SCENARIOS: [Scenario; 6] = [
 impl Scenario {
     /// The request, with what [EdgeScape](https://techdocs.akamai.com/property-mgr/docs/edgescape) says of its client.
     pub(super) fn head(&self) -> Head {
-        let mut fields: Vec<_> = BROWSER.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let fields = BROWSER.into_iter().chain([CLIENT]);
+        let mut fields: Vec<_> = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         if let Some(agent) = self.agent {
             agent.clone_into(&mut fields[0].1);
         }

@@ -1,22 +1,9 @@
 //! The requests that are sent, one kind of answer each.
 
-use crate::bench::load::Head;
+use crate::bench::load::{BROWSER, Head};
 
 /// Different requests of a scenario in which every one is another: more than the edge's driver remembers answers.
 const VARIETY: usize = 4_096;
-
-/// A browser's request; each scenario changes some of it.
-const BROWSER: [(&str, &str); 9] = [
-    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    ("Accept-Language", "en-US,en;q=0.5"),
-    ("Accept-Encoding", "gzip, deflate, br, zstd"),
-    ("Cookie", "session=abcdef0123456789; theme=dark"),
-    ("Upgrade-Insecure-Requests", "1"),
-    ("Sec-Fetch-Dest", "document"),
-    ("Sec-Fetch-Mode", "navigate"),
-    ("Sec-Fetch-Site", "none"),
-];
 
 /// One kind of answer.
 pub(super) struct Scenario {

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header, uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use selvedge_native::backend::connector;
 use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -35,15 +36,7 @@ type Processing = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl Outbound {
     pub(super) fn new(allowed: AllowedHosts) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let tls = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(tls);
+        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector());
         Self { allowed: Arc::new(allowed), client }
     }
 

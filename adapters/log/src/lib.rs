@@ -1,9 +1,19 @@
-//! What goes into the component's log: lines of JSON, which Spin keeps for each component.
+//! What goes into a log that a platform keeps of a program's output: one line of JSON each.
 
 use std::io::Write;
 
 use selvedge_core::effect::Record;
 use serde_json::{Value, json};
+
+/// Writes a record on the standard output.
+pub fn write_record(record: &Record) {
+    write_line(std::io::stdout(), &line(record));
+}
+
+/// Writes a message on the standard error, with a level such as `ERROR`.
+pub fn write_log(level: &str, message: &str) {
+    write_line(std::io::stderr(), &json!({ "level": level, "selvedge": "log", "message": message }));
+}
 
 /// A record as one line of the log.
 fn line(record: &Record) -> Value {
@@ -24,16 +34,6 @@ fn line(record: &Record) -> Value {
         }),
         _ => json!({ "level": "INFO", "selvedge": "record", "message": format!("{record:?}") }),
     }
-}
-
-/// Writes a record on the standard output.
-pub(crate) fn write_record(record: &Record) {
-    write_line(std::io::stdout(), &line(record));
-}
-
-/// Writes one line on the standard error.
-pub(crate) fn write_log(level: &str, message: &str) {
-    write_line(std::io::stderr(), &json!({ "level": level, "selvedge": "log", "message": message }));
 }
 
 /// A log that is gone is no reason to leave a client without an answer. One write a line, so that those of requests that
