@@ -25,6 +25,9 @@ use spin_sdk::{variables, wasip3};
 use crate::body::Bodies;
 use crate::effects::EdgeHost;
 use crate::facts::Trust;
+use crate::remembered::{Part, Reads, Remembered};
+use crate::request::Incoming;
+use crate::response::Ready;
 use crate::store::Store;
 use crate::values::SpinValues;
 use crate::variables::Variables;
@@ -37,8 +40,19 @@ const RANDOM_BYTES: u64 = 2048;
 pub(crate) struct Component {
     pub(crate) engine: Arc<Engine>,
     pub(crate) store: Store<SpinValues>,
+    reads: Reads,
+    remembered: RefCell<Remembered<Kept>>,
     trust: Trust,
     database: Option<GeoDatabase>,
+}
+
+/// What is known of requests that are the same in what the policy can read.
+#[derive(Clone)]
+enum Kept {
+    /// All of them are answered so.
+    Answer(Rc<Ready>),
+    /// What could be read was not enough for an answer.
+    NotAlone,
 }
 
 thread_local! {
@@ -100,20 +114,25 @@ impl Component {
         let (trust, database) = (Trust::of(&policy), database(&policy)?);
         let store = Store::new(policy.limits.max_store_bytes, SpinValues::new());
         let engine = settings::compile(policy, names, values, handlers)?;
-        Ok(Self { engine: Arc::new(engine), store, trust, database })
+        let reads = Reads::of(&engine, trust, database.is_some());
+        Ok(Self { engine: Arc::new(engine), store, reads, remembered: RefCell::default(), trust, database })
     }
 
     async fn answer(self: Rc<Self>, incoming: Request) -> Result<Response, ErrorCode> {
-        let head = request::head(&incoming)?;
-        let (facts, seed) = (self.facts(head.headers()), seed());
-        let is_head = head.method() == Method::HEAD;
-        // Most answers of the edge itself need no other effect and nothing of the body.
-        let alone = head.clone().map(|()| Body::Empty);
-        let alone = self.engine.answer_alone(alone, facts.clone(), seed, Omitted::default(), now());
-        if let Some(Answer { response, records, .. }) = alone {
-            records.iter().for_each(selvedge_log::write_record);
-            return Ok(response::send(response, &Rc::default(), &self, is_head));
+        let read = Incoming::of(&incoming);
+        let part = self.reads.part(&read);
+        let earlier = part.as_ref().and_then(|part| self.remembered.borrow_mut().recall(part).cloned());
+        if let Some(Kept::Answer(ready)) = &earlier {
+            return Ok(ready.send());
         }
+        let head = read.head(&incoming)?;
+        let (facts, seed) = (self.facts(head.headers()), seed());
+        if earlier.is_none()
+            && let Some(response) = self.answer_alone(part, &head, &facts, seed)
+        {
+            return Ok(response);
+        }
+        let is_head = head.method() == Method::HEAD;
         let bodies = Rc::new(Bodies::default());
         let request = request::whole(head, incoming, &bodies).await;
         let host = EdgeHost::new(Rc::clone(&self), Rc::clone(&bodies));
@@ -127,6 +146,36 @@ impl Component {
             bodies.read_unread_stores(&self).await;
         });
         Ok(response)
+    }
+
+    /// Answers a request that needs no effect and nothing of its body, as most of the edge's own answers do.
+    fn answer_alone(
+        self: &Rc<Self>,
+        part: Option<Part>,
+        head: &http::Request<()>,
+        facts: &Facts,
+        seed: Seed,
+    ) -> Option<Response> {
+        let request = head.clone().map(|()| Body::Empty);
+        let answer = self.engine.answer_alone(request, facts.clone(), seed, Omitted::default(), now());
+        let is_anybodys = answer.as_ref().is_none_or(|answer| self.reads.is_anybodys(answer));
+        let is_head = head.method() == Method::HEAD;
+        let remember = |kept| {
+            if let Some(part) = part {
+                self.remembered.borrow_mut().remember(part, kept);
+            }
+        };
+        let Some(Answer { response, records, .. }) = answer else {
+            remember(Kept::NotAlone);
+            return None;
+        };
+        records.iter().for_each(selvedge_log::write_record);
+        if !is_anybodys {
+            return Some(response::send(response, &Bodies::default(), self, is_head));
+        }
+        let ready = Rc::new(Ready::of(response, is_head));
+        remember(Kept::Answer(Rc::clone(&ready)));
+        Some(ready.send())
     }
 
     fn facts(&self, headers: &http::HeaderMap) -> Facts {

@@ -35,6 +35,16 @@ impl Trust {
         Self { front, place_of_front: front.is_some() && policy.geo.source == GeoSource::Platform }
     }
 
+    /// Names the headers that [`facts`](Self::facts) reads, but for the client's address where nobody needs it.
+    pub(crate) fn sources(self, needs_address: bool) -> impl Iterator<Item = &'static str> {
+        let address = match self.front {
+            Some(Front::Akamai) => TRUE_CLIENT_IP,
+            None => CLIENT_ADDRESS,
+        };
+        let place = self.place_of_front.then_some(EDGESCAPE);
+        [FULL_URL].into_iter().chain(needs_address.then_some(address)).chain(place)
+    }
+
     /// Returns what is known of a request's client. The headers that are read here never reach the policy or a backend: the
     /// core drops them at the door.
     pub(crate) fn facts(self, headers: &HeaderMap) -> Facts {

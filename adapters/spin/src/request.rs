@@ -6,24 +6,38 @@ use selvedge_core::body::Body;
 use spin_sdk::wasip3::http::types::{self, ErrorCode};
 
 use crate::body::{Bodies, HostBody, Reader};
+use crate::fields::List;
 use crate::{facts, fields};
 
-/// Reads everything of a request but its body.
-///
-/// # Errors
-/// When its method is none of HTTP.
-pub(crate) fn head(incoming: &types::Request) -> Result<http::Request<()>, ErrorCode> {
-    let mut head = http::Request::new(());
-    *head.method_mut() =
-        Method::try_from(incoming.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
-    let mut list = incoming.get_headers().copy_all();
-    list.retain(|(name, _)| !facts::is_idle(name));
-    *head.headers_mut() = fields::from_list(&list);
-    let path = incoming.get_path_with_query().unwrap_or_else(|| "/".to_owned());
-    let full = facts::full_url(head.headers());
-    let own = || own_url(incoming);
-    *head.uri_mut() = uri(full.or_else(own), path);
-    Ok(head)
+/// Everything of a request but its body, as the host says it.
+pub(crate) struct Incoming {
+    pub(crate) method: types::Method,
+    pub(crate) path: Option<String>,
+    /// Without those of Spin's own that nobody here reads; names are in lower case.
+    pub(crate) fields: List,
+}
+
+impl Incoming {
+    pub(crate) fn of(incoming: &types::Request) -> Self {
+        let mut fields = incoming.get_headers().copy_all();
+        fields.retain(|(name, _)| !facts::is_idle(name));
+        Self { method: incoming.get_method(), path: incoming.get_path_with_query(), fields }
+    }
+
+    /// Makes the head of a request of it; `request` is the one that it was read from.
+    ///
+    /// # Errors
+    /// When its method is none of HTTP.
+    pub(crate) fn head(self, request: &types::Request) -> Result<http::Request<()>, ErrorCode> {
+        let mut head = http::Request::new(());
+        *head.method_mut() =
+            Method::try_from(self.method).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
+        *head.headers_mut() = fields::from_list(&self.fields);
+        let path = self.path.unwrap_or_else(|| "/".to_owned());
+        let full = facts::full_url(head.headers());
+        *head.uri_mut() = uri(full.or_else(|| own_url(request)), path);
+        Ok(head)
+    }
 }
 
 /// Gives a request its body, once it is known that it may be needed.

@@ -2,15 +2,46 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use selvedge_core::body::Body;
 use selvedge_core::effect::CachePut;
-use spin_sdk::wasip3::http::types::{ErrorCode, Response};
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Response};
 use spin_sdk::wasip3::spawn;
 
 use crate::body::{Bodies, Gathered, HostBody, Reader, Writer, no_trailers};
 use crate::component::Component;
 use crate::fields;
+
+/// A response with its fields at the host, to be sent any number of times.
+pub(crate) struct Ready {
+    status: StatusCode,
+    fields: Fields,
+    content: Option<Bytes>,
+}
+
+impl Ready {
+    /// Prepares a response whose body is in memory.
+    pub(crate) fn of(response: http::Response<Body>, is_head: bool) -> Self {
+        let (mut parts, body) = response.into_parts();
+        announce(&mut parts.headers, parts.status, &body, is_head);
+        let content = match body {
+            Body::Bytes(bytes) if has_content(parts.status, is_head) => Some(bytes),
+            Body::Bytes(_) | Body::Empty | Body::Host(_) => None,
+        };
+        Self { status: parts.status, fields: fields::to_host(&parts.headers), content }
+    }
+
+    pub(crate) fn send(&self) -> Response {
+        let fields = self.fields.clone();
+        let response = match self.content.clone() {
+            None => Response::new(fields, None, no_trailers()).0,
+            Some(content) => whole(fields, content),
+        };
+        set_status(&response, self.status);
+        response
+    }
+}
 
 /// Makes the response that is sent; its body goes on streaming when this has returned.
 pub(crate) fn send(
@@ -25,15 +56,7 @@ pub(crate) fn send(
     let headers = &parts.headers;
     let response = match body {
         Body::Empty => empty(headers),
-        Body::Bytes(bytes) => {
-            let (mut writer, response) = streaming(headers);
-            spawn(async move {
-                if writer.write_bytes(bytes).await.is_ok() {
-                    writer.end(Ok(None)).await;
-                }
-            });
-            response
-        }
+        Body::Bytes(bytes) => whole(fields::to_host(headers), bytes),
         Body::Host(handle) => match bodies.take(handle) {
             Some(HostBody::Stored(stored)) => {
                 let (writer, response) = streaming(headers);
@@ -57,13 +80,8 @@ pub(crate) fn broken() -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::CONTENT_LENGTH, HeaderValue::from(BODY.len())),
     ]);
-    let (mut writer, response) = streaming(&headers);
+    let response = whole(fields::to_host(&headers), Bytes::from_static(BODY.as_bytes()));
     set_status(&response, StatusCode::INTERNAL_SERVER_ERROR);
-    spawn(async move {
-        if writer.write(BODY.into()).await.is_ok() {
-            writer.end(Ok(None)).await;
-        }
-    });
     response
 }
 
@@ -89,6 +107,16 @@ fn has_content(status: StatusCode, is_head: bool) -> bool {
 
 fn empty(headers: &HeaderMap) -> Response {
     Response::new(fields::to_host(headers), None, no_trailers()).0
+}
+
+fn whole(fields: Fields, content: Bytes) -> Response {
+    let (mut writer, contents, end) = Writer::new();
+    spawn(async move {
+        if writer.write_bytes(content).await.is_ok() {
+            writer.end(Ok(None)).await;
+        }
+    });
+    Response::new(fields, Some(contents), end).0
 }
 
 fn streaming(headers: &HeaderMap) -> (Writer, Response) {
