@@ -8,8 +8,8 @@
 //   platform(request)     what the rest below is called on; made only for a request that needs an effect
 //
 //   fetch(url, init) -> Promise<Response>; may reject with an Error whose `fetchError` is one of the core's words
-//   cacheGet(key) -> Promise<null | { names: string[] } | { head: string, body: ReadableStream | null }>
-//   cachePut(key, keepMilliseconds, { names } | { head, body, encoding }) -> Promise<void>
+//   cacheGet(key) -> Promise<null | { since: number, names: string[] } | { head: string, body: ReadableStream | null, encoding: string | null }>
+//   cachePut(key, keepMilliseconds, { since, names } | { head, body, encoding }) -> Promise<void>
 //   enqueue(queue, id, bytes) -> Promise<void>
 //   kvGet(key) -> Promise<Uint8Array | null>, kvPut(key, bytes) -> Promise<void>
 //   count(key, windowMilliseconds) -> Promise<number>

@@ -12,6 +12,8 @@ const EFFECTS = {
   F: "fetch",
   G: "cache lookup",
   P: "cache store",
+  U: "cache purge",
+  S: "body slice",
   K: "key-value read",
   W: "key-value write",
   Q: "enqueue",
@@ -199,6 +201,11 @@ export class Exchange {
         case "P":
           await this.#put(effect);
           return ["put"];
+        case "U":
+          await platform.cachePurge(effect.keys);
+          return ["purge"];
+        case "S":
+          return [`slice\n${this.#slice(effect)}`];
         case "K": {
           const value = await platform.kvGet(effect.key);
           return value === null ? ["kv\n-"] : ["kv\n=", value];
@@ -287,17 +294,37 @@ export class Exchange {
 
   #cached(entry) {
     if (entry === null) return "-";
-    if (entry.names) return ["V", entry.names.length, ...entry.names].join("\n");
-    return `R\n${entry.head}\n${entry.body === null ? "-" : this.#keep(entry.body, null)}`;
+    if (entry.names) return ["V", entry.since, entry.names.length, ...entry.names].join("\n");
+    return `R\n${entry.head}\n${entry.body === null ? "-" : this.#keep(entry.body, entry.encoding ?? null)}`;
   }
 
   async #put({ key, keep, entry }) {
-    const { names, head, bytes, handle } = entry;
-    if (names) return this.#platform.cachePut(key, keep, { names });
+    const { since, names, head, bytes, handle } = entry;
+    if (names) return this.#platform.cachePut(key, keep, { since, names });
     const body = entry.stream ?? bytes ?? (handle === null ? null : this.#take(handle));
     if (body === undefined) return;
     const encoding = this.#bodies.get(handle)?.encoding ?? null;
     await this.#platform.cachePut(key, keep, { head, body, encoding });
+  }
+
+  /** A part of a stored body. What streams as other bytes than it is stored in has no part that could be told. */
+  #slice({ handle, start, length }) {
+    if (this.#bodies.get(handle)?.encoding) return "-";
+    const stream = this.#take(handle);
+    if (stream === undefined) return "-";
+    let [skip, left] = [start, length];
+    const part = stream.pipeThrough(new TransformStream({
+      transform(chunk, controller) {
+        const piece = chunk.subarray(skip, skip + left);
+        skip -= Math.min(skip, chunk.byteLength);
+        left -= piece.byteLength;
+        if (piece.byteLength > 0) controller.enqueue(piece);
+        if (left === 0) controller.terminate();
+      },
+    }));
+    // Where a host has it, this is how the client is told the length.
+    const told = globalThis.FixedLengthStream;
+    return this.#keep(told === undefined ? part : part.pipeThrough(new told(length)), null);
   }
 
   async #readBody({ handle, limit }) {
@@ -352,6 +379,10 @@ function failure(kind) {
       return "cache\n-";
     case "P":
       return "put";
+    case "U":
+      return "purge";
+    case "S":
+      return "slice\n-";
     case "K":
       return "kv\n!";
     case "W":

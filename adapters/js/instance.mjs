@@ -8,6 +8,9 @@ const MIN_INPUT_BYTES = 16 * 1024;
 /** Requests in part whose answers are remembered, twice as many at most. */
 const REMEMBERED = 512;
 
+/** Statuses of responses that never have content. */
+const WITHOUT_CONTENT = new Set([101, 204, 205, 304]);
+
 /** Longest request in part that is remembered, in characters. */
 const MAX_REMEMBERED_CHARACTERS = 2048;
 
@@ -196,7 +199,12 @@ class Parsed {
     if (this.init !== null) return new Response(this.body, this.init);
     const { status } = this;
     const headers = record(this.fields);
-    return new Response(stream ?? this.body, status === 101 ? { status, headers, webSocket } : { status, headers });
+    if (WITHOUT_CONTENT.has(status) && stream !== undefined) {
+      // A host that kept an empty body hands out one; a response with such a status takes none.
+      stream.cancel().catch(() => {});
+      stream = null;
+    }
+    return new Response(stream === undefined ? this.body : stream, status === 101 ? { status, headers, webSocket } : { status, headers });
   }
 }
 
@@ -252,8 +260,9 @@ function parseEffect(instance, lines) {
     case "P": {
       const [key, keep] = [lines.text(), lines.number()];
       if (lines.text() === "V") {
+        const since = lines.number();
         const names = Array.from({ length: lines.number() }, () => lines.text());
-        return { kind, id, key, keep, entry: { names } };
+        return { kind, id, key, keep, entry: { since, names } };
       }
       const head = lines.text();
       return { kind, id, key, keep, entry: { head, ...parseBody(instance, lines) } };
@@ -261,6 +270,10 @@ function parseEffect(instance, lines) {
     case "G":
     case "K":
       return { kind, id, key: lines.text() };
+    case "U":
+      return { kind, id, keys: Array.from({ length: lines.number() }, () => lines.text()) };
+    case "S":
+      return { kind, id, handle: lines.number(), start: lines.number(), length: lines.number() };
     case "W":
       return { kind, id, key: lines.text(), value: parseBody(instance, lines).bytes };
     case "Q": {

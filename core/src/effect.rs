@@ -8,9 +8,11 @@ use http::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::body::{Body, BodyHandle};
+use crate::cache::purge::{Manner, Purge};
 use crate::cache::stored::StoredResponse;
 use crate::job::Settlement;
 use crate::reason::Reason;
+use crate::time::Timestamp;
 
 /// Names one effect within its exchange; ids count up from zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +54,35 @@ pub enum Effect {
     },
     /// Put a response into the cache store, replacing what the key names.
     CachePut(Box<CachePut>),
+    /// Let nothing that was asked for before now, and that this is about, answer any more.
+    CachePurge(Box<CachePurge>),
+    /// Wait until nobody else fetches what this key names.
+    ///
+    /// Only hosts that [collapse](crate::engine::EngineBuilder::collapsing) are asked. Whoever gets [`Turn::First`] fetches it; the turn ends
+    /// with the [`CachePut`](Self::CachePut) that says so, when its body is there whole or broke off, with
+    /// [`CacheRelease`](Self::CacheRelease), or with the exchange.
+    CacheWait {
+        /// The key, as in [`CacheGet`](Self::CacheGet).
+        key: String,
+        /// Longest time to wait; zero to know at once.
+        wait: Duration,
+    },
+    /// End a turn without having stored anything.
+    CacheRelease {
+        /// The key, as in [`CacheWait`](Self::CacheWait).
+        key: String,
+        /// Whether what it names cannot be stored, so that for a while nobody need wait for it.
+        is_futile: bool,
+    },
+    /// Cut a part out of a body.
+    SliceBody {
+        /// The body; it is used up.
+        body: BodyHandle,
+        /// The first byte, from 0.
+        start: u64,
+        /// How many bytes.
+        length: u64,
+    },
     /// Read a value from the key-value store.
     KvGet {
         /// The key, at most 512 bytes.
@@ -114,6 +145,34 @@ pub struct CachePut {
     pub entry: CacheEntry,
     /// How long the store should keep it at most.
     pub keep: Duration,
+    /// The key whose [turn](Effect::CacheWait) ends with it.
+    pub ends_turn: Option<String>,
+    /// Whether the body is the one that the store has under this key, so that only the head is new.
+    pub is_body_kept: bool,
+}
+
+/// What is purged, for stores of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachePurge {
+    /// For a store with a [`Ledger`](crate::cache::purge::Ledger).
+    pub purges: Vec<Purge>,
+    /// What becomes of it there.
+    pub manner: Manner,
+    /// When: what was asked for later is not concerned.
+    pub at: Timestamp,
+    /// For a store without one: the keys to forget.
+    pub keys: Vec<String>,
+}
+
+/// Whose turn it is to fetch something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// This exchange's.
+    First,
+    /// Another exchange's is over: look the key up again.
+    Over,
+    /// Another exchange's goes on, and the wait is over; or nobody need wait for this key.
+    Alone,
 }
 
 /// What a cache store holds under one key.
@@ -123,7 +182,16 @@ pub enum CacheEntry {
     /// same time, and dropped from the store when it breaks off early.
     Response(Arc<StoredResponse>, Body),
     /// Responses for this key differ by these request headers; look again under the variant's key.
-    Variants(Arc<[http::HeaderName]>),
+    Variants(Variants),
+}
+
+/// By which request headers the responses of a key differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variants {
+    /// The headers' names.
+    pub names: Arc<[http::HeaderName]>,
+    /// A response whose request left before this is not one of them: it was invalidated with the entry that stood here then.
+    pub since: Timestamp,
 }
 
 /// What the host answers.
@@ -136,6 +204,14 @@ pub enum EffectResult {
     CacheGet(Option<CacheEntry>),
     /// The store has the entry, or has given it up; the core does not care which.
     CachePut,
+    /// The purge is written down, or the keys are forgotten.
+    CachePurge,
+    /// Whose turn it is.
+    CacheWait(Turn),
+    /// The turn is over.
+    CacheRelease,
+    /// The part; `None` when the body was used before.
+    SliceBody(Option<Body>),
     /// The value; `None` when there is none.
     KvGet(Result<Option<Bytes>, StoreError>),
     /// Whether the write was taken.

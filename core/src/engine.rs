@@ -35,6 +35,7 @@ pub struct Engine {
     backends: Vec<CompiledBackend>,
     names: Names,
     has_store: bool,
+    collapses: bool,
 }
 
 /// What requests to a backend are made of.
@@ -58,6 +59,7 @@ pub struct EngineBuilder {
     handlers: Handlers,
     environment: Environment,
     has_store: bool,
+    collapses: bool,
 }
 
 /// An answer that needed no effect.
@@ -118,7 +120,7 @@ impl Engine {
     #[must_use]
     pub fn builder(policy: Policy) -> EngineBuilder {
         let environment = Box::new(|_: &str| None);
-        EngineBuilder { policy, handlers: Handlers::new(), environment, has_store: true }
+        EngineBuilder { policy, handlers: Handlers::new(), environment, has_store: true, collapses: false }
     }
 
     /// Returns the policy.
@@ -163,6 +165,11 @@ impl Engine {
         interest::of(&self.policy)
     }
 
+    /// Whether requests for the same thing wait for one another.
+    pub(crate) fn collapses(&self) -> bool {
+        self.collapses
+    }
+
     /// Whether the platform keeps responses.
     pub(crate) fn has_store(&self) -> bool {
         self.has_store
@@ -174,6 +181,12 @@ impl Engine {
 
     pub(crate) fn backend(&self, id: BackendId) -> &CompiledBackend {
         &self.backends[usize::from(id.0)]
+    }
+
+    /// Whether the policy gives a header to some backend, such as a secret.
+    pub(crate) fn is_backends_own(&self, name: &http::HeaderName) -> bool {
+        let mut headers = self.backends.iter().flat_map(|backend| &backend.headers);
+        headers.any(|(own, _)| own.as_header_name() == name)
     }
 
     /// Every URL of every backend.
@@ -269,12 +282,19 @@ impl EngineBuilder {
         self
     }
 
+    /// Says that the host lets requests for the same thing wait for one another: [`Effect::CacheWait`](crate::effect::Effect::CacheWait).
+    #[must_use]
+    pub fn collapsing(mut self) -> Self {
+        self.collapses = true;
+        self
+    }
+
     /// Compiles the policy.
     ///
     /// # Errors
     /// [`CompileError`] names the first thing that is missing.
     pub fn compile(self) -> Result<Engine, CompileError> {
-        let Self { policy, handlers, environment, has_store } = self;
+        let Self { policy, handlers, environment, has_store, collapses } = self;
         if let Some((rule, handler)) = policy.handlers().find(|(_, handler)| !handlers.contains_key(*handler))
         {
             return Err(CompileError::MissingHandler { rule, handler: handler.to_owned() });
@@ -282,7 +302,7 @@ impl EngineBuilder {
         let backends = policy.backends.iter().map(|backend| compile_backend(backend, &environment));
         let backends = backends.collect::<Result<Vec<_>, _>>()?;
         let (router, names) = (Router::new(&policy.routes), Names::new(&policy));
-        Ok(Engine { policy, router, handlers, backends, names, has_store })
+        Ok(Engine { policy, router, handlers, backends, names, has_store, collapses })
     }
 }
 

@@ -1,18 +1,16 @@
 //! The whole life of a request, top to bottom.
 
+mod cached;
+
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::Response;
 
 use crate::body::Body;
-use crate::cache::reuse::{self, OnMiss, Reuse};
 use crate::cache::status::{CacheStatus, Forward};
-use crate::cache::stored::StoredResponse;
-use crate::cache::vary;
-use crate::effect::{CacheEntry, CachePut, Effect, EffectResult, EffectSpan, FetchError, Record};
+use crate::effect::{Effect, EffectResult, EffectSpan, FetchError, Record};
 use crate::engine::{Answer, Engine};
 use crate::exchange::Effects;
-use crate::fallback::StaleAnswers;
 use crate::handler::{self, HandlerContext};
 use crate::phase::{
     CachePlan, Failure, OriginRequestOutcome, OriginResponseOutcome, Storing, ViewerRequestOutcome,
@@ -74,15 +72,23 @@ pub(crate) fn exposures(engine: &Engine, tx: &Transaction) -> impl Iterator<Item
 }
 
 async fn forward(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Response<Body> {
+    let response = respond(engine, tx, fx).await;
+    let get = engine.answered_get(tx, &response);
+    let stored = get.and_then(|get| cached::store_answered(engine, tx, &get, fx, &response));
+    invalidate(engine, tx, fx, &response, stored.as_deref());
+    response
+}
+
+async fn respond(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Response<Body> {
     if let Some(Action::Handle(name)) = engine.route_of(tx).map(|route| &route.action) {
         return handle(engine, tx, fx, name).await;
     }
     match engine.cache_plan(tx) {
         CachePlan::Bypass => {
             note_cache(tx, Reason::CacheBypass, CacheStatus::forward(Forward::Bypass));
-            fetch(engine, tx, fx, &Lookup::default()).await
+            fetch(engine, tx, fx).await
         }
-        CachePlan::Lookup(key) => answer_from_cache(engine, tx, fx, key).await,
+        CachePlan::Lookup(key) => cached::answer(engine, tx, fx, key).await,
     }
 }
 
@@ -121,146 +127,49 @@ pub(crate) async fn fall_back(
     mut failure: Failure,
 ) -> Response<Body> {
     if engine.plan_fallback(tx, &failure).is_some() {
-        failure = match attempt(engine, tx, fx, None).await {
-            Ok(response) => return response,
+        failure = match attempt(engine, tx, fx).await {
+            Ok(delivered) => return delivered.response,
             Err(failure) => failure,
         };
     }
     engine.on_failure(tx, failure)
 }
 
-/// What the cache knows about a request.
-#[derive(Default)]
-struct Lookup {
-    /// The key; `None` when the request does not use the cache.
-    key: Option<String>,
-    /// A stored response that is too old to answer, unless the backend fails.
-    stale: Option<(Arc<StoredResponse>, Body)>,
-}
-
-async fn answer_from_cache(
-    engine: &Arc<Engine>,
-    tx: &mut Transaction,
-    fx: &Effects,
-    key: String,
-) -> Response<Body> {
-    let (stored, body) = match look_up(engine, tx, fx, &key).await {
-        Found::Response(stored, body) => (stored, body),
-        Found::Nothing(why) => {
-            note_cache(tx, Reason::CacheMiss, CacheStatus::forward(why));
-            return on_miss(engine, tx, fx, Lookup { key: Some(key), stale: None }).await;
-        }
-    };
-    match reuse::by_age(&stored, fx.now()) {
-        Reuse::Fresh { ttl } => {
-            tx.decide(Reason::CacheHit, Rule::BuiltIn);
-            note_cache(tx, Reason::CacheHit, CacheStatus::hit(ttl));
-            serve(tx, &stored, body, fx)
-        }
-        Reuse::StaleWhileRevalidate { stale_for } => {
-            tx.decide(Reason::CacheStaleWhileRevalidate, Rule::BuiltIn);
-            fx.after_response(revalidate(Arc::clone(engine), tx.clone(), fx.clone(), key));
-            note_cache(tx, Reason::CacheStaleWhileRevalidate, CacheStatus::stale_hit(stale_for));
-            serve(tx, &stored, body, fx)
-        }
-        Reuse::StaleIfErrorOnly { .. } | Reuse::Stale | Reuse::VaryMismatch => {
-            note_cache(tx, Reason::CacheStale, CacheStatus::forward(Forward::Stale));
-            on_miss(engine, tx, fx, Lookup { key: Some(key), stale: Some((stored, body)) }).await
-        }
-    }
-}
-
-/// What the store holds for a request.
-enum Found {
-    Response(Arc<StoredResponse>, Body),
-    Nothing(Forward),
-}
-
-/// Finds the stored response that this request selects, through the variants of its key where there are some.
-async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> Found {
-    if !engine.has_store() {
-        return Found::Nothing(Forward::UriMiss);
-    }
-    let Some(first) = cache_get(fx, key.to_owned()).await else { return Found::Nothing(Forward::UriMiss) };
-    let entry = match first {
-        CacheEntry::Response(..) => Some(first),
-        CacheEntry::Variants(names) => {
-            cache_get(fx, variant_key(key, &names, &engine.selecting_headers(tx))).await
-        }
-    };
-    match entry {
-        Some(CacheEntry::Response(stored, body)) if selects(engine, tx, &stored) => {
-            Found::Response(stored, body)
-        }
-        Some(CacheEntry::Response(..) | CacheEntry::Variants(_)) | None => Found::Nothing(Forward::VaryMiss),
-    }
-}
-
-fn selects(engine: &Engine, tx: &Transaction, stored: &StoredResponse) -> bool {
-    stored.vary().is_empty()
-        || vary::matches(stored.vary(), &engine.selecting_headers(tx)) == vary::Selection::Matches
-}
-
-async fn cache_get(fx: &Effects, key: String) -> Option<CacheEntry> {
-    let result = fx.perform(Effect::CacheGet { key }, EffectSpan::BeforeResponse).await;
-    let EffectResult::CacheGet(entry) = result else { return None };
-    entry
-}
-
-fn variant_key(key: &str, names: &[http::HeaderName], headers: &http::HeaderMap) -> String {
-    format!("{key}\nvary {}", vary::variant_key(names, headers))
-}
-
-async fn on_miss(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup: Lookup) -> Response<Body> {
-    match reuse::on_miss(tx.request.headers()) {
-        OnMiss::Forward => fetch(engine, tx, fx, &lookup).await,
-        OnMiss::GatewayTimeout => engine.on_only_if_cached(tx),
-    }
+/// A response and whether it goes to the store.
+pub(crate) struct Delivered {
+    pub(crate) response: Response<Body>,
+    pub(crate) storing: Storing,
+    /// When the request for it left.
+    pub(crate) sent: Timestamp,
 }
 
 /// Asks the backends in turn and falls back when all of them fail.
-async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, lookup: &Lookup) -> Response<Body> {
-    let failure = match attempt(engine, tx, fx, lookup.key.as_deref()).await {
-        Ok(response) => return response,
-        Err(failure) => failure,
-    };
-    if let Some((stored, body)) =
-        lookup.stale.as_ref().filter(|(stored, _)| may_answer_stale(engine, stored, fx))
-    {
-        tx.decide(Reason::FallbackStale, Rule::BuiltIn);
-        tx.cache = Some(Reason::FallbackStale);
-        return serve(tx, stored, body.clone(), fx);
+async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Response<Body> {
+    match attempt(engine, tx, fx).await {
+        Ok(delivered) => delivered.response,
+        Err(failure) => fall_back(engine, tx, fx, failure).await,
     }
-    fall_back(engine, tx, fx, failure).await
 }
 
-fn may_answer_stale(engine: &Engine, stored: &StoredResponse, fx: &Effects) -> bool {
-    let is_within = match reuse::by_age(stored, fx.now()) {
-        Reuse::Fresh { .. } | Reuse::StaleIfErrorOnly { .. } => true,
-        Reuse::StaleWhileRevalidate { .. } | Reuse::Stale | Reuse::VaryMismatch => false,
-    };
-    engine.stale_answers() == StaleAnswers::Allow && is_within
-}
-
-/// Works through the plan of attempts; stores what is delivered when there is a key.
+/// Works through the plan of attempts.
 pub(crate) async fn attempt(
     engine: &Arc<Engine>,
     tx: &mut Transaction,
     fx: &Effects,
-    key: Option<&str>,
-) -> Result<Response<Body>, Failure> {
+) -> Result<Delivered, Failure> {
     loop {
         let sent = fx.now();
         let fetch = match engine.on_origin_request(tx, sent) {
             OriginRequestOutcome::Fetch(fetch) => fetch,
-            OriginRequestOutcome::Respond(response) => return Ok(response),
+            OriginRequestOutcome::Respond(response) => {
+                return Ok(Delivered { response, storing: Storing::Bypass, sent });
+            }
         };
         let result = fx.perform(Effect::Fetch(fetch), EffectSpan::BeforeResponse).await;
         let EffectResult::Fetch(result) = result else { return Err(Failure::Error(FetchError::Protocol)) };
         match engine.on_origin_response(tx, result, sent, fx.now()) {
             OriginResponseOutcome::Deliver(response, storing) => {
-                store(engine, tx, fx, key, &response, storing);
-                return Ok(response);
+                return Ok(Delivered { response, storing, sent });
             }
             OriginResponseOutcome::Retry => {}
             OriginResponseOutcome::Fail(failure) => return Err(failure),
@@ -268,49 +177,21 @@ pub(crate) async fn attempt(
     }
 }
 
-/// Hands a response to the store while it is on its way to the client.
-fn store(
+/// Invalidates what a request has changed, but for what its own response put into the store.
+fn invalidate(
     engine: &Engine,
-    tx: &mut Transaction,
+    tx: &Transaction,
     fx: &Effects,
-    key: Option<&str>,
     response: &Response<Body>,
-    storing: Storing,
+    stored: Option<&str>,
 ) {
-    let (Some(key), Storing::Store(stored, keep), true) = (key, &storing, engine.has_store()) else {
-        if let Storing::Refuse(reason) = storing {
-            tx.note(Reason::CacheNotStored(reason), Rule::BuiltIn);
-        }
-        return;
-    };
-    tx.note(Reason::CacheStored, Rule::BuiltIn);
-    tx.cache_status = tx.cache_status.take().map(CacheStatus::stored);
-    let keep = *keep;
-    let put = |key: String, entry| fx.detach(Effect::CachePut(Box::new(CachePut { key, entry, keep })));
-    let entry = CacheEntry::Response(Arc::clone(stored), response.body().clone());
-    let names: Arc<[_]> = stored.vary().iter().map(|header| header.name.clone()).collect();
-    if names.is_empty() {
-        put(key.to_owned(), entry);
-    } else {
-        put(variant_key(key, &names, &engine.selecting_headers(tx)), entry);
-        put(key.to_owned(), CacheEntry::Variants(names));
+    if let Some(mut purge) = engine.invalidation(tx, response, fx.now()) {
+        purge.keys.retain(|key| Some(key.as_str()) != stored);
+        fx.detach(Effect::CachePurge(Box::new(purge)));
     }
 }
 
-/// Fetches a response anew, after its stale copy has answered.
-async fn revalidate(engine: Arc<Engine>, mut tx: Transaction, fx: Effects, key: String) {
-    *tx.request.method_mut() = http::Method::GET;
-    // Nobody waits for the outcome: a failure leaves the stale copy where it is.
-    let _ = attempt(&engine, &mut tx, &fx, Some(&key)).await;
-}
-
-fn serve(tx: &Transaction, stored: &StoredResponse, body: Body, fx: &Effects) -> Response<Body> {
-    let head = reuse::serve(stored, tx.request.headers(), fx.now());
-    let body = if head.status() == StatusCode::NOT_MODIFIED { Body::Empty } else { body };
-    head.map(|()| body)
-}
-
-fn note_cache(tx: &mut Transaction, reason: Reason, status: CacheStatus) {
+pub(crate) fn note_cache(tx: &mut Transaction, reason: Reason, status: CacheStatus) {
     tx.note(reason, Rule::BuiltIn);
     tx.cache = Some(reason);
     tx.cache_status = Some(status);

@@ -88,6 +88,10 @@ pub enum Reason {
     CacheHit,
     /// A stale stored response answered while it is revalidated.
     CacheStaleWhileRevalidate,
+    /// A stale stored response answered because the client asked for one.
+    CacheStaleWanted,
+    /// A stored response answered, once the backend had confirmed that it still holds.
+    CacheRevalidated,
     /// The cache has nothing for this request.
     CacheMiss,
     /// The stored response is too old.
@@ -157,6 +161,8 @@ impl Reason {
             Self::BackendErrorStatus => "backend.error-status",
             Self::CacheHit => "cache.hit",
             Self::CacheStaleWhileRevalidate => "cache.stale-while-revalidate",
+            Self::CacheStaleWanted => "cache.stale-wanted",
+            Self::CacheRevalidated => "cache.revalidated",
             Self::CacheMiss => "cache.miss",
             Self::CacheStale => "cache.stale",
             Self::CacheBypass => "cache.bypass",

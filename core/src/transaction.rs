@@ -1,5 +1,7 @@
 //! One request and what the phases learnt about it.
 
+use std::sync::Arc;
+
 use http::{Method, Request};
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,7 @@ use crate::backend::BackendId;
 use crate::body::Body;
 use crate::bot::{BotCategory, Verdict};
 use crate::cache::status::CacheStatus;
+use crate::cache::stored::StoredResponse;
 use crate::device::DeviceClass;
 use crate::experiment::ExperimentId;
 use crate::facts::Facts;
@@ -50,6 +53,8 @@ pub struct Transaction {
     pub(crate) assigned: Vec<Assigned>,
     pub(crate) limited_by: Option<BotCategory>,
     pub(crate) attempts: Attempts,
+    /// The stored response that the backend is asked about, in place of the client's own conditions.
+    pub(crate) validates: Option<Arc<StoredResponse>>,
     pub(crate) cache_status: Option<CacheStatus>,
     pub(crate) cache: Option<Reason>,
     reason: Reason,
@@ -129,6 +134,7 @@ impl Transaction {
             assigned: Vec::new(),
             limited_by: None,
             attempts: Attempts::default(),
+            validates: None,
             cache_status: None,
             cache: None,
             reason: Reason::RouteNotFound,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, Parser, Subcommand};
+use selvedge_emulator::DEFAULT_CACHE_DIR_BYTES;
 
 /// The exit codes, after every command's help.
 const EXIT_CODES: &str = "Exit codes: 0 all is well, 1 the policy has errors, 2 anything else.";
@@ -43,12 +44,16 @@ pub(crate) enum Command {
     },
 }
 
+/// The environment variable that has the token for purging when nothing else is said.
+const PURGE_TOKEN: &str = "SELVEDGE_PURGE_TOKEN";
+
 /// Options of `selvedge dev`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   selvedge dev
   selvedge dev --policy edge.toml --listen 127.0.0.1:9000
   selvedge dev --no-origin --geoip GeoLite2-City.mmdb
+  selvedge dev --cache-dir cache --cache-dir-bytes 10000000000
   selvedge dev --runtime cloudflare
   selvedge dev --runtime lambda
   selvedge dev --runtime spin
@@ -80,6 +85,15 @@ pub(crate) struct Dev {
     /// File that keeps queues' messages [default: they end with the edge]
     #[arg(long, value_name = "FILE", conflicts_with = "runtime")]
     pub(crate) queues: Option<PathBuf>,
+    /// Folder that keeps long responses, also for the next start [default: the cache ends with the edge]
+    #[arg(long, value_name = "DIR", conflicts_with = "runtime")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Most bytes in the cache folder
+    #[arg(long, value_name = "N", requires = "cache_dir", default_value_t = DEFAULT_CACHE_DIR_BYTES)]
+    pub(crate) cache_dir_bytes: u64,
+    /// Environment variable with the token for `POST /_selvedge/purge`; where it is not set nobody can purge
+    #[arg(long, value_name = "NAME", default_value = PURGE_TOKEN)]
+    pub(crate) purge_token_env: String,
     /// Run the policy on a platform's own runtime behind the local edge
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime: Option<Target>,
@@ -98,6 +112,9 @@ impl Default for Dev {
             geoip: None,
             no_pose: false,
             queues: None,
+            cache_dir: None,
+            cache_dir_bytes: DEFAULT_CACHE_DIR_BYTES,
+            purge_token_env: PURGE_TOKEN.to_owned(),
             runtime: None,
             spin_binary: None,
         }
@@ -137,7 +154,8 @@ pub(crate) struct Check {
 #[command(after_help = "Examples:
   selvedge explain GET http://shop.example.com/ --country US
   selvedge explain GET http://shop.example.com/static/site.css -H 'User-Agent: sqlmap/1.7' --json
-  selvedge explain GET http://shop.example.com/go --ip 203.0.113.9")]
+  selvedge explain GET http://shop.example.com/go --ip 203.0.113.9
+  selvedge explain GET http://shop.example.com/ --answer 'Cache-Control: max-age=60' --answer 'Vary: Accept-Language'")]
 pub(crate) struct Explain {
     /// Request method
     #[arg(value_name = "METHOD")]
@@ -148,6 +166,12 @@ pub(crate) struct Explain {
     /// Request header; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
+    /// Header of a supposed answer of the backend, to see what the cache makes of it; may be given several times
+    #[arg(long = "answer", value_name = "NAME: VALUE")]
+    pub(crate) answers: Vec<String>,
+    /// Status of the supposed answer [default: 200]
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) answer_status: Option<u16>,
     /// Address of the client; its country comes from the database
     #[arg(long, value_name = "ADDRESS", conflicts_with = "country")]
     pub(crate) ip: Option<IpAddr>,

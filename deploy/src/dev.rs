@@ -11,7 +11,7 @@ use selvedge_core::engine::Engine;
 use selvedge_core::job::QueueStore;
 use selvedge_core::policy::Policy;
 use selvedge_emulator::{
-    Change, Emulator, EmulatorConfig, EngineHandle, GeoDatabase, PolicyInfo, Watcher, Watching,
+    Change, Emulator, EmulatorConfig, EngineHandle, GeoDatabase, PolicyInfo, PurgeToken, Watcher, Watching,
 };
 use selvedge_origin::{Origin, OriginConfig};
 use tokio::net::TcpListener;
@@ -77,6 +77,9 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         geoip: Some(geoip(options.geoip.as_deref())?),
         pose: !options.no_pose,
         queues: options.queues,
+        cache_dir: options.cache_dir,
+        cache_dir_bytes: options.cache_dir_bytes,
+        purge_token: std::env::var(&options.purge_token_env).ok().and_then(PurgeToken::new),
         runtime: runtime.as_ref().map(Runtime::platform),
         ..EmulatorConfig::default()
     };

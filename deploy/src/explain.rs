@@ -1,9 +1,13 @@
 //! `selvedge explain`: what the edge would do with one request, and why.
 
+mod caching;
+
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use caching::Caching;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use selvedge_core::body::Body;
 use selvedge_core::effect::Fetch;
 use selvedge_core::engine::Engine;
@@ -22,7 +26,8 @@ pub(crate) fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     let engine = source.compile()?;
     let request = request(options)?;
     let facts = facts(options)?;
-    let explanation = explain(&engine, request, facts);
+    let answer = answer(options)?;
+    let explanation = explain(&engine, request, facts, answer);
     if options.json {
         anstream::println!("{:#}", explanation.to_json(&engine));
     } else {
@@ -36,7 +41,11 @@ struct Explanation {
     tx: Transaction,
     key: Option<String>,
     end: End,
+    caching: Option<Caching>,
 }
+
+/// A backend's answer that is supposed.
+type Answer = (StatusCode, HeaderMap);
 
 enum End {
     /// The edge answers.
@@ -47,8 +56,8 @@ enum End {
     Handler(String),
 }
 
-fn explain(engine: &Engine, request: Request<Body>, facts: Facts) -> Explanation {
-    let now = Timestamp::from_millis(0);
+fn explain(engine: &Engine, request: Request<Body>, facts: Facts, answer: Option<Answer>) -> Explanation {
+    let now = clock();
     let mut tx = Transaction::new(request, facts, [0; 16]);
     let mut end = match engine.on_viewer_request(&mut tx, now) {
         ViewerRequestOutcome::Respond(response) => End::Respond(response),
@@ -58,7 +67,17 @@ fn explain(engine: &Engine, request: Request<Body>, facts: Facts) -> Explanation
     if let End::Respond(response) = &mut end {
         engine.on_viewer_response(&mut tx, response, now);
     }
-    Explanation { tx, key, end }
+    let caching = match (&end, answer) {
+        (End::Fetch(_), Some((status, headers))) => Some(Caching::of(engine, &mut tx, status, headers, now)),
+        (End::Fetch(_) | End::Respond(_) | End::Handler(_), _) => None,
+    };
+    Explanation { tx, key, end, caching }
+}
+
+/// A supposed answer without a `Date` is of now.
+fn clock() -> Timestamp {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn go_on(engine: &Engine, tx: &mut Transaction, now: Timestamp) -> End {
@@ -81,17 +100,33 @@ fn request(options: &Explain) -> anyhow::Result<Request<Body>> {
         options.method.parse::<Method>().with_context(|| format!("`{}` is not a method", options.method))?;
     let host = HeaderValue::from_str(authority.as_str())?;
     request.headers_mut().insert(http::header::HOST, host);
-    for header in &options.headers {
-        let (name, value) =
-            header.split_once(':').with_context(|| format!("`{header}` is not `Name: value`"))?;
+    add_fields(request.headers_mut(), &options.headers)?;
+    *request.uri_mut() = uri;
+    Ok(request)
+}
+
+/// The answer that the options suppose, if they do.
+fn answer(options: &Explain) -> anyhow::Result<Option<Answer>> {
+    if options.answers.is_empty() && options.answer_status.is_none() {
+        return Ok(None);
+    }
+    let code = options.answer_status.unwrap_or(200);
+    let status = StatusCode::from_u16(code).with_context(|| format!("`{code}` is not a status"))?;
+    let mut headers = HeaderMap::new();
+    add_fields(&mut headers, &options.answers)?;
+    Ok(Some((status, headers)))
+}
+
+fn add_fields(headers: &mut HeaderMap, lines: &[String]) -> anyhow::Result<()> {
+    for line in lines {
+        let (name, value) = line.split_once(':').with_context(|| format!("`{line}` is not `Name: value`"))?;
         let name: HeaderName =
             name.trim().parse().with_context(|| format!("`{name}` is not a header name"))?;
         let value = HeaderValue::from_str(value.trim())
             .with_context(|| format!("the value of `{name}` is not allowed"))?;
-        request.headers_mut().append(name, value);
+        headers.append(name, value);
     }
-    *request.uri_mut() = uri;
-    Ok(request)
+    Ok(())
 }
 
 fn facts(options: &Explain) -> anyhow::Result<Facts> {
@@ -123,6 +158,9 @@ impl Explanation {
         let key = self.key.as_deref().unwrap_or("none: this request does not use the cache");
         anstream::println!("\n{BOLD}cache key{BOLD:#}\n  {}", key.replace('\n', "\n  "));
         self.print_end();
+        if let Some(caching) = &self.caching {
+            caching.print();
+        }
     }
 
     fn client(&self) -> String {
@@ -170,6 +208,7 @@ impl Explanation {
             },
             "decisions": self.tx.notes().iter().map(note).collect::<Vec<_>>(),
             "cache_key": self.key,
+            "caching": self.caching.as_ref().map_or(Value::Null, Caching::to_json),
             "response": match &self.end { End::Respond(response) => json!({
                 "status": response.status().as_u16(),
                 "headers": headers_json(response.headers()),

@@ -85,7 +85,7 @@ pub(crate) enum Refused {
 pub(crate) fn compile_with(text: &str, change: impl FnOnce(&mut Policy)) -> Result<Engine, Refused> {
     let mut policy = read(text).map_err(Refused::Policy)?;
     change(&mut policy);
-    let builder = Engine::builder(policy).environment(|name| std::env::var(name).ok());
+    let builder = Engine::builder(policy).environment(|name| std::env::var(name).ok()).collapsing();
     builder.compile().map_err(|error| Refused::Compile(error.to_string()))
 }
 

@@ -142,6 +142,39 @@ fn explain_tells_each_decision_with_its_reason() {
 }
 
 #[test]
+fn explain_tells_what_the_cache_makes_of_an_answer() {
+    let policy = storefront();
+    let run = |answer: &[&str]| {
+        let request =
+            ["explain", "--policy", policy.to_str().unwrap(), "GET", "http://shop.example.com/static/a.css"];
+        let all: Vec<&str> = request.iter().chain(answer).copied().collect();
+        let output = selvedge(Path::new("."), &all);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let answer = ["--answer", "Vary: Accept-Language", "--answer", "ETag: \"a\"", "--answer", "Age: 9"];
+    let stored = run(&answer);
+    for part in ["until 3600 s (rule)", "accept-language", "9 s", "whether it still holds"] {
+        assert!(stored.contains(part), "no {part:?} in\n{stored}");
+    }
+    for (answer, reason) in [
+        (["--answer", "Cache-Control: private"], "no: private"),
+        (["--answer", "Content-Type: text/html"], "no: deception"),
+        (["--answer-status", "404"], "no: no-lifetime"),
+    ] {
+        let refused = run(&answer);
+        assert!(refused.contains(reason), "no {reason:?} in\n{refused}");
+    }
+    let json: Value = serde_json::from_str(&run(&["--json", "--answer-status", "200"])).unwrap();
+    assert_eq!(
+        (&json["caching"]["stored"], &json["caching"]["kept_for"]),
+        (&"yes".into(), &"90000 s".into())
+    );
+    let output = selvedge(Path::new("."), &["explain", "GET", "http://x.test/", "--answer-status", "1000"]);
+    assert_eq!(output.status.code(), Some(2), "1000 is no status");
+}
+
+#[test]
 fn explain_shows_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let policy = "[backends.a]\nurl = \"http://a.test\"\nrequest-headers = { X-Token = { env = \"TOKEN_OF_A\" } }\n\

@@ -57,21 +57,31 @@ export class Platform {
     const response = await caches.default.match(await cacheUrl(key));
     if (response === undefined) return null;
     const names = response.headers.get(NAMES_FIELD);
-    if (names !== null) return { names: names.split(",") };
+    if (names !== null) {
+      const [since, ...list] = names.split(",");
+      return { since: Number(since), names: list };
+    }
     const head = response.headers.get(HEAD_FIELD);
-    return head === null ? null : { head: decodeURIComponent(head), body: response.body };
+    if (head === null) return null;
+    const encoding = response.headers.get("content-encoding");
+    return { head: decodeURIComponent(head), body: response.body, encoding };
   }
 
-  async cachePut(key, keep, { names, head, body, encoding }) {
+  async cachePut(key, keep, { since, names, head, body, encoding }) {
     const headers = { "cache-control": `public, max-age=${Math.max(1, Math.ceil(keep / 1000))}` };
     if (names !== undefined) {
-      headers[NAMES_FIELD] = names.join(",");
+      headers[NAMES_FIELD] = [since, ...names].join(",");
     } else {
       headers[HEAD_FIELD] = encodeURIComponent(head);
       // A body that the backend compressed is stored as it came.
       if (encoding !== null) headers["content-encoding"] = encoding;
     }
     await caches.default.put(await cacheUrl(key), new Response(body ?? null, { headers }));
+  }
+
+  /** Only this data center forgets: the Cache API reaches no other. */
+  async cachePurge(keys) {
+    await Promise.all(keys.map(async (key) => caches.default.delete(await cacheUrl(key))));
   }
 
   async kvGet(key) {

@@ -1,5 +1,7 @@
 //! The bodies of one exchange, by the handles that the core knows.
 
+use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,7 +12,9 @@ use selvedge_core::body::{Body, BodyHandle};
 use selvedge_native::body as native;
 
 use crate::client_body::ClientBody;
+use crate::disk_body::DiskBody;
 use crate::replay::Replay;
+use crate::store::disk::BodyId;
 use crate::tee::{Storing, Tee};
 use crate::tunnel::Ends;
 
@@ -22,7 +26,7 @@ pub(crate) struct Bodies {
     pub(crate) ends: Ends,
 }
 
-/// A body that streams from the client or from a backend.
+/// A body that streams from the client, from a backend or from the disk.
 #[derive(Debug)]
 pub(crate) enum HostBody {
     /// From the client.
@@ -33,6 +37,17 @@ pub(crate) enum HostBody {
     Stored(Box<Tee>),
     /// From the client, with a beginning that was read before.
     Again(Box<Replay>),
+    /// From the cache folder.
+    Disk(DiskBody),
+}
+
+/// Why a body breaks off.
+#[derive(Debug)]
+pub(crate) enum StreamError {
+    /// Its connection.
+    Connection(hyper::Error),
+    /// The file that it is stored in.
+    File(io::Error),
 }
 
 impl Bodies {
@@ -64,15 +79,30 @@ impl Bodies {
     pub(crate) fn store(&self, handle: BodyHandle, storing: Storing) {
         self.kept.replace(handle, |body| match body {
             HostBody::Backend(body) => HostBody::Stored(Box::new(Tee::new(body, storing))),
-            other @ (HostBody::Client(_) | HostBody::Stored(_) | HostBody::Again(_)) => other,
+            other @ (HostBody::Client(_) | HostBody::Stored(_) | HostBody::Again(_) | HostBody::Disk(_)) => {
+                other
+            }
         });
     }
 
-    /// Reads to the end what is to be stored though no client reads it.
+    /// Says which stored body a handle stands for, if it is one that is unread.
+    pub(crate) fn stored(&self, handle: BodyHandle) -> Option<BodyId> {
+        let mut id = None;
+        self.kept.replace(handle, |body| {
+            if let HostBody::Disk(body) = &body {
+                id = body.id();
+            }
+            body
+        });
+        id
+    }
+
+    /// Reads to the end what is to be stored though no client reads it. A body that was handed to a client is
+    /// stored only if that client reads it to its end.
     pub(crate) async fn read_unread_stores(&self) {
         for body in self.kept.take_rest() {
             match body {
-                HostBody::Client(_) | HostBody::Backend(_) | HostBody::Again(_) => {}
+                HostBody::Client(_) | HostBody::Backend(_) | HostBody::Again(_) | HostBody::Disk(_) => {}
                 HostBody::Stored(mut tee) => while let Some(Ok(_)) = tee.frame().await {},
             }
         }
@@ -81,15 +111,24 @@ impl Bodies {
 
 impl HttpBody for HostBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = StreamError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        match self.get_mut() {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        let frame = match self.get_mut() {
             Self::Client(body) => Pin::new(body).poll_frame(cx),
             Self::Backend(body) => Pin::new(body).poll_frame(cx),
             Self::Stored(tee) => Pin::new(tee).poll_frame(cx),
-            Self::Again(body) => Pin::new(body).poll_frame(cx),
-        }
+            Self::Again(body) => return Pin::new(body).poll_frame(cx),
+            Self::Disk(body) => {
+                return Pin::new(body)
+                    .poll_frame(cx)
+                    .map(|frame| frame.map(|frame| frame.map_err(StreamError::File)));
+            }
+        };
+        frame.map(|frame| frame.map(|frame| frame.map_err(StreamError::Connection)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,6 +137,7 @@ impl HttpBody for HostBody {
             Self::Backend(body) => body.is_end_stream(),
             Self::Stored(tee) => tee.is_end_stream(),
             Self::Again(body) => body.is_end_stream(),
+            Self::Disk(body) => body.is_end_stream(),
         }
     }
 
@@ -107,6 +147,25 @@ impl HttpBody for HostBody {
             Self::Backend(body) => body.size_hint(),
             Self::Stored(tee) => tee.size_hint(),
             Self::Again(body) => body.size_hint(),
+            Self::Disk(body) => body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection(error) => write!(f, "the connection that it comes from broke: {error}"),
+            Self::File(error) => write!(f, "the file that it is stored in cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StreamError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connection(error) => Some(error),
+            Self::File(error) => Some(error),
         }
     }
 }

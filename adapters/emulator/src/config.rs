@@ -1,15 +1,20 @@
 //! What can be chosen about the emulator.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use selvedge_core::facts::Facts;
+use subtle::ConstantTimeEq as _;
 
 use crate::clock::Clock;
 use crate::runtime::Platform;
 use selvedge_mmdb::GeoDatabase;
+
+/// Most bytes in a cache folder when nothing else is said.
+pub const DEFAULT_CACHE_DIR_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// What can be chosen about the emulator; [`Default`] is the local edge of `selvedge dev`.
 #[derive(Debug)]
@@ -31,6 +36,14 @@ pub struct EmulatorConfig {
     pub clock: Clock,
     /// File that keeps queues' messages; without one they end with the emulator, which is the default.
     pub queues: Option<PathBuf>,
+    /// Folder that keeps stored responses with long bodies, also for the next start; one emulator has it at a time.
+    /// Without one, which is the default, all are in memory, and bodies over 8 MiB are not stored.
+    pub cache_dir: Option<PathBuf>,
+    /// Most bytes of all files in the cache folder; one response takes at most half of it. 1 GiB by default.
+    pub cache_dir_bytes: u64,
+    /// What lets a client purge stored responses by `POST /_selvedge/purge`, as a bearer token; without one, which is the default,
+    /// nobody can.
+    pub purge_token: Option<PurgeToken>,
     /// Most bytes of a request's head, 64 KiB by default. The policy's own limit, which is
     /// answered with its own reason, is meant to be lower. At least 8 KiB.
     pub max_header_bytes: u32,
@@ -38,6 +51,29 @@ pub struct EmulatorConfig {
     pub header_read_timeout: Duration,
     /// How long requests in flight may take once the edge shuts down; 10 seconds by default.
     pub shutdown_grace: Duration,
+}
+
+/// A secret that lets whoever has it purge stored responses. No log shows it.
+#[derive(Clone)]
+pub struct PurgeToken(String);
+
+impl PurgeToken {
+    /// Makes a token; `None` of an empty text, which would let everybody in.
+    #[must_use]
+    pub fn new(token: String) -> Option<Self> {
+        (!token.is_empty()).then_some(Self(token))
+    }
+
+    /// Compares in a time that says nothing about how much of `given` is right.
+    pub(crate) fn is(&self, given: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(given).into()
+    }
+}
+
+impl fmt::Debug for PurgeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PurgeToken")
+    }
 }
 
 impl Default for EmulatorConfig {
@@ -51,6 +87,9 @@ impl Default for EmulatorConfig {
             runtime: None,
             clock: Clock::System,
             queues: None,
+            cache_dir: None,
+            cache_dir_bytes: DEFAULT_CACHE_DIR_BYTES,
+            purge_token: None,
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),

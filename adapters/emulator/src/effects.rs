@@ -2,23 +2,20 @@
 
 use std::future::ready;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{
-    CacheEntry, CachePut, Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record,
-};
+use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record};
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
 use selvedge_native::body::read;
 use selvedge_native::upload::{Upload, UploadError};
 
 use crate::body::{Bodies, HostBody};
-use crate::tee::Storing;
+use crate::turns::Held;
 use crate::worker::Worker;
 
 /// Longest wait for a client to send a body that the core reads.
@@ -29,11 +26,12 @@ const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct EdgeHost {
     pub(crate) worker: Rc<Worker>,
     pub(crate) bodies: Rc<Bodies>,
+    pub(crate) held: Rc<Held>,
 }
 
 impl EdgeHost {
     pub(crate) fn new(worker: Rc<Worker>, bodies: Rc<Bodies>) -> Self {
-        Self { worker, bodies }
+        Self { worker, bodies, held: Rc::default() }
     }
 
     /// Sends a request and hands its body on as it comes.
@@ -73,23 +71,6 @@ impl EdgeHost {
         }
     }
 
-    /// A body that streams is stored by its reader, so there is nothing to wait for.
-    fn cache_put(&self, put: CachePut) -> Performing {
-        let store = Arc::clone(&self.worker.shared.store);
-        match put {
-            CachePut { key, entry: CacheEntry::Response(head, Body::Host(body)), keep } => {
-                let into = Arc::clone(&store);
-                let put = move |body: Bytes| {
-                    let entry = CacheEntry::Response(head, Body::from(body));
-                    into.put(CachePut { key, entry, keep });
-                };
-                self.bodies.store(body, Storing { store, put: Box::new(put) });
-            }
-            put => store.put(put),
-        }
-        done(EffectResult::CachePut)
-    }
-
     fn read_body(&self, body: BodyHandle, limit: usize) -> Performing {
         let host = self.clone();
         Box::pin(async move { EffectResult::ReadBody(host.read(Body::Host(body), limit).await) })
@@ -125,8 +106,12 @@ impl Host for EdgeHost {
                 let host = self.clone();
                 Box::pin(async move { EffectResult::Fetch(host.fetch(*fetch).await) })
             }
-            Effect::CacheGet { key } => done(EffectResult::CacheGet(shared.store.get(&key))),
+            Effect::CacheGet { key } => self.cache_get(key),
             Effect::CachePut(put) => self.cache_put(*put),
+            Effect::CachePurge(purge) => self.cache_purge(*purge),
+            Effect::CacheWait { key, wait } => self.cache_wait(key, wait),
+            Effect::CacheRelease { key, is_futile } => self.cache_release(&key, is_futile),
+            Effect::SliceBody { body, start, length } => self.slice_body(body, start, length),
             Effect::KvGet { key } => done(EffectResult::KvGet(shared.kv.get(&key))),
             Effect::KvPut { key, value } => done(EffectResult::KvPut(shared.kv.put(key, value))),
             Effect::Count { key, window } => {
@@ -146,7 +131,8 @@ impl Host for EdgeHost {
     }
 }
 
-fn done(result: EffectResult) -> Performing {
+/// A result that is there at once.
+pub(crate) fn done(result: EffectResult) -> Performing {
     Box::pin(ready(result))
 }
 

@@ -13,10 +13,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 mod body;
+mod caching;
 mod client_body;
 mod clock;
 mod config;
 mod counters;
+mod disk_body;
 mod effects;
 mod facts;
 mod handle;
@@ -24,6 +26,7 @@ mod jobs;
 mod kv;
 mod listen;
 mod metrics;
+mod purge;
 mod reload;
 mod replay;
 mod request;
@@ -31,15 +34,17 @@ mod response;
 pub mod runtime;
 mod server;
 mod shared;
+mod spill;
 mod stats;
 mod status;
-mod store;
+pub mod store;
 mod tee;
 mod tunnel;
+mod turns;
 mod worker;
 
 pub use clock::{Clock, ManualClock};
-pub use config::EmulatorConfig;
+pub use config::{DEFAULT_CACHE_DIR_BYTES, EmulatorConfig, PurgeToken};
 pub use handle::{EngineHandle, PolicyInfo};
 pub use reload::{Change, Watcher, Watching};
 pub use selvedge_mmdb::GeoDatabase;
@@ -59,7 +64,8 @@ impl Emulator {
     ///
     /// # Errors
     /// When the address is taken or not this machine's, and the message names the address and the
-    /// flag that chooses another; or when the queues' file cannot be opened.
+    /// flag that chooses another; or when the queues' file or the cache folder cannot be opened, as when
+    /// another edge has the folder.
     pub fn bind(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(config.listen, config.thread_count())?;
         Ok(Self { listeners, shared: Arc::new(Shared::new(config, engine)?) })

@@ -8,7 +8,7 @@ use crate::stats::{Counts, LATENCY_BOUNDS_MICROS};
 /// Writes all metrics.
 pub(crate) fn render(shared: &Shared) -> String {
     let counts = shared.stats.total();
-    let (bytes, entries) = shared.store.size();
+    let (bytes, entries) = shared.store.memory.size();
     let mut page = Page(String::with_capacity(4096));
     page.requests(&counts);
     page.single(
@@ -23,8 +23,18 @@ pub(crate) fn render(shared: &Shared) -> String {
         "Visitors who were shown a variation.",
         counts.exposures,
     );
-    page.single("selvedge_cache_bytes", "gauge", "Bytes of stored responses.", bytes);
-    page.single("selvedge_cache_entries", "gauge", "Number of stored responses.", entries);
+    page.single("selvedge_cache_bytes", "gauge", "Bytes of stored responses in memory.", bytes);
+    page.single("selvedge_cache_entries", "gauge", "Number of stored responses in memory.", entries);
+    if let Some(disk) = shared.store.disk() {
+        let (bytes, entries) = disk.size();
+        page.single("selvedge_cache_disk_bytes", "gauge", "Bytes of the files in the cache folder.", bytes);
+        page.single(
+            "selvedge_cache_disk_entries",
+            "gauge",
+            "Number of entries in the cache folder.",
+            entries,
+        );
+    }
     page.single(
         "selvedge_uptime_seconds",
         "gauge",

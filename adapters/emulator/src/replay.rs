@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::body::HostBody;
+use crate::body::{HostBody, StreamError};
 
 /// A body whose beginning is in memory.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Beginning {
 
 impl HostBody {
     /// Reads the first `limit` bytes.
-    pub(crate) async fn peek(mut self, limit: usize) -> hyper::Result<Beginning> {
+    pub(crate) async fn peek(mut self, limit: usize) -> Result<Beginning, StreamError> {
         let mut read = VecDeque::new();
         let mut length = 0;
         while length <= limit {
@@ -55,9 +55,12 @@ fn join(chunks: &VecDeque<Bytes>, limit: usize) -> Bytes {
 
 impl HttpBody for Replay {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = StreamError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         let this = self.get_mut();
         match this.read.pop_front() {
             Some(chunk) => Poll::Ready(Some(Ok(Frame::data(chunk)))),

@@ -8,7 +8,7 @@ use http::Response;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use selvedge_core::body::Body;
 
-use crate::body::{Bodies, HostBody};
+use crate::body::{Bodies, HostBody, StreamError};
 use crate::worker::InFlight;
 
 /// A response's body; the request is in flight until it is dropped.
@@ -30,8 +30,8 @@ enum Content {
 /// Why a response breaks off.
 #[derive(Debug)]
 pub(crate) enum BodyError {
-    /// The backend's body broke off.
-    Backend(hyper::Error),
+    /// The body that is passed on broke off.
+    Broken(StreamError),
     /// The body was used before.
     Lost,
 }
@@ -69,9 +69,9 @@ impl HttpBody for Outgoing {
                 this.content = Content::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Content::Host(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(BodyError::Backend))),
+            Content::Host(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(BodyError::Broken)))
+            }
             Content::Lost => Poll::Ready(Some(Err(BodyError::Lost))),
         }
     }
@@ -98,7 +98,7 @@ impl HttpBody for Outgoing {
 impl std::fmt::Display for BodyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Backend(error) => write!(f, "the backend's body broke off: {error}"),
+            Self::Broken(error) => write!(f, "the response's body broke off: {error}"),
             Self::Lost => f.write_str("the response's body was used before"),
         }
     }
@@ -107,7 +107,7 @@ impl std::fmt::Display for BodyError {
 impl std::error::Error for BodyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Backend(error) => Some(error),
+            Self::Broken(error) => Some(error),
             Self::Lost => None,
         }
     }

@@ -22,6 +22,7 @@ use crate::body::Bodies;
 use crate::config::EmulatorConfig;
 use crate::effects::EdgeHost;
 use crate::jobs;
+use crate::purge;
 use crate::request::{self, Peer};
 use crate::response::{self, Outgoing};
 use crate::runtime;
@@ -47,12 +48,12 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
 pub(crate) fn protocols(config: &EmulatorConfig) -> Protocols {
     let mut protocols = auto::Builder::new(LocalExecutor);
     let max_header_bytes = config.max_header_bytes.max(8 * 1024);
+    // Without `pipeline_flush`: it lets hyper buffer a body without bound while the client is slow to read.
     protocols
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
-        .max_buf_size(max_header_bytes as usize)
-        .pipeline_flush(true);
+        .max_buf_size(max_header_bytes as usize);
     protocols
         .http2()
         .timer(TokioTimer::new())
@@ -150,7 +151,10 @@ async fn answer(
 
 /// The status is for this machine only, whoever the client poses as.
 async fn own_page(worker: &Rc<Worker>, peer: &Peer, request: Request<Incoming>) -> Response<bytes::Bytes> {
-    if !peer.is_loopback() {
+    if purge::owns(request.uri().path()) {
+        // Its token is what protects it.
+        purge::respond(worker, request).await
+    } else if !peer.is_loopback() {
         status::not_found()
     } else if jobs::page::owns(request.uri().path()) {
         jobs::page::respond(worker, request).await

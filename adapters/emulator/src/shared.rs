@@ -1,10 +1,12 @@
 //! What all threads share.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use selvedge_core::facts::Facts;
 
+use crate::clock::Clock;
 use crate::config::EmulatorConfig;
 use crate::counters::Counters;
 use crate::facts::locate;
@@ -13,6 +15,9 @@ use crate::jobs::queues::Queues;
 use crate::kv::KvStore;
 use crate::stats::Stats;
 use crate::store::Store;
+use crate::store::disk::DiskStore;
+use crate::store::memory::MemoryStore;
+use crate::turns::Turns;
 
 const MAX_COUNTERS: usize = 100_000;
 const MAX_KV_BYTES: usize = 16 * 1024 * 1024;
@@ -23,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) config: EmulatorConfig,
     pub(crate) engine: EngineHandle,
     pub(crate) store: Arc<Store>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) counters: Counters,
     pub(crate) kv: KvStore,
     pub(crate) queues: Queues,
@@ -33,9 +39,12 @@ impl Shared {
     pub(crate) fn new(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
         // What is stored outlives a policy, so that the first one says how much it may be.
         let max_store_bytes = engine.engine().policy().limits.max_store_bytes;
+        let open = |dir: &PathBuf| DiskStore::open(dir, config.cache_dir_bytes, Clock::System.now());
+        let disk = config.cache_dir.as_ref().map(open).transpose()?;
         Ok(Self {
             engine,
-            store: Arc::new(Store::new(max_store_bytes)),
+            store: Arc::new(Store::new(MemoryStore::new(max_store_bytes), disk)),
+            turns: Arc::new(Turns::new()),
             counters: Counters::new(MAX_COUNTERS),
             kv: KvStore::new(MAX_KV_BYTES),
             queues: Queues::open(config.queues.as_deref())?,

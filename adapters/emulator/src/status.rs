@@ -80,7 +80,11 @@ fn requests(counts: &Counts) -> Value {
 }
 
 fn cache(shared: &Shared, counts: &Counts) -> Value {
-    let (bytes, entries) = shared.store.size();
+    let (bytes, entries) = shared.store.memory.size();
+    let disk = shared.store.disk().map(|disk| {
+        let (bytes, entries) = disk.size();
+        json!({ "entries": entries, "bytes": bytes, "max_bytes": disk.max_bytes() })
+    });
     json!({
         "hits": counts.cache("cache.hit"),
         "misses": counts.cache("cache.miss"),
@@ -88,7 +92,8 @@ fn cache(shared: &Shared, counts: &Counts) -> Value {
         "bypassed": counts.cache("cache.bypass"),
         "entries": entries,
         "bytes": bytes,
-        "max_bytes": shared.store.max_bytes(),
+        "max_bytes": shared.store.memory.max_bytes(),
+        "disk": disk,
     })
 }
 

@@ -94,7 +94,11 @@ impl Host for EdgeHost {
                 done(EffectResult::Record)
             }
             // The core takes a result of another kind for a failure.
-            _ => done(EffectResult::Fetch(Err(FetchError::Protocol))),
+            Effect::CachePurge(_)
+            | Effect::CacheWait { .. }
+            | Effect::CacheRelease { .. }
+            | Effect::SliceBody { .. }
+            | _ => done(EffectResult::Fetch(Err(FetchError::Protocol))),
         }
     }
 }

@@ -73,6 +73,14 @@ impl Host for EdgeHost {
                 perform(async move { EffectResult::CacheGet(host.component.store.get(&key).await) })
             }
             Effect::CachePut(put) => host.cache_put(*put),
+            Effect::CachePurge(purge) => perform(async move {
+                for key in &purge.keys {
+                    host.component.store.remove(key).await;
+                }
+                EffectResult::CachePurge
+            }),
+            // What is stored is in memory when it is served.
+            Effect::SliceBody { .. } => done(EffectResult::SliceBody(None)),
             Effect::KvGet { key } => {
                 perform(async move { EffectResult::KvGet(host.component.store.value(&key).await) })
             }
@@ -87,8 +95,10 @@ impl Host for EdgeHost {
             // Nothing in Spin adds to a number without losing what another adds meanwhile, and nothing keeps messages.
             Effect::Count { .. } => done(EffectResult::Count(Err(StoreError))),
             Effect::Enqueue { .. } => done(EffectResult::Enqueue(Err(StoreError))),
-            // The core takes a result of another kind for a failure.
-            _ => done(EffectResult::Fetch(Err(FetchError::Protocol))),
+            // Nobody is asked to wait here. The core takes a result of another kind for a failure.
+            Effect::CacheWait { .. } | Effect::CacheRelease { .. } | _ => {
+                done(EffectResult::Fetch(Err(FetchError::Protocol)))
+            }
         }
     }
 }

@@ -110,7 +110,7 @@ impl CacheControl {
         self.must_revalidate
             || self.proxy_revalidate
             || self.s_maxage.is_some()
-            || self.no_cache != FieldScope::Absent
+            || self.no_cache == FieldScope::Whole
     }
 
     /// Adds one directive; also the way in for the members of a targeted field.

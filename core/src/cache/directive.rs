@@ -84,7 +84,8 @@ fn quoted_len(text: &[u8]) -> usize {
     0
 }
 
-fn read(raw: &[u8]) -> Directive<'_> {
+/// Reads one member.
+pub(super) fn read(raw: &[u8]) -> Directive<'_> {
     let Some(equals) = raw.iter().position(|&b| b == b'=') else {
         return Directive { name: raw, argument: Argument::Absent, raw };
     };

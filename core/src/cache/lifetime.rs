@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{self, HeaderMap};
 
-use super::control::CacheControl;
+use super::control::{CacheControl, FieldScope};
 use super::rule::CacheRule;
 use super::targeted::{TARGETS, surrogate_control, targeted};
 use crate::time::Timestamp;
@@ -13,12 +13,14 @@ use crate::time::Timestamp;
 /// The lifetimes of a stored response.
 ///
 /// The first that says something decides, for each of the three by itself:
-/// 1. the origin's targeted field (`Selvedge-CDN-Cache-Control`, then `CDN-Cache-Control`);
+/// 1. the origin's targeted field (`Selvedge-CDN-Cache-Control`, then `CDN-Cache-Control`, then a `Surrogate-Control` that names this edge);
 /// 2. the origin's `Surrogate-Control`, for the freshness lifetime only;
 /// 3. the policy's rule, where it concerns the status;
 /// 4. `Cache-Control` (`s-maxage` before `max-age`), then `Expires`, unless there is a targeted field.
 ///
-/// There is no heuristic freshness: without any of these a response is not stored.
+/// Without any of these a response has no lifetime, unless [`CacheRule::heuristic`] gives one: a tenth of the time between
+/// `Last-Modified` and `Date`, at most a day, where
+/// [RFC 9111 section 4.2.2](https://www.rfc-editor.org/rfc/rfc9111#section-4.2.2) allows it.
 ///
 /// DIFFERENCE: [RFC 9111 section 4.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-4.2.1) knows no
 /// policy between the fields. The edge acts for the origin's owner, whose policy file is the out-of-band
@@ -50,6 +52,12 @@ pub enum LifetimeSource {
     CacheControl,
     /// The origin's `Expires`.
     Expires,
+    /// The policy's lifetime of errors.
+    Negative,
+    /// `Last-Modified`, by heuristics.
+    Heuristic,
+    /// Nobody: the response answers nothing without validation.
+    Validation,
 }
 
 impl LifetimeSource {
@@ -62,6 +70,9 @@ impl LifetimeSource {
             Self::Rule => "rule",
             Self::CacheControl => "cache-control",
             Self::Expires => "expires",
+            Self::Negative => "negative",
+            Self::Heuristic => "heuristic",
+            Self::Validation => "validation",
         }
     }
 }
@@ -89,9 +100,18 @@ impl OriginDirectives {
         if let Some(control) = targeted(headers, &TARGETS) {
             return Self { control, is_targeted: true, surrogate_max_age: None };
         }
-        // DIFFERENCE: the Edge Architecture Specification lets Surrogate-Control undo
-        // Cache-Control; RFC 9111 doesn't know it, so it adds no-store and sets lifetimes only.
         let surrogate = surrogate_control(headers);
+        if surrogate.is_aimed {
+            let control = CacheControl {
+                no_store: surrogate.no_store,
+                max_age: surrogate.max_age,
+                ..CacheControl::default()
+            };
+            return Self { control, is_targeted: true, surrogate_max_age: None };
+        }
+        // DIFFERENCE: the Edge Architecture Specification lets Surrogate-Control undo
+        // Cache-Control in any case; RFC 9111 doesn't know it, so that it does so only where it names this edge. Otherwise it adds
+        // no-store and sets lifetimes.
         let mut control = CacheControl::parse(headers);
         control.no_store |= surrogate.no_store;
         Self { control, is_targeted: false, surrogate_max_age: surrogate.max_age }
@@ -105,20 +125,24 @@ impl OriginDirectives {
         rule: &CacheRule,
         now: Timestamp,
     ) -> Option<Lifetimes> {
-        let rule = rule_concerns(status).then_some(rule);
-        let (fresh, source) = self.freshness(headers, rule, now)?;
-        let [stale_while_revalidate, stale_if_error] = self.stale_windows(rule);
+        let [stale_while_revalidate, stale_if_error] = self.stale_windows(rule, status);
+        if self.control.no_cache == FieldScope::Whole {
+            let (fresh, source) = (Duration::ZERO, LifetimeSource::Validation);
+            return Some(Lifetimes { fresh, stale_while_revalidate, stale_if_error, source });
+        }
+        let (fresh, source) = self
+            .freshness(headers, rule_lifetime(rule, status), now)
+            .or_else(|| rule.heuristic.then(|| self.heuristic(status, headers, now)).flatten())?;
         Some(Lifetimes { fresh, stale_while_revalidate, stale_if_error, source })
     }
 
     fn freshness(
         &self,
         headers: &HeaderMap,
-        rule: Option<&CacheRule>,
+        edge: Option<(Duration, LifetimeSource)>,
         now: Timestamp,
     ) -> Option<(Duration, LifetimeSource)> {
         let own = self.control.shared_lifetime();
-        let edge = rule.and_then(|rule| rule.edge).map(|d| (d, LifetimeSource::Rule));
         if self.is_targeted {
             return own.map(|d| (d, LifetimeSource::Targeted)).or(edge);
         }
@@ -128,7 +152,22 @@ impl OriginDirectives {
             .or_else(|| expires(headers, now).map(|d| (d, LifetimeSource::Expires)))
     }
 
-    fn stale_windows(&self, rule: Option<&CacheRule>) -> [Duration; 2] {
+    /// A tenth of the time since the last change, where nothing says how long the response is fresh.
+    fn heuristic(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Option<(Duration, LifetimeSource)> {
+        let modified =
+            headers.get(header::LAST_MODIFIED)?.to_str().ok().and_then(Timestamp::from_http_date)?;
+        let may_guess = self.control.public || is_heuristically_cacheable(status);
+        let since = date_value(headers).unwrap_or(now).saturating_since(modified);
+        may_guess.then(|| ((since / 10).min(MAX_HEURISTIC), LifetimeSource::Heuristic))
+    }
+
+    fn stale_windows(&self, rule: &CacheRule, status: StatusCode) -> [Duration; 2] {
+        let rule = rule_concerns(status).then_some(rule);
         if self.control.forbids_stale() {
             return [Duration::ZERO; 2];
         }
@@ -139,9 +178,28 @@ impl OriginDirectives {
     }
 }
 
+/// The longest lifetime that heuristics give.
+const MAX_HEURISTIC: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The policy's lifetime for a response of this status.
+fn rule_lifetime(rule: &CacheRule, status: StatusCode) -> Option<(Duration, LifetimeSource)> {
+    let negative = || rule.negative.filter(|_| is_negative(status)).map(|d| (d, LifetimeSource::Negative));
+    rule.edge.filter(|_| rule_concerns(status)).map(|d| (d, LifetimeSource::Rule)).or_else(negative)
+}
+
+/// Returns whether the policy's lifetime of errors is meant for responses of this status: those that say the same to everybody.
+fn is_negative(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 404 | 405 | 410 | 414 | 451 | 500..=504)
+}
+
+/// [RFC 9110 section 15.1](https://www.rfc-editor.org/rfc/rfc9110#section-15.1).
+fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
 /// Returns whether the policy's lifetimes are meant for responses of this status.
 fn rule_concerns(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308)
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308)
 }
 
 /// Returns the lifetime that `Expires` gives, counted from `Date`,

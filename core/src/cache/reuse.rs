@@ -5,8 +5,11 @@ use std::time::Duration;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use super::control::{CacheControl, MAX_DELTA_SECONDS};
+use super::control::{CacheControl, FieldScope, MAX_DELTA_SECONDS};
+use super::directive::members;
+use super::lifetime::date_value;
 use super::stored::StoredResponse;
+use super::validation::{http_date, opaque};
 use super::vary::{Selection, matches};
 use crate::time::Timestamp;
 
@@ -28,8 +31,15 @@ pub enum Reuse {
         /// How long it has been stale.
         stale_for: Duration,
     },
+    /// It is stale and answers because the client asked for a stale one.
+    StaleWanted {
+        /// How long it has been stale.
+        stale_for: Duration,
+    },
     /// It is stale and may not answer.
     Stale,
+    /// The client wants one from the origin, or a fresher one.
+    Unwanted,
     /// It was selected by other request headers.
     VaryMismatch,
 }
@@ -51,15 +61,56 @@ pub enum OnMiss {
 /// ([section 4.2.4](https://www.rfc-editor.org/rfc/rfc9111#section-4.2.4)) the stored lifetimes
 /// leave no time for it.
 ///
-/// DIFFERENCE: `no-cache`, `max-age`, `min-fresh` and `max-stale` of the request and `Pragma` do not count.
-/// [Section 5.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1) makes them advice, and an edge that
-/// took it would let any client send all its requests to the origin.
+/// What the client's own directives add is [`asked`]'s.
 #[must_use]
 pub fn reuse(stored: &StoredResponse, request: &HeaderMap, now: Timestamp) -> Reuse {
     match matches(stored.vary(), request) {
         Selection::Matches => by_age(stored, now),
         Selection::Differs => Reuse::VaryMismatch,
     }
+}
+
+/// Applies a client's `no-cache`, `max-age`, `min-fresh` and `max-stale`, and `Pragma` where there is no `Cache-Control`, to what was decided
+/// without them, [RFC 9111 section 5.2.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.1) and
+/// [5.4](https://www.rfc-editor.org/rfc/rfc9111#section-5.4).
+///
+/// [`Reuse::Unwanted`] takes the place of an answer that the client does not want, and [`Reuse::StaleWanted`] that of a refusal that it
+/// takes back.
+#[must_use]
+pub fn asked(stored: &StoredResponse, request: &HeaderMap, now: Timestamp) -> Reuse {
+    let decided = by_age(stored, now);
+    if !request.contains_key(header::CACHE_CONTROL) {
+        return if has_pragma_no_cache(request) { Reuse::Unwanted } else { decided };
+    }
+    let control = CacheControl::parse(request);
+    let is_too_old = control.max_age.is_some_and(|most| stored.age(now) > most);
+    if control.no_cache != FieldScope::Absent || (is_too_old && control.max_stale.is_none()) {
+        return Reuse::Unwanted;
+    }
+    match decided {
+        Reuse::Fresh { ttl } if control.min_fresh.is_some_and(|least| ttl < least) => Reuse::Unwanted,
+        // Sections 5.2.1.1 and 5.2.1.3: who names an age or a freshness wishes nothing stale, unless it says so.
+        Reuse::StaleWhileRevalidate { .. }
+            if control.max_stale.is_none() && (control.max_age.is_some() || control.min_fresh.is_some()) =>
+        {
+            Reuse::Unwanted
+        }
+        Reuse::StaleIfErrorOnly { .. } | Reuse::Stale => {
+            let stale_for = stored.age(now).saturating_sub(stored.lifetimes().fresh);
+            let is_wanted = control.max_stale.is_some_and(|most| stale_for <= most);
+            if is_wanted && stored.may_be_stale() { Reuse::StaleWanted { stale_for } } else { decided }
+        }
+        Reuse::Fresh { .. }
+        | Reuse::StaleWhileRevalidate { .. }
+        | Reuse::StaleWanted { .. }
+        | Reuse::Unwanted
+        | Reuse::VaryMismatch => decided,
+    }
+}
+
+fn has_pragma_no_cache(request: &HeaderMap) -> bool {
+    let mut lines = request.get_all(header::PRAGMA).iter();
+    lines.any(|line| members(line.as_bytes()).any(|member| member.eq_ignore_ascii_case(b"no-cache")))
 }
 
 /// Decides what a request without a usable stored response gets.
@@ -80,16 +131,13 @@ pub fn on_miss(request: &HeaderMap) -> OnMiss {
 /// such an answer has no body.
 #[must_use]
 pub fn serve(stored: &StoredResponse, request: &HeaderMap, now: Timestamp) -> Response<()> {
-    let mut response = Response::new(());
-    match precondition(stored, request) {
-        Precondition::Send => {
-            *response.status_mut() = stored.status();
-            response.headers_mut().clone_from(stored.headers());
-        }
-        Precondition::NotModified => {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            *response.headers_mut() = not_modified_headers(stored.headers());
-        }
+    let (mut response, headers) = (Response::new(()), stored.headers());
+    if is_not_modified(stored.status(), &headers, stored.date(), request) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.headers_mut() = not_modified_headers(&headers);
+    } else {
+        *response.status_mut() = stored.status();
+        *response.headers_mut() = headers;
     }
     let age = stored.age(now).as_secs().min(MAX_DELTA_SECONDS);
     response.headers_mut().insert(header::AGE, HeaderValue::from(age));
@@ -113,24 +161,29 @@ pub fn by_age(stored: &StoredResponse, now: Timestamp) -> Reuse {
     }
 }
 
-enum Precondition {
-    Send,
-    NotModified,
+/// Makes a 304 of a response that came from the origin when the client's precondition says that it has the same one.
+pub fn make_conditional<B>(response: &mut Response<B>, request: &HeaderMap, now: Timestamp) -> bool {
+    let date = date_value(response.headers()).unwrap_or(now);
+    let is_same = is_not_modified(response.status(), response.headers(), date, request);
+    if is_same {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.headers_mut() = not_modified_headers(response.headers());
+    }
+    is_same
 }
 
 /// Evaluates the client's precondition,
 /// [RFC 9111 section 4.3.2](https://www.rfc-editor.org/rfc/rfc9111#section-4.3.2).
-fn precondition(stored: &StoredResponse, request: &HeaderMap) -> Precondition {
+fn is_not_modified(status: StatusCode, response: &HeaderMap, date: Timestamp, request: &HeaderMap) -> bool {
     // RFC 9110 section 13.2.1: preconditions count only where the answer would be a success.
-    if !stored.status().is_success() {
-        return Precondition::Send;
+    if !status.is_success() {
+        return false;
     }
-    let is_same = if request.contains_key(header::IF_NONE_MATCH) {
-        lists_etag(request, stored.headers().get(header::ETAG))
+    if request.contains_key(header::IF_NONE_MATCH) {
+        lists_etag(request, response.get(header::ETAG))
     } else {
-        is_unmodified(stored, request)
-    };
-    if is_same { Precondition::NotModified } else { Precondition::Send }
+        is_unmodified(response, date, request)
+    }
 }
 
 /// Returns whether `If-None-Match` lists the entity tag by weak comparison, or is `*`,
@@ -153,25 +206,19 @@ fn entity_tags(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn opaque(etag: &[u8]) -> &[u8] {
-    etag.strip_prefix(b"W/").unwrap_or(etag)
-}
-
 /// Compares `If-Modified-Since` with `Last-Modified`, else with `Date`. More than one line is ignored,
 /// and so is what is no date.
-fn is_unmodified(stored: &StoredResponse, request: &HeaderMap) -> bool {
+fn is_unmodified(response: &HeaderMap, date: Timestamp, request: &HeaderMap) -> bool {
     let mut lines = request.get_all(header::IF_MODIFIED_SINCE).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return false };
     let Some(since) = http_date(line) else { return false };
-    let modified = stored.headers().get(header::LAST_MODIFIED).and_then(http_date);
-    modified.unwrap_or(stored.date()) <= since
+    let modified = response.get(header::LAST_MODIFIED).and_then(http_date);
+    modified.unwrap_or(date) <= since
 }
 
-fn http_date(value: &HeaderValue) -> Option<Timestamp> {
-    value.to_str().ok().and_then(Timestamp::from_http_date)
-}
-
-static NOT_MODIFIED_FIELDS: [HeaderName; 6] = [
+static NOT_MODIFIED_FIELDS: [HeaderName; 7] = [
+    // RFC 9111 section 4.2.3: without it the client would take a response that a cache on the way kept for a new one.
+    header::AGE,
     header::CONTENT_LOCATION,
     header::DATE,
     header::ETAG,

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use sfv::{List, ListEntry, Parser};
 
-use super::control::read_delta_seconds;
-use super::lifetime::{Lifetimes, OriginDirectives, date_value};
+use super::control::{MAX_DELTA_SECONDS, read_delta_seconds};
+use super::fields::Fields;
+use super::lifetime::{LifetimeSource, Lifetimes, OriginDirectives, date_value};
+use super::validation::has_validator;
 use super::vary::{SelectingHeader, Vary, select};
 use crate::time::Timestamp;
 
 /// Fields that concern one connection or one client's proxy and are never stored,
 /// [RFC 9111 section 3.1](https://www.rfc-editor.org/rfc/rfc9111#section-3.1).
-static NEVER_STORED: [HeaderName; 10] = [
+static NEVER_STORED: [HeaderName; 11] = [
     header::CONNECTION,
     header::TE,
     header::TRANSFER_ENCODING,
@@ -22,15 +25,39 @@ static NEVER_STORED: [HeaderName; 10] = [
     HeaderName::from_static("proxy-authentication-info"),
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("keep-alive"),
+    // RFC 9111 section 5.5: obsolete, and wrong in whatever is served later.
+    header::WARNING,
     // What the age was on arrival is part of `initial_age`.
     header::AGE,
 ];
 
 /// The head of a stored response and what is needed to decide about its reuse.
 ///
-/// It never changes; share it in an `Arc`. The body is kept beside it by the store.
+/// It never changes; share it in an `Arc`. The body is kept beside it by the store. It is packed to be kept in great number: durations have
+/// whole milliseconds, and [`headers`](Self::headers) are made anew each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredResponse(StoredParts);
+pub struct StoredResponse {
+    fields: Fields,
+    /// Most responses have neither.
+    selection: Option<Box<Selection>>,
+    fresh_millis: u64,
+    stale_while_revalidate_millis: u64,
+    stale_if_error_millis: u64,
+    initial_age_millis: u64,
+    date: Timestamp,
+    request_time: Timestamp,
+    response_time: Timestamp,
+    status: StatusCode,
+    source: LifetimeSource,
+    may_be_stale: bool,
+}
+
+/// What selects a response: a request, or a purge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Selection {
+    vary: Vec<SelectingHeader>,
+    tags: Vec<String>,
+}
 
 /// Everything that a [`StoredResponse`] holds, for the form in which it crosses a boundary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +66,7 @@ pub(crate) struct StoredParts {
     pub(crate) headers: HeaderMap,
     pub(crate) vary: Vec<SelectingHeader>,
     pub(crate) lifetimes: Lifetimes,
+    pub(crate) may_be_stale: bool,
     pub(crate) tags: Vec<String>,
     pub(crate) date: Timestamp,
     pub(crate) request_time: Timestamp,
@@ -58,8 +86,10 @@ pub struct Arrival<'a> {
     pub request: &'a HeaderMap,
     /// The lifetimes that were decided.
     pub lifetimes: Lifetimes,
-    /// Surrogate tags.
+    /// Surrogate tags of the policy; those of the response are added.
     pub tags: Vec<String>,
+    /// Whether `Set-Cookie` is kept too.
+    pub keeps_cookies: bool,
     /// When the request left the edge.
     pub request_time: Timestamp,
     /// When the response's head arrived.
@@ -67,22 +97,26 @@ pub struct Arrival<'a> {
 }
 
 impl StoredResponse {
-    /// Makes the stored form of a response. `Set-Cookie` is never a part of it.
+    /// Makes the stored form of a response.
     ///
     /// A missing or unreadable `Date` becomes the time of arrival,
     /// [RFC 9110 section 6.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1).
     #[must_use]
     pub fn new(arrival: Arrival<'_>) -> Self {
-        let Arrival { status, mut headers, request, lifetimes, tags, request_time, response_time } = arrival;
+        let Arrival { status, mut headers, request, lifetimes, mut tags, keeps_cookies, .. } = arrival;
+        let Arrival { request_time, response_time, .. } = arrival;
         let vary = select(Vary::parse(&headers).names(), request);
         let initial_age = initial_age(&headers, request_time, response_time);
         let date = date_value(&headers).unwrap_or_else(|| stamp(&mut headers, response_time));
-        remove_unstored(&mut headers);
-        Self(StoredParts {
+        add_tags(&mut tags, &headers);
+        let may_be_stale = !OriginDirectives::read(&headers).control.forbids_stale();
+        remove_unstored(&mut headers, keeps_cookies);
+        Self::from_parts(StoredParts {
             status,
             headers,
             vary,
             lifetimes,
+            may_be_stale,
             tags,
             date,
             request_time,
@@ -92,59 +126,121 @@ impl StoredResponse {
     }
 
     pub(crate) fn to_parts(&self) -> StoredParts {
-        self.0.clone()
+        StoredParts {
+            status: self.status,
+            headers: self.headers(),
+            vary: self.vary().to_vec(),
+            lifetimes: self.lifetimes(),
+            may_be_stale: self.may_be_stale,
+            tags: self.tags().to_vec(),
+            date: self.date,
+            request_time: self.request_time,
+            response_time: self.response_time,
+            initial_age: self.initial_age(),
+        }
     }
 
     pub(crate) fn from_parts(parts: StoredParts) -> Self {
-        Self(parts)
+        let StoredParts { status, headers, vary, lifetimes, may_be_stale, tags, .. } = parts;
+        let StoredParts { date, request_time, response_time, initial_age, .. } = parts;
+        let is_selected = !vary.is_empty() || !tags.is_empty();
+        Self {
+            fields: Fields::pack(&headers),
+            selection: is_selected.then(|| Box::new(Selection { vary, tags })),
+            fresh_millis: millis(lifetimes.fresh),
+            stale_while_revalidate_millis: millis(lifetimes.stale_while_revalidate),
+            stale_if_error_millis: millis(lifetimes.stale_if_error),
+            initial_age_millis: millis(initial_age),
+            date,
+            request_time,
+            response_time,
+            status,
+            source: lifetimes.source,
+            may_be_stale,
+        }
     }
 
     /// Returns the status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.0.status
+        self.status
     }
 
-    /// Returns the headers that are kept; `Age` is not among them.
+    /// Makes a map of the headers that are kept; `Age` is not among them.
+    ///
+    /// It costs about as much as all other decisions about a stored response together: for one header there is [`field`](Self::field).
     #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.0.headers
+    pub fn headers(&self) -> HeaderMap {
+        self.fields.unpack()
+    }
+
+    /// Returns the first value of a header that is kept.
+    #[must_use]
+    pub fn field(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.fields.first(name)
     }
 
     /// Returns the request headers that selected this response.
     #[must_use]
     pub fn vary(&self) -> &[SelectingHeader] {
-        &self.0.vary
+        self.selection.as_ref().map_or(&[], |selection| &selection.vary)
     }
 
     /// Returns the lifetimes.
     #[must_use]
     pub fn lifetimes(&self) -> Lifetimes {
-        self.0.lifetimes
+        Lifetimes {
+            fresh: Duration::from_millis(self.fresh_millis),
+            stale_while_revalidate: Duration::from_millis(self.stale_while_revalidate_millis),
+            stale_if_error: Duration::from_millis(self.stale_if_error_millis),
+            source: self.source,
+        }
     }
 
     /// Returns the surrogate tags.
     #[must_use]
     pub fn tags(&self) -> &[String] {
-        &self.0.tags
+        self.selection.as_ref().map_or(&[], |selection| &selection.tags)
+    }
+
+    /// Returns the cache groups, [RFC 9875 section 2](https://www.rfc-editor.org/rfc/rfc9875#section-2).
+    #[must_use]
+    pub fn groups(&self) -> Vec<String> {
+        if self.field(&CACHE_GROUPS).is_none() {
+            return Vec::new();
+        }
+        strings(&self.headers(), &CACHE_GROUPS)
+    }
+
+    /// Returns whether nothing forbids that it answers when it is stale,
+    /// [RFC 9111 section 4.2.4](https://www.rfc-editor.org/rfc/rfc9111#section-4.2.4).
+    #[must_use]
+    pub fn may_be_stale(&self) -> bool {
+        self.may_be_stale
+    }
+
+    /// Returns the same response, stale since `time` unless it was before.
+    #[must_use]
+    pub fn stale_since(&self, time: Timestamp) -> Self {
+        Self { fresh_millis: self.fresh_millis.min(millis(self.age(time))), ..self.clone() }
     }
 
     /// Returns when the origin made the response, by its own clock.
     #[must_use]
     pub fn date(&self) -> Timestamp {
-        self.0.date
+        self.date
     }
 
     /// Returns when the request for it left the edge.
     #[must_use]
     pub fn request_time(&self) -> Timestamp {
-        self.0.request_time
+        self.request_time
     }
 
     /// Returns when it arrived at the edge.
     #[must_use]
     pub fn response_time(&self) -> Timestamp {
-        self.0.response_time
+        self.response_time
     }
 
     /// Returns the current age,
@@ -153,28 +249,52 @@ impl StoredResponse {
     /// It never falls while `now` rises. A `now` before the arrival counts as the arrival.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Duration {
-        self.0.initial_age.saturating_add(now.saturating_since(self.0.response_time))
+        self.initial_age().saturating_add(now.saturating_since(self.response_time))
     }
 
-    /// Returns how long after its arrival the response may be of use; zero when it arrived too old.
+    /// Returns how long after its arrival the response may be of use: for an answer, and a day longer where the origin can be
+    /// asked whether it still holds. Zero when it arrived too old for either.
     #[must_use]
     pub fn keep(&self) -> Duration {
-        self.0.lifetimes.useful().saturating_sub(self.0.initial_age)
+        let answers = self.lifetimes().useful().saturating_sub(self.initial_age());
+        if has_validator(&self.headers()) { answers.saturating_add(VALIDATION_TIME) } else { answers }
+    }
+
+    fn initial_age(&self) -> Duration {
+        Duration::from_millis(self.initial_age_millis)
     }
 
     /// Returns about how many bytes the head takes in memory, for a store's accounts.
     #[must_use]
     pub fn approximate_bytes(&self) -> usize {
-        let headers = self.0.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
-        let vary = self.0.vary.iter().map(|header| header.value.as_deref().map_or(0, <[u8]>::len));
-        let tags = self.0.tags.iter().map(String::len);
-        let entries = self.0.headers.len() + self.0.vary.len() + self.0.tags.len();
-        headers.chain(vary).chain(tags).sum::<usize>() + entries * ENTRY_BYTES + size_of::<Self>()
+        let vary = self.vary().iter().map(|header| header.value.as_deref().map_or(0, <[u8]>::len));
+        let tags = self.tags().iter().map(String::len);
+        let entries = self.vary().len() + self.tags().len();
+        vary.chain(tags).sum::<usize>() + entries * ENTRY_BYTES + self.fields.len() + size_of::<Self>()
     }
 }
 
-/// What a header, selecting header or tag takes beside its text.
-const ENTRY_BYTES: usize = 96;
+/// How long a response that can be validated is kept after its last use.
+const VALIDATION_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The age of a response whose `Age` cannot be read: older than any lifetime.
+const UNKNOWN_AGE: Duration = Duration::from_secs(MAX_DELTA_SECONDS);
+
+/// Surrogate tags that a response may bring; more are left out.
+const MAX_TAGS: usize = 256;
+
+static CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+static CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
+static SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+static CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+
+/// What a selecting header or a tag takes beside its text.
+const ENTRY_BYTES: usize = 64;
+
+/// Whole milliseconds; what is longer than those can count is as long as they can.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Computes `corrected_initial_age`.
 fn initial_age(headers: &HeaderMap, request_time: Timestamp, response_time: Timestamp) -> Duration {
@@ -186,11 +306,49 @@ fn initial_age(headers: &HeaderMap, request_time: Timestamp, response_time: Time
     apparent_age.max(age_value(headers).saturating_add(response_delay))
 }
 
-/// Reads `Age`: the first member counts, and nothing else than delta-seconds does,
+/// Reads `Age`: the first member counts,
 /// [RFC 9111 section 5.1](https://www.rfc-editor.org/rfc/rfc9111#section-5.1).
+///
+/// DIFFERENCE: that section says that one which is no number of seconds should be ignored. It shows that a cache on the way
+/// measured an age, and what that was is unknown; so the response counts as stale, which is the only safe guess.
 pub(super) fn age_value(headers: &HeaderMap) -> Duration {
     let first = headers.get(header::AGE).and_then(|value| value.as_bytes().split(|&b| b == b',').next());
-    first.and_then(|digits| read_delta_seconds(digits.trim_ascii())).unwrap_or_default()
+    first.map_or(Duration::ZERO, |digits| read_delta_seconds(digits.trim_ascii()).unwrap_or(UNKNOWN_AGE))
+}
+
+/// Adds what `Surrogate-Key` (between blanks) and `Cache-Tag` (between commas) list.
+fn add_tags(tags: &mut Vec<String>, headers: &HeaderMap) {
+    for (field, separator) in [(&SURROGATE_KEY, ' '), (&CACHE_TAG, ',')] {
+        let lines = headers.get_all(field).iter().filter_map(|line| line.to_str().ok());
+        let listed =
+            lines.flat_map(|line| line.split(separator)).map(str::trim).filter(|tag| !tag.is_empty());
+        for tag in listed.take(MAX_TAGS) {
+            if !tags.iter().any(|known| known == tag) {
+                tags.push(tag.to_owned());
+            }
+        }
+    }
+}
+
+/// Reads a list of strings, [RFC 9651 section 3.1](https://www.rfc-editor.org/rfc/rfc9651#section-3.1); other members are left out.
+fn strings(headers: &HeaderMap, field: &HeaderName) -> Vec<String> {
+    if !headers.contains_key(field) {
+        return Vec::new();
+    }
+    let lines: Vec<_> = headers.get_all(field).iter().map(HeaderValue::as_bytes).collect();
+    let Ok(list) = Parser::new(&lines.join(&b", "[..])).parse::<List>() else { return Vec::new() };
+    let string = |entry: &ListEntry| match entry {
+        ListEntry::Item(item) => item.bare_item.as_string().map(|text| text.as_str().to_owned()),
+        ListEntry::InnerList(_) => None,
+    };
+    list.iter().filter_map(string).take(MAX_TAGS).collect()
+}
+
+/// Returns the cache groups that a response to an unsafe request invalidates,
+/// [RFC 9875 section 3](https://www.rfc-editor.org/rfc/rfc9875#section-3).
+#[must_use]
+pub fn invalidated_groups(response: &HeaderMap) -> Vec<String> {
+    strings(response, &CACHE_GROUP_INVALIDATION)
 }
 
 fn stamp(headers: &mut HeaderMap, now: Timestamp) -> Timestamp {
@@ -199,11 +357,12 @@ fn stamp(headers: &mut HeaderMap, now: Timestamp) -> Timestamp {
     now
 }
 
-fn remove_unstored(headers: &mut HeaderMap) {
+fn remove_unstored(headers: &mut HeaderMap, keeps_cookies: bool) {
     let control = OriginDirectives::read(headers).control;
     let listed = connection_options(headers);
     let named = control.no_cache.fields().iter().chain(control.private.fields());
-    for name in NEVER_STORED.iter().chain(&listed).chain(named).chain([&header::SET_COOKIE]) {
+    let cookies = (!keeps_cookies).then_some(&header::SET_COOKIE);
+    for name in NEVER_STORED.iter().chain(&listed).chain(named).chain(cookies) {
         headers.remove(name);
     }
 }
@@ -226,6 +385,8 @@ mod tests {
         age_on_arrival_millis: u64,
         why: &'static str,
     }
+
+    const UNREADABLE_MILLIS: u64 = MAX_DELTA_SECONDS * 1000;
 
     /// Ten seconds before `NOW`.
     const TEN_BEFORE: (&str, &str) = ("date", "Sun, 06 Nov 1994 08:49:27 GMT");
@@ -286,14 +447,14 @@ mod tests {
             Aged {
                 fields: &[AT_NOW, ("age", "-7")],
                 response_delay_millis: 0,
-                age_on_arrival_millis: 0,
-                why: "5.1: invalid is ignored",
+                age_on_arrival_millis: UNREADABLE_MILLIS,
+                why: "5.1: unknown, so stale",
             },
             Aged {
                 fields: &[AT_NOW, ("age", "7.5")],
                 response_delay_millis: 0,
-                age_on_arrival_millis: 0,
-                why: "5.1: invalid is ignored",
+                age_on_arrival_millis: UNREADABLE_MILLIS,
+                why: "5.1: unknown, so stale",
             },
             Aged {
                 fields: &[("date", "no date"), ("age", "7")],
@@ -344,7 +505,7 @@ mod tests {
         ];
         let kept = stored(&fields, &HeaderMap::new(), lifetimes(60, 0, 0));
         let expected = headers(&[fields[6], AT_NOW, fields[11], fields[12]]);
-        assert_eq!(kept.headers(), &expected, "RFC 9111 sections 3.1, 5.2.2.4 and 5.2.2.7");
+        assert_eq!(kept.headers(), expected, "RFC 9111 sections 3.1, 5.2.2.4 and 5.2.2.7");
     }
 
     #[test]

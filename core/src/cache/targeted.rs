@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use super::control::{CacheControl, read_delta_seconds};
-use super::directive::{Argument, Directive, directives};
+use super::directive::{Argument, Directive, members, read};
 
 /// Targeted field of this edge.
 pub static SELVEDGE_CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("selvedge-cdn-cache-control");
@@ -16,6 +16,13 @@ pub static CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-co
 /// Directives for surrogates, from the
 /// [Edge Architecture Specification](https://www.w3.org/TR/edge-arch/).
 pub static SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
+/// How backends are told that the edge knows [`SURROGATE_CONTROL`], and by which name.
+pub static SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
+/// What they are told.
+pub const CAPABILITY: HeaderValue = HeaderValue::from_static("selvedge=\"Surrogate/1.0\"");
+/// The name of this edge among surrogates.
+const SURROGATE_NAME: &str = "selvedge";
 
 /// The target list of this edge, most specific first.
 pub static TARGETS: [&HeaderName; 2] = [&SELVEDGE_CDN_CACHE_CONTROL, &CDN_CACHE_CONTROL];
@@ -27,6 +34,8 @@ pub struct SurrogateControl {
     pub max_age: Option<Duration>,
     /// `no-store` or `no-store-remote`.
     pub no_store: bool,
+    /// Whether some directive is aimed at this edge by its name.
+    pub is_aimed: bool,
 }
 
 /// Returns the directives of the first valid, non-empty field of the target list,
@@ -44,14 +53,29 @@ pub fn targeted(headers: &HeaderMap, targets: &[&HeaderName]) -> Option<CacheCon
     })
 }
 
-/// Reads `Surrogate-Control`; directives aimed at a named surrogate (`;name`) are left out.
+/// Reads `Surrogate-Control`; directives aimed at another surrogate (`;name`) are left out, and where some are aimed at this one
+/// only those count.
 #[must_use]
 pub fn surrogate_control(headers: &HeaderMap) -> SurrogateControl {
+    let read = |is_aimed| surrogate_directives(headers, is_aimed);
+    let mut lines = headers.get_all(&SURROGATE_CONTROL).iter();
+    let is_aimed =
+        lines.any(|line| members(line.as_bytes()).any(|member| target(member) == Some(SURROGATE_NAME)));
+    SurrogateControl { is_aimed, ..read(is_aimed) }
+}
+
+/// The surrogate that a directive is aimed at.
+fn target(member: &[u8]) -> Option<&str> {
+    let at = member.iter().position(|byte| *byte == b';')?;
+    std::str::from_utf8(member[at + 1..].trim_ascii()).ok()
+}
+
+fn surrogate_directives(headers: &HeaderMap, is_aimed: bool) -> SurrogateControl {
     let mut control = SurrogateControl::default();
-    for directive in directives(headers, &SURROGATE_CONTROL) {
-        if directive.raw.contains(&b';') {
-            continue;
-        }
+    let lines = headers.get_all(&SURROGATE_CONTROL).iter().flat_map(|line| members(line.as_bytes()));
+    for member in lines.filter(|member| target(member) == is_aimed.then_some(SURROGATE_NAME)) {
+        let plain = member.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let directive = read(plain);
         control.no_store |= directive.is("no-store") || directive.is("no-store-remote");
         if directive.is("max-age") {
             let lifetime = surrogate_lifetime(directive.argument);
@@ -206,6 +230,9 @@ mod tests {
         let cases = [
             ("max-age=60", Some(60), false),
             ("max-age=3600+600", Some(3600), false),
+            ("max-age=60;selvedge, max-age=5, no-store", Some(60), false),
+            ("max-age=60; selvedge", Some(60), false),
+            ("no-store;other, max-age=60;selvedge", Some(60), false),
             ("max-age=60;other, content=\"ESI/1.0\"", None, false),
             ("max-age=x, no-store", Some(0), true),
             ("no-store-remote", None, true),
@@ -213,7 +240,8 @@ mod tests {
         ];
         for (line, max_age, no_store) in cases {
             let control = surrogate_control(&headers(&[("surrogate-control", line)]));
-            let expected = SurrogateControl { max_age: max_age.map(secs), no_store };
+            let is_aimed = line.contains("selvedge");
+            let expected = SurrogateControl { max_age: max_age.map(secs), no_store, is_aimed };
             assert_eq!(control, expected, "Edge Architecture Specification section 2.2: {line}");
         }
     }

@@ -22,8 +22,8 @@ pub enum Vary {
 /// The value of a request header that selected a stored response.
 ///
 /// `None` stands for a header that was absent; it matches only requests
-/// without it. Repeated lines are joined, whitespace at their ends is gone, and
-/// `Accept-Encoding` has lost its whitespace and its case.
+/// without it. Repeated lines are joined and blanks around the members of a list are gone; `Accept-Encoding` and
+/// `Accept-Language` are sorted, in lower case and without any blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectingHeader {
     /// Name of the request header.
@@ -74,7 +74,7 @@ impl Vary {
 /// [RFC 9111 section 4.1](https://www.rfc-editor.org/rfc/rfc9111#section-4.1).
 #[must_use]
 pub fn select(names: &[HeaderName], request: &HeaderMap) -> Vec<SelectingHeader> {
-    let value = |name| request.contains_key(name).then(|| normalised(name, request).collect());
+    let value = |name| request.contains_key(name).then(|| normalised(name, request).into());
     names.iter().map(|name| SelectingHeader { name: name.clone(), value: value(name) }).collect()
 }
 
@@ -101,7 +101,7 @@ pub fn matches(stored: &[SelectingHeader], request: &HeaderMap) -> Selection {
 /// let names = [HeaderName::from_static("accept-encoding"), HeaderName::from_static("accept-language")];
 /// let mut request = HeaderMap::new();
 /// request.insert("accept-encoding", "GZIP, br".parse().unwrap());
-/// assert_eq!(variant_key(&names, &request), "accept-encoding=7:gzip,br;accept-language;");
+/// assert_eq!(variant_key(&names, &request), "accept-encoding=7:br,gzip;accept-language;");
 /// ```
 #[must_use]
 pub fn variant_key(names: &[HeaderName], request: &HeaderMap) -> String {
@@ -109,7 +109,7 @@ pub fn variant_key(names: &[HeaderName], request: &HeaderMap) -> String {
     for name in names {
         key.push_str(name.as_str());
         if request.contains_key(name) {
-            let value = escaped(normalised(name, request));
+            let value = escaped(&normalised(name, request));
             write!(key, "={}:{value}", value.len()).expect("writing to a string never fails");
         }
         key.push(';');
@@ -117,20 +117,14 @@ pub fn variant_key(names: &[HeaderName], request: &HeaderMap) -> String {
     key
 }
 
-/// Compares a value with that of a request; most headers have one line, which needs no joining.
+/// Compares a value with that of a request; most requests spell it as it is stored.
 fn has_value(name: &HeaderName, value: &[u8], request: &HeaderMap) -> bool {
     let mut lines = request.get_all(name).iter();
     match (lines.next(), lines.next()) {
         (None, _) => false,
-        (Some(line), None) if *name != header::ACCEPT_ENCODING => line.as_bytes().trim_ascii() == value,
-        (Some(line), None) => coding(line.as_bytes()).eq(value.iter().copied()),
-        (Some(_), Some(_)) => normalised(name, request).eq(value.iter().copied()),
+        (Some(line), None) if line.as_bytes() == value => true,
+        (Some(_), _) => normalised(name, request) == value,
     }
-}
-
-/// Normalises a line of `Accept-Encoding`, in which whitespace and case mean nothing.
-fn coding(line: &[u8]) -> impl Iterator<Item = u8> {
-    line.iter().filter(|byte| !byte.is_ascii_whitespace()).map(u8::to_ascii_lowercase)
 }
 
 fn has_star(response: &HeaderMap) -> bool {
@@ -144,21 +138,43 @@ fn insert(names: &mut Vec<HeaderName>, name: HeaderName) {
     }
 }
 
-/// Walks the normalised value without building it.
-fn normalised<'a>(name: &HeaderName, request: &'a HeaderMap) -> impl Iterator<Item = u8> + use<'a> {
-    let is_coding = *name == header::ACCEPT_ENCODING;
-    let joined = request.get_all(name).iter().enumerate().flat_map(|(index, line)| {
-        let separator: &[u8] = if index == 0 { b"" } else { b", " };
-        separator.iter().chain(line.as_bytes().trim_ascii()).copied()
-    });
-    joined
-        .filter(move |byte| !is_coding || !byte.is_ascii_whitespace())
-        .map(move |byte| if is_coding { byte.to_ascii_lowercase() } else { byte })
+/// Writes the value in one spelling,
+/// [RFC 9111 section 4.1](https://www.rfc-editor.org/rfc/rfc9111#section-4.1): all lines as one list, without blanks around its
+/// members. In the preferences of content negotiation neither case, nor blanks, nor the order of the members means anything
+/// ([RFC 9110 section 12.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5)).
+fn normalised(name: &HeaderName, request: &HeaderMap) -> Vec<u8> {
+    let lines = request.get_all(name).iter().flat_map(|line| members(line.as_bytes()));
+    if !is_preference(name) {
+        return lines.collect::<Vec<_>>().join(&b","[..]);
+    }
+    let plain = |member: &[u8]| {
+        let bytes = member.iter().filter(|byte| !byte.is_ascii_whitespace());
+        bytes.map(u8::to_ascii_lowercase).collect::<Vec<_>>()
+    };
+    let mut members: Vec<_> = lines.map(plain).collect();
+    members.sort_unstable();
+    members.join(&b","[..])
 }
 
-fn escaped(bytes: impl Iterator<Item = u8>) -> String {
+fn is_preference(name: &HeaderName) -> bool {
+    [header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE].contains(name)
+}
+
+/// Splits a value at the commas outside of quoted strings; members without content are left out.
+fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let is_end = move |byte: &u8| {
+        let is_literal = is_escaped;
+        is_escaped = is_quoted && !is_literal && *byte == b'\\';
+        is_quoted ^= *byte == b'"' && !is_literal;
+        *byte == b',' && !is_quoted
+    };
+    line.split(is_end).map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for byte in bytes {
+    for byte in bytes.iter().copied() {
         match byte {
             b'%' | 0..=0x20 | 0x7f.. => {
                 write!(text, "%{byte:02X}").expect("writing to a string never fails");
@@ -251,6 +267,41 @@ mod tests {
                 request: &["b, a"],
                 selection: Differs,
                 why: "order may matter",
+            },
+            Matched {
+                name: "x-list",
+                stored: &[" a ,b"],
+                request: &["a, b"],
+                selection: Matches,
+                why: "blanks around members",
+            },
+            Matched {
+                name: "x-list",
+                stored: &["\"a,b\""],
+                request: &["\"a, b\""],
+                selection: Differs,
+                why: "blanks in a quoted string",
+            },
+            Matched {
+                name: "x-list",
+                stored: &["\"a\\\",b\""],
+                request: &["\"a\\\", b\""],
+                selection: Differs,
+                why: "an escaped quote ends no string",
+            },
+            Matched {
+                name: "accept-language",
+                stored: &["en, de;q=0.5"],
+                request: &["DE ;q=0.5", "eN"],
+                selection: Matches,
+                why: "RFC 9110 12.5.4: languages by weight and not by place",
+            },
+            Matched {
+                name: "accept-language",
+                stored: &["en, de;q=0.5"],
+                request: &["en;q=0.5, de"],
+                selection: Differs,
+                why: "weights",
             },
             Matched {
                 name: "accept",

@@ -45,6 +45,11 @@ impl HeaderChanges {
         }
     }
 
+    /// Whether a header has only what these changes say, whatever it had before.
+    pub(crate) fn sets(&self, name: &HeaderName) -> bool {
+        self.set.iter().any(|(set, _)| set.as_header_name() == name)
+    }
+
     /// The templates of every value.
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Template> {
         self.set.iter().chain(&self.append).map(|(_, template)| template)

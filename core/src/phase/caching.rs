@@ -3,6 +3,7 @@
 use http::{Method, header};
 
 use crate::cache::key::KeyWriter;
+use crate::cache::range;
 use crate::cache::rule::Storing as StoreRule;
 use crate::engine::Engine;
 use crate::route::{Action, BackendChoice, Route, RouteId};
@@ -46,12 +47,15 @@ impl Engine {
         }
     }
 
-    /// Only what comes from a backend is stored, and only for requests that a stored response can answer whole.
-    pub(super) fn uses_cache(&self, tx: &Transaction) -> bool {
+    /// Only what comes from a backend is stored, and only for requests that a stored response can answer. What a platform's own cache does
+    /// with ranges is up to it.
+    pub(crate) fn uses_cache(&self, tx: &Transaction) -> bool {
         let request = &tx.request;
         let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
         let is_plain = request.body().is_empty()
-            && !request.headers().contains_key(header::RANGE)
+            && !request.headers().contains_key(header::IF_MATCH)
+            && !request.headers().contains_key(header::IF_UNMODIFIED_SINCE)
+            && (self.has_store() || !range::is_wanted(request.headers()))
             && !tx.asks_for_web_socket();
         let may_store = |route: &Route| {
             matches!(route.action, Action::Proxy { .. }) && route.cache.store == StoreRule::Store

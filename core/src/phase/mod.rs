@@ -18,6 +18,7 @@
 
 mod caching;
 mod experiments;
+mod invalidation;
 mod origin_request;
 mod origin_response;
 mod redirect;
@@ -70,7 +71,12 @@ pub enum Failure {
     /// There was no response.
     Error(FetchError),
     /// There was one that says that the backend cannot answer.
-    Response(Box<Response<Body>>),
+    Response {
+        /// The response.
+        response: Box<Response<Body>>,
+        /// Whether it goes to the store when nothing else answers.
+        storing: Storing,
+    },
     /// A handler gave no answer.
     Handler,
 }

@@ -7,6 +7,8 @@ use super::OriginRequestOutcome;
 use super::viewer_request::plain;
 use crate::backend::{BackendId, HostSource};
 use crate::bot::rules::BotAction;
+use crate::cache::targeted::{CAPABILITY, SURROGATE_CAPABILITY};
+use crate::cache::{range, validation};
 use crate::effect::Fetch;
 use crate::engine::{Engine, join};
 use crate::geo::country::centroid_of;
@@ -136,7 +138,14 @@ impl Engine {
         let values = RequestValues { engine: self, tx };
         let mut headers = tx.request.headers().clone();
         self.forwarding_headers(tx, &mut headers);
-        self.strip_for_storing(tx, &mut headers);
+        match &tx.validates {
+            Some(stored) => validation::ask(stored, &mut headers),
+            None if self.wants_whole(tx) => validation::remove_conditions(&mut headers),
+            None => {}
+        }
+        if self.has_store() && self.uses_cache(tx) {
+            headers.insert(SURROGATE_CAPABILITY.clone(), CAPABILITY);
+        }
         self.policy().headers.request.apply(&mut headers, &values);
         if let Some(route) = self.route_of(tx) {
             route.headers.request.apply(&mut headers, &values);
@@ -188,14 +197,12 @@ impl Engine {
         }
     }
 
-    /// A route with a lifetime of its own asks for the whole response, so that it can be stored:
-    /// a client's condition would bring a 304 that fits that client alone.
-    fn strip_for_storing(&self, tx: &Transaction, headers: &mut HeaderMap) {
+    /// Whether the whole response is asked for whatever the client's conditions are, so that it can be stored: a route with a
+    /// lifetime of its own says so, and a client's condition would bring a 304 that fits that client alone.
+    pub(crate) fn wants_whole(&self, tx: &Transaction) -> bool {
         let has_lifetime = self.route_of(tx).is_some_and(|route| route.cache.edge.is_some());
-        if tx.request.method() == Method::GET && has_lifetime && self.uses_cache(tx) {
-            headers.remove(header::IF_NONE_MATCH);
-            headers.remove(header::IF_MODIFIED_SINCE);
-        }
+        let is_for_all = tx.request.method() == Method::GET && !range::is_wanted(tx.request.headers());
+        is_for_all && has_lifetime && self.uses_cache(tx)
     }
 }
 

@@ -3,18 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 
 use super::viewer_request::plain;
 use super::{Failure, OriginResponseOutcome};
 use crate::backend::BackendId;
 use crate::body::Body;
+use crate::cache::deception::is_deceptive;
+use crate::cache::poisoning;
+use crate::cache::rule::SetCookieRule;
 use crate::cache::store::{NoStoreReason, Storability, storability};
 use crate::cache::stored::{Arrival, StoredResponse};
+use crate::cache::vary::Vary;
 use crate::effect::FetchError;
 use crate::engine::Engine;
 use crate::fallback::StaleAnswers;
 use crate::headers::hop_by_hop;
+use crate::headers::imitation::is_imitation;
 use crate::reason::{Reason, Rule};
 use crate::route::Route;
 use crate::template::Encoding;
@@ -65,7 +70,9 @@ impl Engine {
             }
             Ok(response) if is_failure(response.status()) => {
                 tx.decide(Reason::BackendErrorStatus, rule);
-                let failure = Failure::Response(Box::new(self.received(response)));
+                let response = Box::new(self.received(response));
+                let storing = self.storing(tx, &response, sent, now);
+                let failure = Failure::Response { response, storing };
                 if is_unavailable(&failure) {
                     retry_or(tx, false, failure)
                 } else {
@@ -93,7 +100,7 @@ impl Engine {
                 tx.decide(Reason::FallbackPage, Rule::BuiltIn);
                 page.response()
             }
-            (None, Failure::Response(response)) => *response,
+            (None, Failure::Response { response, .. }) => *response,
             (None, Failure::Error(FetchError::Timeout)) => plain(504, "Gateway timeout"),
             (None, Failure::Error(_)) => plain(502, "Bad gateway"),
             (None, Failure::Handler) => plain(500, "Internal server error"),
@@ -136,23 +143,70 @@ impl Engine {
         sent: Timestamp,
         now: Timestamp,
     ) -> Storing {
+        self.storing_of(tx, response.status(), response.headers().clone(), sent, now)
+    }
+
+    /// Decides whether a response with this head goes to the store.
+    pub(crate) fn storing_of(
+        &self,
+        tx: &Transaction,
+        status: StatusCode,
+        headers: HeaderMap,
+        sent: Timestamp,
+        now: Timestamp,
+    ) -> Storing {
         let Some(route) = self.route_of(tx).filter(|_| self.uses_cache(tx)) else { return Storing::Bypass };
         let (method, request, rule) = (tx.request.method(), tx.request.headers(), &route.cache);
-        let lifetimes = match storability(method, request, response.status(), response.headers(), rule, now) {
+        let lifetimes = match storability(method, request, status, &headers, rule, now) {
             Storability::Refuse(reason) => return Storing::Refuse(reason),
             Storability::Store(lifetimes) => lifetimes,
         };
+        if tx.target.as_ref().is_some_and(|target| is_deceptive(target.path(), &headers, lifetimes.source)) {
+            return Storing::Refuse(NoStoreReason::Deception);
+        }
+        let selecting = self.selecting_headers(tx);
+        if self.is_poisoned(tx, route, &selecting, &headers) {
+            return Storing::Refuse(NoStoreReason::UnkeyedHeader);
+        }
         let stored = StoredResponse::new(Arrival {
-            status: response.status(),
-            headers: response.headers().clone(),
-            request: &self.selecting_headers(tx),
+            status,
+            headers,
+            request: &selecting,
             lifetimes,
             tags: self.tags(tx, route),
+            keeps_cookies: rule.set_cookie == SetCookieRule::Keep,
             request_time: sent,
             response_time: now,
         });
         let keep = stored.keep();
         Storing::Store(Arc::new(stored), keep)
+    }
+
+    /// Whether a header that the client sent, and that the backend was sent too, may have changed the response for this client alone.
+    fn is_poisoned(&self, tx: &Transaction, route: &Route, sent: &HeaderMap, response: &HeaderMap) -> bool {
+        let varied = Vary::parse(response);
+        let is_unkeyed =
+            |name: &HeaderName| poisoning::is_unkeyed(name, &route.cache, &route.key.headers, varied.names());
+        let mut names = tx.request.headers().keys().filter(|name| sent.contains_key(*name));
+        names.any(|name| is_unkeyed(name) && !self.is_own(tx, route, name))
+    }
+
+    /// Whether a header of a request to a backend is the edge's own, whatever the client sent by its name.
+    fn is_own(&self, tx: &Transaction, route: &Route, name: &HeaderName) -> bool {
+        let by_variation = || {
+            tx.assigned.iter().any(|assigned| {
+                let experiment = self.policy().experiment(assigned.experiment);
+                let headers = &experiment.variations[assigned.variation].request_headers;
+                headers.iter().any(|(set, _)| set.as_header_name() == name)
+            })
+        };
+        // The door lets no client imitate a platform's headers.
+        is_imitation(name.as_str())
+            || self.policy().headers.request.sets(name)
+            || route.headers.request.sets(name)
+            || self.policy().bots.tag_header.eq_ignore_ascii_case(name.as_str())
+            || by_variation()
+            || self.is_backends_own(name)
     }
 
     fn tags(&self, tx: &Transaction, route: &Route) -> Vec<String> {
@@ -185,6 +239,6 @@ fn is_failure(status: StatusCode) -> bool {
 fn is_unavailable(failure: &Failure) -> bool {
     match failure {
         Failure::Error(_) | Failure::Handler => true,
-        Failure::Response(response) => response.status() != StatusCode::INTERNAL_SERVER_ERROR,
+        Failure::Response { response, .. } => response.status() != StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

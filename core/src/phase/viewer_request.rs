@@ -184,7 +184,7 @@ impl Engine {
         self.answer(tx)
     }
 
-    fn find(&self, tx: &mut Transaction, method: &Method) -> Found {
+    pub(super) fn find(&self, tx: &mut Transaction, method: &Method) -> Found {
         let target = tx.target.as_ref().expect("the target was checked before");
         let mut by_place = false;
         let found = self.router().find(&self.policy().routes, method, target, tx.subject(), &mut by_place);

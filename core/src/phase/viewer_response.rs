@@ -48,6 +48,8 @@ impl Engine {
                 | Reason::BackendErrorStatus
                 | Reason::CacheHit
                 | Reason::CacheStaleWhileRevalidate
+                | Reason::CacheStaleWanted
+                | Reason::CacheRevalidated
                 | Reason::FallbackStale
         );
         proxied && by_backend

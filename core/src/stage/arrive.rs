@@ -11,6 +11,7 @@ use crate::body::Body;
 use crate::cache::client;
 use crate::cache::control::{CacheControl, FieldScope};
 use crate::cache::rule::SetCookieRule;
+use crate::cache::store::names_fields;
 use crate::cache::stored::StoredResponse;
 use crate::effect::Record;
 use crate::engine::Engine;
@@ -106,7 +107,13 @@ impl Engine {
         // What is final goes into the cache as it is, with a visitor's cookies.
         let may_store = !is_final || self.cookies_to_set(tx).is_empty();
         let stored = match &storing {
-            Storing::Store(stored, _) if may_store && self.is_told_apart(tx, stored) => Some(stored.as_ref()),
+            Storing::Store(stored, _)
+                if may_store
+                    && self.is_told_apart(tx, stored)
+                    && is_for_platforms(stored, response.headers()) =>
+            {
+                Some(stored.as_ref())
+            }
             Storing::Store(..) | Storing::Refuse(_) | Storing::Bypass => None,
         };
         let is_proxied = self.route_of(tx).is_some_and(|route| matches!(route.action, Action::Proxy { .. }));
@@ -222,6 +229,12 @@ impl Engine {
 }
 
 /// Whether a cache that knows nothing else would store a response with these fields.
+/// A platform's cache keeps a response as it is: one of which only a part may be stored, or that answers nothing without
+/// validation, is not for it.
+fn is_for_platforms(stored: &StoredResponse, response: &HeaderMap) -> bool {
+    !stored.lifetimes().useful().is_zero() && !names_fields(response)
+}
+
 fn may_be_stored(headers: &HeaderMap) -> bool {
     let control = CacheControl::parse(headers);
     let is_forbidden =

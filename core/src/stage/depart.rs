@@ -69,7 +69,11 @@ async fn route(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, how: De
 async fn recover(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, how: Departing) -> Departure {
     let failure = Failure::Error(FetchError::Connect);
     let has_next = tx.attempts.next < tx.attempts.plan.len();
-    let attempted = if has_next { pipeline::attempt(engine, tx, fx, None).await } else { Err(failure) };
+    let attempted = if has_next {
+        pipeline::attempt(engine, tx, fx).await.map(|delivered| delivered.response)
+    } else {
+        Err(failure)
+    };
     let response = match attempted {
         Ok(response) => response,
         Err(failure) => pipeline::fall_back(engine, tx, fx, failure).await,

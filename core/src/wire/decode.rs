@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use super::lines::{EXPECTED_VALUE, Reader};
 use super::{Begin, BeginJob, Incoming, REQUEST_BODY, Whole, WireError, head};
 use crate::body::{Body, BodyHandle};
-use crate::effect::{CacheEntry, EffectId, EffectResult, FetchError, ReadBodyError, StoreError};
+use crate::effect::{CacheEntry, EffectId, EffectResult, FetchError, ReadBodyError, StoreError, Variants};
 use crate::facts::{Continent, Coordinates, CountryCode, Facts};
 use crate::job::{Job, JobSource};
 use crate::time::Timestamp;
@@ -145,6 +145,11 @@ fn completed(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
         "fetch" => EffectResult::Fetch(fetched(lines)?),
         "cache" => EffectResult::CacheGet(cached(lines, bytes)?),
         "put" => EffectResult::CachePut,
+        "purge" => EffectResult::CachePurge,
+        "slice" => EffectResult::SliceBody(match host_body(lines)? {
+            Body::Empty => None,
+            body @ (Body::Bytes(_) | Body::Host(_)) => Some(body),
+        }),
         "kv" => EffectResult::KvGet(match lines.text("value")? {
             "-" => Ok(None),
             "=" => Ok(Some(content())),
@@ -196,9 +201,10 @@ fn cached(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Option<CacheEntry>> {
     match lines.text("entry")? {
         "-" => Ok(None),
         "V" => {
+            let since = time(lines)?;
             let count = lines.count("number of names")?;
             let names = (0..count).map(|_| lines.name()).collect::<Result<Vec<_>>>()?;
-            Ok(Some(CacheEntry::Variants(names.into())))
+            Ok(Some(CacheEntry::Variants(Variants { names: names.into(), since })))
         }
         "R" => {
             // What cannot be read was stored by another version, or tampered with: it counts as not there.

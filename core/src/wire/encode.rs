@@ -7,7 +7,7 @@ use http::Response;
 use http::header::CONTENT_TYPE;
 
 use crate::body::Body;
-use crate::effect::{CacheEntry, CachePut, Effect, Fetch, Issued, Record};
+use crate::effect::{CacheEntry, CachePut, Effect, Fetch, Issued, Record, Variants};
 use crate::engine::Answer;
 use crate::exchange::{Rest, Settle, Step};
 use crate::job::Settlement;
@@ -82,6 +82,17 @@ impl Message {
                 begin("P");
                 self.put(put);
             }
+            Effect::CachePurge(purge) => {
+                begin("U");
+                self.keys(&purge.keys);
+            }
+            Effect::SliceBody { body, start, length } => {
+                begin("S");
+                self.lines.number(body.0);
+                self.lines.number(start);
+                self.lines.number(length);
+            }
+            Effect::CacheWait { .. } | Effect::CacheRelease { .. } => unreachable!("{NO_TURNS}"),
             Effect::KvGet { key } => {
                 begin("K");
                 self.lines.text(&escape(key));
@@ -114,6 +125,11 @@ impl Message {
         }
     }
 
+    fn keys(&mut self, keys: &[String]) {
+        self.lines.number(keys.len());
+        keys.iter().for_each(|key| self.lines.text(&escape(key)));
+    }
+
     fn fetch(&mut self, fetch: &Fetch) {
         self.lines.text(&fetch.backend);
         self.lines.number(millis(fetch.timeout));
@@ -128,8 +144,9 @@ impl Message {
         self.lines.text(&escape(&put.key));
         self.lines.number(millis(put.keep));
         match &put.entry {
-            CacheEntry::Variants(names) => {
+            CacheEntry::Variants(Variants { names, since }) => {
                 self.lines.text("V");
+                self.lines.number(since.as_millis());
                 self.lines.number(names.len());
                 names.iter().for_each(|name| self.lines.text(name.as_str()));
             }
@@ -195,6 +212,10 @@ impl Message {
 
 /// What would have to have gone wrong.
 const NO_DEPARTURE: &str = "a platform that runs the stages one by one writes its own messages";
+
+/// What would have to have gone wrong.
+const NO_TURNS: &str =
+    "only a host that collapses is asked to, and none does so on the other side of a boundary";
 
 /// Writes a step of the exchange that the module knows by this number.
 #[must_use]

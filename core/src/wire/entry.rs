@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::body::Body;
-use crate::effect::CacheEntry;
+use crate::effect::{CacheEntry, Variants};
+use crate::time::Timestamp;
 
 use super::head;
 use super::lines::{Reader, Writer};
@@ -17,9 +18,10 @@ pub fn encode_entry(entry: &CacheEntry) -> Vec<u8> {
             bytes.extend_from_slice(&head::write(stored));
             bytes
         }
-        CacheEntry::Variants(names) => {
+        CacheEntry::Variants(Variants { names, since }) => {
             let mut lines = Writer::new(b'\n', 64);
             lines.text("V");
+            lines.number(since.as_millis());
             lines.number(names.len());
             names.iter().for_each(|name| lines.text(name.as_str()));
             lines.text
@@ -34,13 +36,14 @@ pub fn encode_entry(entry: &CacheEntry) -> Vec<u8> {
 /// # Examples
 /// ```
 /// use selvedge_core::body::Body;
-/// use selvedge_core::effect::CacheEntry;
+/// use selvedge_core::effect::{CacheEntry, Variants};
+/// use selvedge_core::time::Timestamp;
 /// use selvedge_core::wire::{decode_entry, encode_entry};
 ///
-/// let variants = CacheEntry::Variants([http::header::ACCEPT_LANGUAGE].into());
-/// let bytes = encode_entry(&variants);
+/// let variants = Variants { names: [http::header::ACCEPT_LANGUAGE].into(), since: Timestamp::from_millis(7) };
+/// let bytes = encode_entry(&CacheEntry::Variants(variants.clone()));
 /// let back = decode_entry(&bytes, Body::Empty);
-/// assert!(matches!(back, Some(CacheEntry::Variants(names)) if *names == [http::header::ACCEPT_LANGUAGE]));
+/// assert!(matches!(back, Some(CacheEntry::Variants(found)) if found == variants));
 /// assert!(decode_entry(&bytes[..4], Body::Empty).is_none());
 /// ```
 #[must_use]
@@ -52,8 +55,9 @@ pub fn decode_entry(bytes: &[u8], body: Body) -> Option<CacheEntry> {
     if lines.text("kind of entry").ok()? != "V" {
         return None;
     }
+    let since = lines.parse("time").map(Timestamp::from_millis).ok()?;
     let count = lines.count("number of names").ok()?;
     let names = (0..count).map(|_| lines.name()).collect::<Result<Vec<_>, _>>().ok()?;
     lines.end().ok()?;
-    Some(CacheEntry::Variants(names.into()))
+    Some(CacheEntry::Variants(Variants { names: names.into(), since }))
 }

@@ -15,14 +15,17 @@ use crate::time::Timestamp;
 const SEPARATOR: u8 = 0x1f;
 
 /// The form's version; a head of another version counts as not there.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
-const SOURCES: [LifetimeSource; 5] = [
+const SOURCES: [LifetimeSource; 8] = [
     LifetimeSource::Targeted,
     LifetimeSource::SurrogateControl,
     LifetimeSource::Rule,
     LifetimeSource::CacheControl,
     LifetimeSource::Expires,
+    LifetimeSource::Negative,
+    LifetimeSource::Heuristic,
+    LifetimeSource::Validation,
 ];
 
 /// Writes a head.
@@ -45,6 +48,7 @@ pub(super) fn write(stored: &StoredResponse) -> Vec<u8> {
         lines.number(duration.as_millis());
     }
     lines.text(lifetimes.source.as_str());
+    lines.text(if parts.may_be_stale { "1" } else { "0" });
     for time in [parts.date, parts.request_time, parts.response_time] {
         lines.number(time.as_millis());
     }
@@ -76,12 +80,24 @@ fn parts(lines: &mut lines::Reader<'_>) -> Result<StoredParts, WireError> {
     let source = lines.text("source")?;
     let source = SOURCES.into_iter().find(|known| known.as_str() == source);
     let source = source.ok_or(WireError { expected: "source" })?;
+    let may_be_stale = lines.text("sign of stale use")? == "1";
     let mut time = || lines.parse::<u64>("time").map(Timestamp::from_millis);
     let (date, request_time, response_time) = (time()?, time()?, time()?);
     let count = lines.count("number of tags")?;
     let tags = (0..count).map(|_| lines.text("tag").map(str::to_owned)).collect::<Result<_, _>>()?;
     let lifetimes = Lifetimes { fresh, stale_while_revalidate, stale_if_error, source };
-    Ok(StoredParts { status, headers, vary, lifetimes, tags, date, request_time, response_time, initial_age })
+    Ok(StoredParts {
+        status,
+        headers,
+        vary,
+        lifetimes,
+        may_be_stale,
+        tags,
+        date,
+        request_time,
+        response_time,
+        initial_age,
+    })
 }
 
 fn selecting_header(lines: &mut lines::Reader<'_>) -> Result<SelectingHeader, WireError> {

@@ -122,11 +122,15 @@ fn results_of_every_kind_are_read() {
         assert!(matches!(read(&format!("fetch\n{word}"), b""), EffectResult::Fetch(Err(e)) if e == error));
     }
     assert!(matches!(read("cache\n-", b""), EffectResult::CacheGet(None)));
-    let EffectResult::CacheGet(Some(CacheEntry::Variants(names))) = read("cache\nV\n1\naccept", b"") else {
+    let EffectResult::CacheGet(Some(CacheEntry::Variants(found))) = read("cache\nV\n7\n1\naccept", b"")
+    else {
         panic!("variants")
     };
-    assert_eq!(&names[..], ["accept"]);
+    assert_eq!((&found.names[..], found.since.as_millis()), (&[http::header::ACCEPT][..], 7));
     assert!(matches!(read("put", b""), EffectResult::CachePut));
+    assert!(matches!(read("purge", b""), EffectResult::CachePurge));
+    assert!(matches!(read("slice\n-", b""), EffectResult::SliceBody(None)));
+    assert!(matches!(read("slice\n5", b""), EffectResult::SliceBody(Some(Body::Host(BodyHandle(5))))));
     assert!(matches!(read("kv\n-", b""), EffectResult::KvGet(Ok(None))));
     assert!(matches!(read("kv\n=", b"x"), EffectResult::KvGet(Ok(Some(value))) if value == "x"));
     assert!(matches!(read("kv\n!", b""), EffectResult::KvGet(Err(StoreError))));
@@ -235,6 +239,7 @@ fn stored() -> StoredResponse {
             stale_if_error: Duration::ZERO,
             source: LifetimeSource::Rule,
         },
+        may_be_stale: true,
         tags: vec!["a".to_owned(), "b c".to_owned()],
         date: Timestamp::from_millis(1),
         request_time: Timestamp::from_millis(2),
@@ -252,7 +257,7 @@ fn a_stored_head_comes_back_as_it_was_and_a_damaged_one_counts_as_not_there() {
     for end in 0..values.len() {
         assert_eq!(head::read(&values[..end].join(&0x1f)), None, "cut after {end} values");
     }
-    assert_eq!(head::read(&[b"2", &line[1..]].concat()), None, "another version");
+    assert_eq!(head::read(&[b"3", &line[1..]].concat()), None, "another version");
     let message = [b"C\n1000\n7\n3\ncache\nR\n", &line[..], b"\n5"].concat();
     let EffectResult::CacheGet(Some(CacheEntry::Response(head, body))) = completed_bytes(&message, b"")
     else {
@@ -265,17 +270,25 @@ fn a_stored_head_comes_back_as_it_was_and_a_damaged_one_counts_as_not_there() {
 
 #[test]
 fn every_effect_is_written_line_by_line() {
-    use crate::effect::{CachePut, Effect, EffectSpan, Fetch, Issued, Record};
+    use crate::cache::purge::{Manner, Purge};
+    use crate::effect::{CachePurge, CachePut, Effect, EffectSpan, Fetch, Issued, Record, Variants};
     use crate::exchange::Step;
 
     let mut request =
         Request::post("https://a.test/x").header("host", "a.test").body(Body::Host(REQUEST_BODY)).unwrap();
     request.headers_mut().append("x-bytes", HeaderValue::from_bytes("é".as_bytes()).unwrap());
     let fetch = Fetch { backend: "a".into(), request, timeout: Duration::from_secs(3), max_body_bytes: 9 };
-    let variants = CacheEntry::Variants(Arc::from([HeaderName::from_static("accept")]));
+    let names = Arc::from([HeaderName::from_static("accept")]);
+    let variants = CacheEntry::Variants(Variants { names, since: Timestamp::from_millis(7) });
     let response = CacheEntry::Response(Arc::new(stored()), Body::Bytes(Bytes::from_static(b"body")));
     let put = |entry| {
-        Effect::CachePut(Box::new(CachePut { key: "k\nv".into(), entry, keep: Duration::from_secs(1) }))
+        Effect::CachePut(Box::new(CachePut {
+            key: "k\nv".into(),
+            entry,
+            keep: Duration::from_secs(1),
+            ends_turn: None,
+            is_body_kept: false,
+        }))
     };
     let rows = [
         (
@@ -283,11 +296,21 @@ fn every_effect_is_written_line_by_line() {
             "F\n0\na\n3000\n9\nPOST\nhttps://a.test/x\n0\n2\nhost\na.test\nx-bytes\né".to_owned(),
         ),
         (Effect::CacheGet { key: "k\nv".into() }, "G\n0\nk\u{1f}v".to_owned()),
-        (put(variants), "P\n0\nk\u{1f}v\n1000\nV\n1\naccept".to_owned()),
+        (put(variants), "P\n0\nk\u{1f}v\n1000\nV\n7\n1\naccept".to_owned()),
         (
             put(response),
             format!("P\n0\nk\u{1f}v\n1000\nR\n{}\n=4", String::from_utf8_lossy(&head::write(&stored()))),
         ),
+        (
+            Effect::CachePurge(Box::new(CachePurge {
+                purges: vec![Purge::Everything],
+                manner: Manner::Hard,
+                at: Timestamp::from_millis(7),
+                keys: vec!["k\nv".into(), "l".into()],
+            })),
+            "U\n0\n2\nk\u{1f}v\nl".to_owned(),
+        ),
+        (Effect::SliceBody { body: BodyHandle(5), start: 2, length: 3 }, "S\n0\n5\n2\n3".to_owned()),
         (Effect::KvGet { key: "k".into() }, "K\n0\nk".to_owned()),
         (Effect::KvPut { key: "k".into(), value: Bytes::from_static(b"12") }, "W\n0\nk\n=2".to_owned()),
         (Effect::Count { key: "k".into(), window: Duration::from_secs(10) }, "N\n0\nk\n10000".to_owned()),
@@ -343,11 +366,12 @@ fn an_entry_comes_back_with_its_body_and_a_damaged_one_counts_as_not_there() {
     let Some(CacheEntry::Response(head, body)) = back else { panic!("a stored response") };
     assert_eq!((&*head, body), (&stored(), Body::Host(BodyHandle(5))));
     let names = [http::header::ACCEPT, http::header::COOKIE];
-    let variants = encode_entry(&CacheEntry::Variants(names.clone().into()));
+    let kept = crate::effect::Variants { names: names.into(), since: Timestamp::from_millis(7) };
+    let variants = encode_entry(&CacheEntry::Variants(kept.clone()));
     let back = decode_entry(&variants, Body::Empty);
-    assert!(matches!(back, Some(CacheEntry::Variants(found)) if *found == names), "{variants:?}");
+    assert!(matches!(back, Some(CacheEntry::Variants(found)) if found == kept), "{variants:?}");
     for damaged in
-        [&response[..9], &response[1..], &variants[..4], b"", b"V", b"V\n5000", b"V\n1\nb d", b"X\n0"]
+        [&response[..9], &response[1..], &variants[..4], b"", b"V", b"V\n7\n5000", b"V\n7\n1\nb d", b"X\n0"]
     {
         assert!(decode_entry(damaged, Body::Empty).is_none(), "{damaged:?}");
     }
@@ -365,7 +389,7 @@ proptest! {
     }
 
     #[test]
-    fn no_stored_head_panics(line in "(1\u{1f})?[0-9a-z=\u{1f}-]{0,80}") {
+    fn no_stored_head_panics(line in "(2\u{1f})?[0-9a-z=\u{1f}-]{0,80}") {
         if let Some(stored) = head::read(line.as_bytes()) {
             prop_assert_eq!(head::read(&head::write(&stored)), Some(stored));
         }

@@ -1,12 +1,14 @@
-//! The core's speed: decisions, routes, user agents and compilation.
+//! The core's speed: decisions, routes, user agents, compilation and stored responses.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use selvedge_bench::{
-    REQUESTS, STOREFRONT, USER_AGENTS, decide, engine, facts, policy_of_routes, request, targets_among,
+    NOW, REQUESTS, STOREFRONT, USER_AGENTS, decide, engine, facts, policy_of_routes, request, stored_variant,
+    targets_among,
 };
 use selvedge_core::bot::Classifier;
+use selvedge_core::cache::reuse::{reuse, serve};
 
 /// Few enough that their memory is used again, as on a server; larger batches measure the kernel's page faults.
 const BATCH: BatchSize = BatchSize::NumIterations(16);
@@ -60,5 +62,15 @@ fn compile(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, storefront, routes, classify, compile);
+/// May a stored response answer, and with which head?
+fn stored(c: &mut Criterion) {
+    let request = request("/").headers().clone();
+    let stored = stored_variant(&request);
+    let mut group = c.benchmark_group("stored");
+    group.bench_function("reuse", |b| b.iter(|| reuse(black_box(&stored), black_box(&request), NOW)));
+    group.bench_function("serve", |b| b.iter(|| serve(black_box(&stored), black_box(&request), NOW)));
+    group.finish();
+}
+
+criterion_group!(benches, storefront, routes, classify, compile, stored);
 criterion_main!(benches);

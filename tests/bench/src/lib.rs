@@ -3,9 +3,12 @@
 //! `cargo xtask bench` runs them all and writes `REPORT.md`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use selvedge_core::body::Body;
+use selvedge_core::cache::lifetime::{LifetimeSource, Lifetimes};
+use selvedge_core::cache::stored::{Arrival, StoredResponse};
 use selvedge_core::engine::Engine;
 use selvedge_core::facts::{CountryCode, Facts};
 use selvedge_core::phase::{OriginRequestOutcome, ViewerRequestOutcome};
@@ -68,6 +71,52 @@ pub const REQUESTS: [(&str, &str, &str); 6] = [
     ("blocked", "/", "CN"),
     ("not-found", "/nowhere/at/all", "JP"),
 ];
+
+/// The eight headers of a stored response.
+pub const STORED_HEADERS: [(&str, &str); 8] = [
+    ("date", "Thu, 15 Jan 2026 11:59:58 GMT"),
+    ("content-type", "text/html; charset=utf-8"),
+    ("content-length", "64"),
+    ("cache-control", "public, max-age=3600"),
+    ("etag", "\"5eb63bbbe01eeed093cb22bb8f5acdc3\""),
+    ("last-modified", "Wed, 14 Jan 2026 08:12:31 GMT"),
+    ("server", "nginx/1.28.0"),
+    ("x-content-type-options", "nosniff"),
+];
+
+/// A response with the [`STORED_HEADERS`] as it is stored; it arrived at [`NOW`] and is fresh for an hour.
+#[must_use]
+pub fn stored_head() -> StoredResponse {
+    stored(&STORED_HEADERS, &HeaderMap::new())
+}
+
+/// The same, selected by the `Accept-Encoding` of a request.
+#[must_use]
+pub fn stored_variant(request: &HeaderMap) -> StoredResponse {
+    let vary = ("vary", "accept-encoding");
+    stored(&[&STORED_HEADERS[..], &[vary]].concat(), request)
+}
+
+fn stored(fields: &[(&'static str, &'static str)], request: &HeaderMap) -> StoredResponse {
+    let fields = fields.iter();
+    let headers =
+        fields.map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    StoredResponse::new(Arrival {
+        status: StatusCode::OK,
+        headers: headers.collect(),
+        request,
+        lifetimes: Lifetimes {
+            fresh: Duration::from_secs(3600),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            source: LifetimeSource::CacheControl,
+        },
+        tags: Vec::new(),
+        keeps_cookies: false,
+        request_time: NOW,
+        response_time: NOW,
+    })
+}
 
 /// Compiles a policy.
 ///

@@ -1,15 +1,20 @@
-//! Builds of the conformance handlers' crate.
+//! Builds of policies.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-/// Builds the crate for a platform as anybody builds theirs; `policy` is one of those beside its manifest.
-pub(crate) fn handlers(root: &Path, target: &str, policy: &str, out: &Path) -> anyhow::Result<()> {
+/// Builds the handlers' crate for a platform; `file` is one of those beside its manifest.
+pub(crate) fn handlers(root: &Path, target: &str, file: &str, out: &Path) -> anyhow::Result<()> {
+    policy(root, target, &root.join("tests/conformance/handlers").join(file), out)
+}
+
+/// Builds a policy for a platform as anybody builds theirs.
+pub(crate) fn policy(root: &Path, target: &str, file: &Path, out: &Path) -> anyhow::Result<()> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["run", "--quiet", "--package", "selvedge", "--", "build", "--target", target, "--policy"])
-        .arg(root.join("tests/conformance/handlers").join(policy))
+        .arg(file)
         .arg("--out")
         .arg(out)
         .current_dir(root)

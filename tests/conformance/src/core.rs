@@ -7,7 +7,10 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError};
+use selvedge_core::cache::purge::{Ledger, Standing};
+use selvedge_core::effect::{
+    CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError, Turn,
+};
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::{Exchange, Input, Rest, Step as CoreStep};
 use selvedge_core::facts::{Fact, FactSet, Facts};
@@ -51,6 +54,7 @@ struct MemoryHost {
     unreachable: Vec<String>,
     seeds: u8,
     store: HashMap<String, CacheEntry>,
+    ledger: Ledger,
     kv: HashMap<String, Bytes>,
     counters: HashMap<String, (u64, u64)>,
     queue: Vec<(Timestamp, Job)>,
@@ -192,13 +196,11 @@ impl MemoryHost {
                     waiting.extend(respond.effects);
                     outcome = Some(Outcome::Response(respond.response));
                     if respond.rest == Rest::Nothing {
-                        self.perform_all(&mut waiting)?;
                         break;
                     }
                 }
                 CoreStep::Settle(settle) => {
                     waiting.extend(settle.effects);
-                    self.perform_all(&mut waiting)?;
                     outcome = Some(Outcome::Settled(settle.settlement));
                     break;
                 }
@@ -209,7 +211,22 @@ impl MemoryHost {
             let result = self.perform(effect)?;
             input = Input::Completed { id, result };
         }
+        // Results change nothing any more, the effects are performed all the same.
+        self.perform_all(&mut waiting)?;
         outcome.context("the core waits for nothing and has not responded")
+    }
+
+    fn stored(&self, key: &str) -> Option<CacheEntry> {
+        match self.store.get(key)?.clone() {
+            CacheEntry::Response(head, body) => match self.ledger.judge(key, &head) {
+                Standing::Valid => Some(CacheEntry::Response(head, body)),
+                Standing::StaleSince(time) => {
+                    Some(CacheEntry::Response(Arc::new(head.stale_since(time)), body))
+                }
+                Standing::Gone => None,
+            },
+            variants @ CacheEntry::Variants(_) => Some(variants),
+        }
     }
 
     fn perform_all(&mut self, waiting: &mut VecDeque<Issued>) -> anyhow::Result<()> {
@@ -222,16 +239,28 @@ impl MemoryHost {
     fn perform(&mut self, effect: Effect) -> anyhow::Result<EffectResult> {
         Ok(match effect {
             Effect::Fetch(fetch) => EffectResult::Fetch(self.fetch(*fetch)?),
-            Effect::CacheGet { key } => EffectResult::CacheGet(self.store.get(&key).cloned()),
+            Effect::CacheGet { key } => EffectResult::CacheGet(self.stored(&key)),
             Effect::CachePut(put) => {
                 let entry = match put.entry {
                     CacheEntry::Response(head, body) => {
                         CacheEntry::Response(head, Body::from(self.content(body)?))
                     }
-                    CacheEntry::Variants(names) => CacheEntry::Variants(names),
+                    variants @ CacheEntry::Variants(_) => variants,
                 };
                 self.store.insert(put.key, entry);
                 EffectResult::CachePut
+            }
+            Effect::CachePurge(purge) => {
+                purge.purges.iter().for_each(|what| self.ledger.purge(what, purge.manner, purge.at));
+                purge.keys.iter().for_each(|key| drop(self.store.remove(key)));
+                EffectResult::CachePurge
+            }
+            Effect::CacheWait { .. } => EffectResult::CacheWait(Turn::First),
+            Effect::CacheRelease { .. } => EffectResult::CacheRelease,
+            Effect::SliceBody { body, start, length } => {
+                let (start, length) = (usize::try_from(start)?, usize::try_from(length)?);
+                let whole = self.kept(body).context("the core made up a body")?;
+                EffectResult::SliceBody(Some(Body::from(whole.slice(start..start + length))))
             }
             Effect::KvGet { key } => EffectResult::KvGet(Ok(self.kv.get(&key).cloned())),
             Effect::KvPut { key, value } => {

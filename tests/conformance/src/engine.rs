@@ -29,7 +29,8 @@ pub fn compile(case: &Case, place: impl Fn(&str) -> String) -> anyhow::Result<Ar
         }
     }
     let builder = Engine::builder(policy)
-        .environment(|name| name.starts_with("CONFORMANCE_").then(|| SECRET.to_owned()));
+        .environment(|name| name.starts_with("CONFORMANCE_").then(|| SECRET.to_owned()))
+        .collapsing();
     let engine = selvedge_conformance_handlers::handlers(builder).compile();
     engine.map(Arc::new).map_err(|error| anyhow!("{error}"))
 }

@@ -12,6 +12,7 @@ pub mod emulator;
 pub mod engine;
 pub mod expect;
 pub mod http1;
+pub mod http_cache;
 pub mod lambda;
 pub mod lambda_edge;
 pub mod origin;

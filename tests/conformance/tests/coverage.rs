@@ -8,7 +8,7 @@ use selvedge_core::policy::schema::json_schema;
 use serde_json::Value;
 
 /// Every reason that a response can have, by its code.
-const OUTCOMES: [&str; 42] = [
+const OUTCOMES: [&str; 44] = [
     "backend.connect",
     "backend.error-status",
     "backend.protocol",
@@ -18,6 +18,8 @@ const OUTCOMES: [&str; 42] = [
     "bot.limited",
     "cache.hit",
     "cache.only-if-cached",
+    "cache.revalidated",
+    "cache.stale-wanted",
     "cache.stale-while-revalidate",
     "cors.preflight",
     "cors.refused",

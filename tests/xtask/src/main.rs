@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::Cmd;
 use crate::runner::{Selection, print_steps, run_steps};
 use crate::workspace::Workspace;
 
@@ -37,6 +38,10 @@ enum Task {
     Install,
     /// Runs the benchmarks and writes tests/bench/REPORT.md; with arguments, only those that they name.
     Bench(BenchArgs),
+    /// Runs the public HTTP cache tests on our caches and writes tests/bench/CACHE.md.
+    CacheReport,
+    /// Compares the core's cache with the model of one in tests/model, on many sequences; ARGS: `--sequences N --seed N`.
+    Model(ModelArgs),
     /// Writes core/edge.schema.json from the policy's types.
     Schema,
     /// Writes core/data/crawlers.bin from the lists beside it.
@@ -67,6 +72,13 @@ struct BenchArgs {
     args: Vec<String>,
 }
 
+#[derive(Args)]
+struct ModelArgs {
+    /// Passed on.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
 fn main() -> ExitCode {
     match perform(Cli::parse().task) {
         Ok(code) => code,
@@ -83,6 +95,11 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test(args) => return test(&workspace, &args),
         Task::Install => return run_steps(&workspace, &steps::install()),
         Task::Bench(args) => bench::run(&workspace, &args.args)?,
+        Task::CacheReport => bench::cache::write_report(&workspace)?,
+        Task::Model(args) => {
+            let model = ["run", "--release", "--package", "selvedge-model", "--"];
+            Cmd::cargo(&workspace, model).args(args.args).run()?;
+        }
         Task::Schema => steps::generated::write_schema(&workspace)?,
         Task::Crawlers => crawlers::write_table(&workspace)?,
         Task::UpdateCrawlers => crawlers::update(&workspace)?,

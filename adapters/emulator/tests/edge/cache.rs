@@ -1,6 +1,7 @@
 //! The store.
 
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -93,4 +94,70 @@ async fn a_stale_response_is_renewed_after_it_was_sent() {
     assert_eq!(text(&edge.get("/static/a").await), "answer 1", "stale, while the backend is asked");
     let renewed = async { while text(&edge.get("/static/a").await) == "answer 1" {} };
     tokio::time::timeout(Duration::from_secs(10), renewed).await.expect("the store gets the new response");
+}
+
+/// Waits until so many requests are on their way through the edge, the question itself included.
+async fn until_in_flight(edge: &Edge, count: u64) {
+    for _ in 0..10_000 {
+        let status = edge.get("/_selvedge/").await;
+        let status: serde_json::Value = serde_json::from_str(text(&status)).unwrap();
+        if status["in_flight"].as_u64() == Some(count) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("there were never {count} requests in flight");
+}
+
+#[tokio::test]
+async fn requests_for_the_same_thing_wait_for_one_answer() {
+    const CLIENTS: usize = 20;
+    let origin = Origin::start().await;
+    let edge = Edge::start(policy(origin.address)).await;
+    let clients = futures_util::future::join_all((0..CLIENTS).map(|_| edge.get("/static/gate")));
+    let answered = async {
+        until_in_flight(&edge, CLIENTS as u64 + 1).await;
+        origin.gate.notify_one();
+    };
+    let (responses, ()) = tokio::join!(clients, answered);
+    assert_eq!(origin.requests.load(Ordering::SeqCst), 1, "one asks for all");
+    let statuses: Vec<_> = responses.iter().map(|r| r.headers()["cache-status"].to_str().unwrap()).collect();
+    assert!(responses.iter().all(|response| text(response) == "through the gate"));
+    assert_eq!(statuses.iter().filter(|status| status.contains("stored")).count(), 1, "{statuses:?}");
+    assert_eq!(
+        statuses.iter().filter(|status| status.contains("collapsed")).count(),
+        CLIENTS - 1,
+        "{statuses:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_lets_those_who_wait_go_at_once() {
+    const CLIENTS: usize = 5;
+    let origin = Origin::start().await;
+    let edge = Edge::start(policy(origin.address)).await;
+    let mut clients =
+        pin!(futures_util::future::join_all((0..CLIENTS).map(|_| edge.get("/static/private-gate"))));
+    let waiting = async {
+        origin.arrived.notified().await;
+        until_in_flight(&edge, CLIENTS as u64 + 1).await;
+    };
+    tokio::select! {
+        _ = &mut clients => panic!("the gate is closed"),
+        () = waiting => assert_eq!(origin.requests.load(Ordering::SeqCst), 1, "the others wait"),
+    }
+    let opening = async {
+        loop {
+            origin.gate.notify_one();
+            tokio::task::yield_now().await;
+        }
+    };
+    let responses = tokio::select! {
+        responses = clients => responses,
+        () = opening => unreachable!("the gate is opened for ever"),
+    };
+    let mut texts: Vec<_> = responses.iter().map(text).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!(texts.len(), CLIENTS, "each has an answer of its own");
 }

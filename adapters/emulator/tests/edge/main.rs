@@ -4,9 +4,15 @@
 mod cache;
 mod clients;
 mod cloudfront;
+#[cfg(unix)]
+mod crash;
+mod disk;
 mod fetch;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod memory;
 mod own_pages;
 mod protocol;
+mod purge;
 mod support;
 mod upgrade;

@@ -30,6 +30,11 @@ use tokio::task::JoinHandle;
 /// Most bytes of a request body under [`policy`].
 pub(crate) const MAX_BODY_BYTES: u64 = 2 * 1024 * 1024;
 
+/// Length of a film.
+pub(crate) const FILM_BYTES: usize = 20 * 1024 * 1024;
+/// Length of a film's parts; no multiple or part of a block.
+const PART_BYTES: usize = 50_000;
+
 pub(crate) type AnyBody = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A running edge.
@@ -89,7 +94,7 @@ impl Edge {
 
 /// An engine of a policy that needs nothing.
 pub(crate) fn engine(policy: Policy) -> Arc<Engine> {
-    Arc::new(Engine::compile(policy).unwrap())
+    Arc::new(Engine::builder(policy).collapsing().compile().unwrap())
 }
 
 pub(crate) fn info(hash: &str) -> PolicyInfo {
@@ -187,7 +192,14 @@ impl Origin {
         Ok(match path.as_str() {
             "/echo" => Response::new(request.into_body().map_err(Into::into).boxed()),
             "/never" => std::future::pending().await,
-            "/gate" => {
+            "/static/private-gate" => {
+                self.arrived.notify_one();
+                self.gate.notified().await;
+                let mut response = Response::new(full(format!("answer {number}")));
+                response.headers_mut().insert("cache-control", "private".parse().unwrap());
+                response
+            }
+            "/gate" | "/static/gate" => {
                 self.arrived.notify_one();
                 self.gate.notified().await;
                 Response::new(full("through the gate"))
@@ -199,7 +211,20 @@ impl Origin {
                 sender.try_send(Ok(Bytes::from(format!("answer {number}")))).unwrap();
                 Response::new(body)
             }
-            _ => Response::new(full(format!("answer {number}"))),
+            "/static/film" => Response::new(full(film(FILM_BYTES))),
+            "/static/film-in-parts" => Response::new(in_parts(FILM_BYTES)),
+            "/static/broken-once" if number == 1 => Response::new(broken_film()),
+            "/static/broken-once" => Response::new(full(film(FILM_BYTES))),
+            "/static/translated" => {
+                let mut response = Response::new(full(film(1_000_000)));
+                response.headers_mut().insert("vary", "accept-language".parse().unwrap());
+                response.headers_mut().insert("etag", "\"t\"".parse().unwrap());
+                response
+            }
+            _ => match path.strip_prefix("/static/zeros/") {
+                Some(length) => Response::new(zeros(length.parse().unwrap())),
+                None => Response::new(full(format!("answer {number}"))),
+            },
         })
     }
 }
@@ -230,6 +255,51 @@ impl std::fmt::Display for Broken {
 }
 
 impl std::error::Error for Broken {}
+
+/// Content of a long body, no part of which is like another.
+pub(crate) fn film(length: usize) -> Bytes {
+    (0..length.div_ceil(8) as u64).flat_map(u64::to_le_bytes).take(length).collect::<Vec<_>>().into()
+}
+
+/// A film without an announced length.
+pub(crate) fn in_parts(length: usize) -> AnyBody {
+    let (sender, body) = Fed::channel();
+    tokio::spawn(async move {
+        let film = film(length);
+        for at in (0..length).step_by(PART_BYTES) {
+            let part = film.slice(at..length.min(at + PART_BYTES));
+            if sender.send(Ok(part)).await.is_err() {
+                return;
+            }
+        }
+    });
+    body
+}
+
+/// A body that the backend need not have in memory.
+fn zeros(mut left: usize) -> AnyBody {
+    let (sender, body) = Fed::channel();
+    tokio::spawn(async move {
+        while left > 0 {
+            let part = Bytes::from_static(&[0; PART_BYTES]).slice(..left.min(PART_BYTES));
+            left -= part.len();
+            if sender.send(Ok(part)).await.is_err() {
+                return;
+            }
+        }
+    });
+    body
+}
+
+/// A film that breaks off after its first MB.
+fn broken_film() -> AnyBody {
+    let (sender, body) = Fed::channel();
+    tokio::spawn(async move {
+        let _ = sender.send(Ok(film(1_000_000))).await;
+        let _ = sender.send(Err(Broken)).await;
+    });
+    body
+}
 
 pub(crate) fn empty() -> AnyBody {
     Empty::new().map_err(|never| match never {}).boxed()

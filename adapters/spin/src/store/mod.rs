@@ -84,7 +84,7 @@ impl<V: Values> Store<V> {
 
     /// Stores a response with its body, replacing what the key names. What does not fit, or is refused, is not stored.
     pub(crate) async fn put(&self, put: CachePut, body: Bytes, now: Timestamp, generation: Generation) {
-        let CachePut { key, entry, keep } = put;
+        let CachePut { key, entry, keep, .. } = put;
         if keep.is_zero() {
             return;
         }
@@ -111,6 +111,17 @@ impl<V: Values> Store<V> {
         if let Some(place) = self.place(&key, now).await {
             // The values say themselves that they were not taken.
             let _ = self.values.set(&place, &value).await;
+        }
+    }
+
+    /// Forgets what a key names. A store that refuses keeps it until it is written over.
+    pub(crate) async fn remove(&self, key: &str) {
+        for place in self.layout.heads(key).into_iter().flatten() {
+            let Ok(Some(value)) = self.values.get(&place).await else { continue };
+            if Head::read(&value).is_some_and(|(_, head)| head.key == key) {
+                // Nothing is no head.
+                let _ = self.values.set(&place, &[]).await;
+            }
         }
     }
 

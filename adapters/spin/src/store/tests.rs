@@ -8,6 +8,8 @@ use http::{HeaderMap, StatusCode};
 use proptest::prelude::*;
 use selvedge_core::cache::lifetime::{LifetimeSource, Lifetimes};
 use selvedge_core::cache::stored::{Arrival, StoredResponse};
+use selvedge_core::effect::Variants;
+use selvedge_core::time::Timestamp;
 
 use super::*;
 
@@ -77,6 +79,7 @@ fn response() -> CacheEntry {
         request: &HeaderMap::new(),
         lifetimes,
         tags: Vec::new(),
+        keeps_cookies: false,
         request_time: NOW,
         response_time: NOW,
     });
@@ -84,7 +87,13 @@ fn response() -> CacheEntry {
 }
 
 fn put(store: &Store<Map>, key: &str, body: &[u8], now: Timestamp, generation: u8) {
-    let put = CachePut { key: key.to_owned(), entry: response(), keep: Duration::from_secs(60) };
+    let put = CachePut {
+        key: key.to_owned(),
+        entry: response(),
+        keep: Duration::from_secs(60),
+        ends_turn: None,
+        is_body_kept: false,
+    };
     now_or_never(store.put(put, Bytes::copy_from_slice(body), now, [generation; 16]));
 }
 
@@ -123,11 +132,22 @@ fn a_key_is_compared_whole_and_variants_are_kept_too() {
     let store = store(1 << 20);
     put(&store, "/a", b"a", NOW, 1);
     assert_eq!(get(&store, "/b"), None);
-    let variants = CacheEntry::Variants([http::header::ACCEPT_LANGUAGE].into());
-    let put = CachePut { key: "/v".to_owned(), entry: variants, keep: Duration::from_secs(60) };
+    let variants = CacheEntry::Variants(Variants {
+        names: [http::header::ACCEPT_LANGUAGE].into(),
+        since: Timestamp::from_millis(7),
+    });
+    let put = CachePut {
+        key: "/v".to_owned(),
+        entry: variants,
+        keep: Duration::from_secs(60),
+        ends_turn: None,
+        is_body_kept: false,
+    };
     now_or_never(store.put(put, Bytes::new(), NOW, [2; 16]));
     let found = now_or_never(store.get("/v"));
-    assert!(matches!(found, Some(CacheEntry::Variants(names)) if *names == [http::header::ACCEPT_LANGUAGE]));
+    assert!(
+        matches!(found, Some(CacheEntry::Variants(found)) if *found.names == [http::header::ACCEPT_LANGUAGE])
+    );
 }
 
 #[test]
@@ -166,7 +186,13 @@ fn an_entry_whose_time_is_over_goes_before_an_older_one() {
     let places = |key: &str| store.layout.heads(key).expect("there are places");
     let keys: Vec<String> =
         (0..).map(|n| format!("/{n}")).filter(|key| places(key)[0] != places(key)[1]).take(3).collect();
-    let lasting = CachePut { key: keys[0].clone(), entry: response(), keep: Duration::from_secs(3600) };
+    let lasting = CachePut {
+        key: keys[0].clone(),
+        entry: response(),
+        keep: Duration::from_secs(3600),
+        ends_turn: None,
+        is_body_kept: false,
+    };
     now_or_never(store.put(lasting, Bytes::from_static(b"x"), NOW, [1; 16]));
     put(&store, &keys[1], b"x", NOW + Duration::from_secs(1), 1);
     put(&store, &keys[2], b"x", NOW + Duration::from_secs(61), 1);

@@ -208,6 +208,7 @@ fn a_stored_error_is_sent_whatever_the_precondition() {
         request: &HeaderMap::new(),
         lifetimes: lifetimes(60, 0, 0),
         tags: Vec::new(),
+        keeps_cookies: false,
         request_time: NOW,
         response_time: NOW,
     });

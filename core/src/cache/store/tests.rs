@@ -1,6 +1,6 @@
 use super::*;
 use crate::cache::lifetime::LifetimeSource::{
-    self, CacheControl as Own, Expires, Rule, SurrogateControl, Targeted,
+    self, CacheControl as Own, Expires, Heuristic, Negative, Rule, SurrogateControl, Targeted, Validation,
 };
 use crate::cache::tests::{NOW, headers, secs};
 
@@ -15,6 +15,8 @@ struct Case {
     expected: Result<(u64, u64, u64, LifetimeSource), NoStoreReason>,
     why: &'static str,
 }
+
+const MODIFIED: (&str, &str) = ("last-modified", "Sun, 06 Nov 1994 08:49:27 GMT");
 
 const FRESH: Fields = &[("cache-control", "max-age=60")];
 
@@ -70,7 +72,7 @@ fn what_section_3_forbids_is_refused() {
         Case { rule: never, ..refused("the policy", R::Rule) },
         Case { method: Method::HEAD, ..refused("3: no body to store", R::Method) },
         Case { method: Method::POST, ..refused("RFC 9110 9.3.3: needs Content-Location", R::Method) },
-        Case { request: &[("range", "bytes=0-1")], ..refused("3.3", R::Range) },
+        Case { request: &[("range", "bytes=0-1")], ..case("a whole response to a request for a part") },
         Case { request: &[("cache-control", "no-store")], ..refused("5.2.1.5", R::RequestNoStore) },
         Case {
             response: &[("cache-control", "max-age=60, no-store")],
@@ -84,7 +86,7 @@ fn what_section_3_forbids_is_refused() {
         },
         Case {
             response: &[("cache-control", "max-age=60, private=\"a\"")],
-            ..refused("5.2.2.7: qualified", R::Private)
+            ..case("5.2.2.7: qualified, the rest may be stored")
         },
         Case {
             response: &[("cache-control", "max-age=60, no-cache")],
@@ -93,7 +95,18 @@ fn what_section_3_forbids_is_refused() {
         },
         Case {
             response: &[("cache-control", "max-age=60, no-cache=\"a\"")],
-            ..refused("5.2.2.4: qualified", R::NoCache)
+            ..case("5.2.2.4: qualified, the rest may answer")
+        },
+        Case {
+            response: &[("cache-control", "max-age=60, no-cache"), ("etag", "\"a\"")],
+            rule: edge(5),
+            expected: Ok((0, 0, 0, Validation)),
+            ..case("5.2.2.4: with validation only")
+        },
+        Case {
+            response: &[("cache-control", "max-age=0"), MODIFIED],
+            expected: Ok((0, 0, 0, Own)),
+            ..case("4.3: with validation only")
         },
         Case { request: authorized, ..refused("3.5", R::Authorization) },
         Case {
@@ -129,6 +142,20 @@ fn what_section_3_forbids_is_refused() {
 #[test]
 fn the_status_decides_which_lifetimes_count() {
     use NoStoreReason as R;
+    for status in [404, 405, 410, 414, 451, 500, 501, 502, 503, 504] {
+        let rule = || CacheRule { negative: Some(secs(3)), ..CacheRule::default() };
+        let expected = Ok((3, 0, 0, Negative));
+        check(&[
+            Case { status, response: &[], rule: rule(), expected, ..case("the policy's lifetime of errors") },
+            Case { status, rule: rule(), expected, ..case("in place of the origin's") },
+            Case {
+                status,
+                response: &[("cache-control", "no-store")],
+                rule: rule(),
+                ..refused("5.2.2.5", R::NoStore)
+            },
+        ]);
+    }
     for status in [200, 203, 204, 300, 301, 308] {
         let expected = Ok((5, 0, 0, Rule));
         check(&[Case { status, response: &[], rule: edge(5), expected, ..case("RFC 9110 15.1: cacheable") }]);
@@ -145,13 +172,64 @@ fn the_status_decides_which_lifetimes_count() {
         ]);
     }
     check(&[
-        Case { status: 206, ..refused("3.3: incomplete", R::PartialContent) },
+        Case { status: 206, ..refused("3.3: nothing says which part", R::PartialContent) },
+        Case {
+            status: 206,
+            response: &[("cache-control", "max-age=60"), ("content-range", "bytes 0-1/9")],
+            ..case("3.3: a part that says which it is")
+        },
         Case { status: 304, ..refused("3: completes another response", R::Status) },
         Case { status: 412, ..refused("answers one precondition", R::Status) },
         Case { status: 416, ..refused("answers one range", R::Status) },
         Case { status: 103, ..refused("3: not final", R::Status) },
         Case { status: 101, ..refused("3: not final", R::Status) },
         Case { status: 600, ..refused("RFC 9110 15: no such class", R::Status) },
+    ]);
+}
+
+#[test]
+fn heuristics_give_a_tenth_of_the_age_at_most_a_day_where_the_policy_wants_it() {
+    let rule = || CacheRule { heuristic: true, ..CacheRule::default() };
+    let dated: Fields = &[MODIFIED, ("date", "Sun, 06 Nov 1994 08:49:47 GMT")];
+    let ok = |fresh| Ok((fresh, 0, 0, Heuristic));
+    for status in [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501] {
+        check(&[Case { status, response: dated, rule: rule(), expected: ok(2), ..case("4.2.2: 20 s") }]);
+    }
+    for status in [201, 202, 299, 302, 303, 307, 400, 403, 500, 502, 503, 504, 599] {
+        check(&[
+            Case {
+                status,
+                response: dated,
+                rule: rule(),
+                ..refused("RFC 9110 15.1", NoStoreReason::NoLifetime)
+            },
+            Case {
+                status,
+                response: &[MODIFIED, ("cache-control", "public")],
+                rule: rule(),
+                expected: ok(1),
+                ..case("4.2.2: public")
+            },
+        ]);
+    }
+    check(&[
+        Case {
+            response: &[("last-modified", "Tue, 06 Nov 1984 08:49:27 GMT")],
+            rule: rule(),
+            expected: ok(86_400),
+            ..case("at most a day")
+        },
+        Case { response: dated, ..refused("heuristics are off", NoStoreReason::NoLifetime) },
+        Case {
+            response: &[("date", "soon")],
+            rule: rule(),
+            ..refused("no Last-Modified", NoStoreReason::NoLifetime)
+        },
+        Case {
+            response: &[MODIFIED, ("cache-control", "max-age=60")],
+            rule: rule(),
+            ..case("an explicit lifetime counts")
+        },
     ]);
 }
 

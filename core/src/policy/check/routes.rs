@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Checker, Scope};
 use crate::cache::key::{KeyFact, KeyRule};
-use crate::cache::rule::{AuthorizationRule, CacheRule, SetCookieRule, Storing};
+use crate::cache::rule::{AuthorizationRule, CacheRule, ClientDirectives, SetCookieRule, Storing};
 use crate::policy::raw::{self, QueryKey, QueryKeyword};
 use crate::policy::report::join;
 use crate::route::shadow::shadowed_by;
@@ -126,7 +126,9 @@ impl Checker<'_> {
             let help = "drop `cache`, or send the route to a `backend`";
             self.report.error_with_help(&path, "only responses of a backend are cached", help);
         }
-        let rule = self.cache_rule(&path, cache);
+        let mut rule = self.cache_rule(&path, cache);
+        let harmless = self.field_names(&join(&path, "key.harmless-headers"), &cache.key.harmless_headers);
+        rule.harmless = harmless.iter().map(|name| name.as_str().to_owned()).collect();
         let key = self.key_rule(&join(&path, "key"), &cache.key);
         let tags_path = join(&path, "tags");
         let tags = cache.tags.iter().enumerate();
@@ -140,12 +142,14 @@ impl Checker<'_> {
             text.and_then(|text| self.duration(&join(path, key), text, Duration::ZERO, MAX_LIFETIME))
         };
         let edge = lifetime("edge", raw.edge.as_ref());
+        let negative = lifetime("negative", raw.negative.as_ref());
         let browser = lifetime("browser", raw.browser.as_ref());
         let stale_while_revalidate = lifetime("stale-while-revalidate", raw.stale_while_revalidate.as_ref());
         let stale_if_error = lifetime("stale-if-error", raw.stale_if_error.as_ref());
         let never = raw.store == Some(false);
         let edge_keys = [
             ("edge", edge),
+            ("negative", negative),
             ("stale-while-revalidate", stale_while_revalidate),
             ("stale-if-error", stale_if_error),
         ];
@@ -155,17 +159,25 @@ impl Checker<'_> {
         CacheRule {
             store: if never { Storing::Never } else { Storing::Store },
             edge,
+            negative,
+            heuristic: raw.heuristic,
             browser,
             stale_while_revalidate,
             stale_if_error,
             set_cookie: match raw.set_cookie {
                 Some(raw::SetCookie::Strip) => SetCookieRule::Strip,
+                Some(raw::SetCookie::Keep) => SetCookieRule::Keep,
                 Some(raw::SetCookie::Refuse) | None => SetCookieRule::Refuse,
             },
             authorization: match raw.authorization {
                 Some(raw::Authorization::Store) => AuthorizationRule::Store,
                 Some(raw::Authorization::Refuse) | None => AuthorizationRule::Refuse,
             },
+            client: match raw.client_directives {
+                Some(raw::ClientDirectives::Obey) => ClientDirectives::Obey,
+                Some(raw::ClientDirectives::Ignore) | None => ClientDirectives::Ignore,
+            },
+            harmless: Vec::new(),
         }
     }
 

@@ -17,8 +17,8 @@ use serde::Deserialize;
 pub use experiment::{Experiment, ExperimentVariation, Namespace, Sticky};
 pub use job::{Queue, QueueStore, Schedule};
 pub use route::{
-    Authorization, BackendByPlace, BackendChoice, CacheKey, CacheRule, KeyFact, QueryKey, QueryKeyword,
-    Redirect, RedirectTarget, Respond, Route, SetCookie, When,
+    Authorization, BackendByPlace, BackendChoice, CacheKey, CacheRule, ClientDirectives, KeyFact, QueryKey,
+    QueryKeyword, Redirect, RedirectTarget, Respond, Route, SetCookie, When,
 };
 pub use site::{
     Backend, BotAction, BotRule, BotRuleTable, Bots, Cors, EncodedSlashes, EnvValue, Fallback, Geo,

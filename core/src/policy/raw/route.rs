@@ -141,6 +141,10 @@ pub struct CacheRule {
     pub store: Option<bool>,
     /// Lifetime at the edge, such as `"1h"`; replaces the lifetime of the backend's `Cache-Control`.
     pub edge: Option<String>,
+    /// Lifetime of error responses at the edge, such as `"10s"`: of status 404, 405, 410, 414, 451, 500, 501, 502, 503 and 504; replaces the lifetime of the backend's `Cache-Control`.
+    pub negative: Option<String>,
+    /// Whether a response with `Last-Modified` and without a lifetime is given a tenth of its age, at most a day. Default: false.
+    pub heuristic: bool,
     /// Lifetime in the browser, such as `"10m"`; becomes `max-age` of the response's `Cache-Control`.
     pub browser: Option<String>,
     /// How long a stale response may answer while it is fetched anew.
@@ -151,10 +155,22 @@ pub struct CacheRule {
     pub key: CacheKey,
     /// Surrogate tags, templates; later purged by.
     pub tags: Vec<String>,
-    /// `refuse` (default): a response with `Set-Cookie` is not stored. `strip`: it is stored without.
+    /// `refuse` (default): a response with `Set-Cookie` is not stored. `strip`: it is stored without. `keep`: it is stored with it, for cookies that are everybody's.
     pub set_cookie: Option<SetCookie>,
     /// `refuse` (default): a request with `Authorization` is stored only when RFC 9111 section 3.5 allows it. `store`: it is treated as any other.
     pub authorization: Option<Authorization>,
+    /// What `no-cache`, `max-age`, `min-fresh` and `max-stale` of a request do: `ignore` (default): nothing, so that no client can pass the cache by. `obey`: what RFC 9111 section 5.2.1 says.
+    pub client_directives: Option<ClientDirectives>,
+}
+
+/// What the cache directives of a request count for.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientDirectives {
+    /// Nothing.
+    Ignore,
+    /// They are obeyed.
+    Obey,
 }
 
 /// What becomes of responses with `Set-Cookie`.
@@ -165,6 +181,8 @@ pub enum SetCookie {
     Refuse,
     /// They are stored without it.
     Strip,
+    /// They are stored with it.
+    Keep,
 }
 
 /// What becomes of requests with `Authorization`.
@@ -185,6 +203,8 @@ pub struct CacheKey {
     pub query: Option<QueryKey>,
     /// Request headers.
     pub headers: Vec<String>,
+    /// Request headers that change no response, though no standard says so. A response to a request with any other header that is neither standard nor of the key is stored only where its `Vary` names that header.
+    pub harmless_headers: Vec<String>,
     /// Cookies.
     pub cookies: Vec<String>,
     /// Facts about the client: `country`, `continent`, `region`, `city`, `device`, `bot`.

@@ -35,6 +35,10 @@ class CasePlatform extends Platform {
     return super.cachePut(`${this.test.case} ${key}`, keep, entry);
   }
 
+  cachePurge(keys) {
+    return super.cachePurge(keys.map((key) => `${this.test.case} ${key}`));
+  }
+
   kvGet(key) {
     return super.kvGet(`${this.test.case} ${key}`);
   }

@@ -1,5 +1,7 @@
 //! The benchmarks, and the report of what they measured.
 
+pub(crate) mod cache;
+mod cache_speed;
 mod criterion;
 mod edge;
 mod lambda;
@@ -25,7 +27,7 @@ const MICROSECOND: f64 = 1_000.0;
 const MILLISECOND: f64 = 1_000_000.0;
 
 /// Runs every benchmark and writes the report; with `args`, only the criterion benchmarks
-/// that they name, or `workerd` for what is measured on that, or `lambda`, `lambda-edge` or `spin` for that part of the
+/// that they name, or `workerd` for what is measured on that, or `cache`, `lambda`, `lambda-edge` or `spin` for that part of the
 /// report.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     match args {
@@ -37,6 +39,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
             anstream::println!("\n{report}");
             Ok(())
         }
+        [only] if only == "cache" => write_chapter(workspace, cache_speed::measure),
         [only] if only == "lambda" => write_chapter(workspace, lambda::measure),
         [only] if only == "lambda-edge" => write_chapter(workspace, lambda_edge::measure),
         [only] if only == "spin" => write_chapter(workspace, spin::measure),
@@ -62,8 +65,9 @@ fn whole(workspace: &Workspace) -> Result<()> {
     rows.push(nginx_row(workspace)?);
     let (on_workerd, section) = workerd::measure(workspace)?;
     rows.extend(on_workerd);
-    let chapters =
-        vec![lambda_edge::measure(workspace)?, lambda::measure(workspace)?, spin::measure(workspace)?];
+    let measures: [fn(&Workspace) -> Result<Chapter>; 4] =
+        [lambda_edge::measure, lambda::measure, spin::measure, cache_speed::measure];
+    let chapters = measures.iter().map(|measure| measure(workspace)).collect::<Result<_>>()?;
     let report = Report { machine: machine::describe(), rows, section, chapters };
     let path = report_path(workspace);
     std::fs::write(&path, report.to_string())?;

@@ -38,13 +38,13 @@ pub(crate) enum Comparison {
 /// # Errors
 /// When one of them does not answer from its cache, or wrk fails.
 pub(crate) fn compare(workspace: &Workspace) -> Result<Comparison> {
-    let Some(version) = nginx_version() else { return Ok(missing("nginx")) };
+    let Some(version) = version() else { return Ok(missing("nginx")) };
     if !load::is_installed() {
         return Ok(missing("wrk"));
     }
     let edge = Edge::start(workspace)?;
     let folder = tempfile::tempdir()?;
-    let nginx = Nginx::start(folder.path(), edge.origin)?;
+    let nginx = Nginx::start(folder.path(), edge.origin, PATH, "auto")?;
     require_hit(edge.edge, "cache-status: Selvedge;hit")?;
     require_hit(nginx.address, "x-cache: hit")?;
     let (mut of_edge, mut of_nginx) = (Vec::new(), Vec::new());
@@ -63,7 +63,8 @@ fn missing(program: &str) -> Comparison {
     ))
 }
 
-fn nginx_version() -> Option<String> {
+/// Returns the version of nginx; `None` when it is not installed.
+pub(super) fn version() -> Option<String> {
     let output = Command::new("nginx").arg("-v").output().ok()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     text.trim().strip_prefix("nginx version: ").map(str::to_owned)
@@ -71,22 +72,23 @@ fn nginx_version() -> Option<String> {
 
 /// An nginx with its files in a folder of its own; ends when dropped.
 #[derive(Debug)]
-struct Nginx {
+pub(super) struct Nginx {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Nginx {
-    fn start(folder: &Path, origin: SocketAddr) -> Result<Self> {
+    /// Starts one and waits until it answers for `path`.
+    pub(super) fn start(folder: &Path, origin: SocketAddr, path: &str, workers: &str) -> Result<Self> {
         let address = free_address()?;
-        let path = folder.join("nginx.conf");
-        fs::write(&path, configuration(folder, address, origin))?;
+        let file = folder.join("nginx.conf");
+        fs::write(&file, configuration(folder, address, origin, workers))?;
         let mut command = Command::new("nginx");
-        command.arg("-p").arg(folder).arg("-c").arg(&path).arg("-e").arg(folder.join("error.log"));
+        command.arg("-p").arg(folder).arg("-c").arg(&file).arg("-e").arg(folder.join("error.log"));
         let child = command.stdin(Stdio::null()).spawn().context("cannot start nginx")?;
         let nginx = Self { child, address };
         let started = Instant::now();
-        while get(address, PATH).is_err() {
+        while get(address, path).is_err() {
             if started.elapsed() > START_TIMEOUT {
                 bail!("nginx does not answer: {}", fs::read_to_string(folder.join("error.log"))?);
             }
@@ -104,11 +106,11 @@ impl Drop for Nginx {
     }
 }
 
-/// As many workers as the edge has threads, connections that stay, no logs: nothing holds it back.
-fn configuration(folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
+/// Connections that stay and no logs: nothing holds it back.
+fn configuration(folder: &Path, address: SocketAddr, origin: SocketAddr, workers: &str) -> String {
     let folder = folder.display();
     format!(
-        "worker_processes auto;
+        "worker_processes {workers};
 daemon off;
 pid {folder}/nginx.pid;
 events {{ worker_connections 1024; }}

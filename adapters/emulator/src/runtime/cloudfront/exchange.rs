@@ -22,7 +22,7 @@ use super::response;
 use super::trigger::Asked;
 use crate::body::Bodies;
 use crate::effects::EdgeHost;
-use crate::store::MAX_STORED_BODY_BYTES;
+use crate::store::memory::MAX_STORED_BODY_BYTES;
 use crate::tee::Storing;
 
 /// One request.
@@ -145,7 +145,7 @@ impl Exchange {
             Body::Host(body) => {
                 let store = Arc::clone(&self.host.worker.shared.store);
                 let put = Box::new(move |body| responses.put(&key, head, body));
-                self.host.bodies.store(*body, Storing { store, put });
+                self.host.bodies.store(*body, Storing { store, put, disk: None, turn: None });
             }
         }
     }

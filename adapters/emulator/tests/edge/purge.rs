@@ -1,0 +1,91 @@
+//! Purging over HTTP.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use selvedge_emulator::{EmulatorConfig, PurgeToken};
+
+use crate::support::{Edge, Origin, connect, full, policy, text, whole, with_host};
+
+const TOKEN: &str = "let-me-purge";
+
+async fn start(origin: &Origin) -> Edge {
+    let purge_token = PurgeToken::new(TOKEN.to_owned());
+    Edge::start_with(policy(origin.address), EmulatorConfig { purge_token, ..EmulatorConfig::default() })
+        .await
+}
+
+async fn purge(edge: &Edge, method: &str, token: Option<&str>, content: String) -> Response<Bytes> {
+    let mut request = Request::builder().method(method).uri("/_selvedge/purge").body(full(content)).unwrap();
+    if let Some(token) = token {
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    whole(connect(edge.address).await.send_request(with_host(request)).await.unwrap()).await
+}
+
+#[tokio::test]
+async fn what_is_purged_is_asked_for_again_and_the_rest_is_not() {
+    let origin = Origin::start().await;
+    let edge = start(&origin).await;
+    let host = with_host(Request::new(full(""))).headers()["host"].to_str().unwrap().to_owned();
+    let purges = [
+        (format!("{{\"urls\": [\"http://{host}/static/one\"]}}"), [true, false]),
+        (format!("{{\"prefixes\": [\"http://{host}/static/t\"]}}"), [false, true]),
+        ("{\"everything\": true}".to_owned(), [true, true]),
+        ("{\"tags\": [\"nobody-has-it\"]}".to_owned(), [false, false]),
+        ("{\"everything\": true, \"soft\": true}".to_owned(), [true, true]),
+    ];
+    for (content, concerns) in purges {
+        let before = [edge.get("/static/one").await, edge.get("/static/two").await];
+        let answer = purge(&edge, "POST", Some(TOKEN), content.clone()).await;
+        assert_eq!((answer.status().as_u16(), text(&answer)), (200, "purged\n"), "{content}");
+        let after = [edge.get("/static/one").await, edge.get("/static/two").await];
+        for (at, concerned) in concerns.into_iter().enumerate() {
+            assert_eq!(text(&before[at]) != text(&after[at]), concerned, "{content}: {at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_response_on_its_way_is_purged_too() {
+    let origin = Origin::start().await;
+    let edge = start(&origin).await;
+    let purged = async {
+        origin.arrived.notified().await;
+        purge(&edge, "POST", Some(TOKEN), "{\"everything\": true}".to_owned()).await;
+        origin.gate.notify_one();
+    };
+    let (first, ()) = tokio::join!(edge.get("/static/gate"), purged);
+    assert_eq!(text(&first), "through the gate", "it is still for who asked");
+    origin.gate.notify_one();
+    edge.get("/static/gate").await;
+    assert_eq!(origin.requests.load(Ordering::SeqCst), 2, "and for nobody later");
+}
+
+#[tokio::test]
+async fn only_the_token_and_a_whole_request_purge() {
+    let origin = Origin::start().await;
+    let edge = start(&origin).await;
+    edge.get("/static/one").await;
+    let everything = "{\"everything\": true}";
+    let rows = [
+        ("POST", None, everything, 401),
+        ("POST", Some("let-me"), everything, 401),
+        ("GET", Some(TOKEN), "", 405),
+        ("POST", Some(TOKEN), "", 400),
+        ("POST", Some(TOKEN), "{}", 400),
+        ("POST", Some(TOKEN), "{\"url\": [\"http://a.test/\"]}", 400),
+        ("POST", Some(TOKEN), "{\"urls\": [\"/static/one\"]}", 400),
+        ("POST", Some(TOKEN), &"x".repeat(65 * 1024), 413),
+    ];
+    for (method, token, content, status) in rows {
+        let answer = purge(&edge, method, token, content.to_owned()).await;
+        assert_eq!(answer.status(), status, "{method} {token:?} {}: {}", content.len(), text(&answer));
+    }
+    edge.get("/static/one").await;
+    assert_eq!(origin.requests.load(Ordering::SeqCst), 1, "nothing was purged");
+    let edge = Edge::start(policy(origin.address)).await;
+    let answer = purge(&edge, "POST", Some(""), everything.to_owned()).await;
+    assert_eq!(answer.status(), 404, "without a token there is no such page");
+}

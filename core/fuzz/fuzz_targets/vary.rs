@@ -1,0 +1,4 @@
+//! See [`selvedge_core_fuzz::vary`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| selvedge_core_fuzz::vary::check(data));

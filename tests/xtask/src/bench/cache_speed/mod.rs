@@ -1,0 +1,129 @@
+//! How fast the cache is, beside nginx and Varnish, and what it costs.
+
+mod film;
+mod origin;
+mod rates;
+mod servers;
+
+use anyhow::{Context as _, Result};
+
+use self::origin::Origin;
+use super::criterion::Medians;
+use super::report::{Chapter, Measured, Row};
+use super::{criterion_bench, load, machine};
+use crate::command::Cmd;
+use crate::workspace::Workspace;
+
+const TITLE: &str = "The cache";
+
+const ABOUT: &str = "The emulator with one thread, nginx with one worker and `proxy_cache`, and Varnish with one pool and `malloc`, before one \
+     small origin: the same stored object of 10 KiB, in turns, each started twice. What a load tool would not see: each answers \
+     from its store, and the origin is asked for nothing meanwhile. Medians of all rounds. The memory store is filled in a process of its own, \
+     with eight headers, 64 bytes of body and a key of 61 letters; a lookup is that of the quickest of 25 rounds. Written by `cargo xtask bench cache`.";
+
+const NGINX: &str = "nginx";
+const VARNISH: &str = "Varnish";
+
+/// Measures everything that is told about the cache.
+pub(super) fn measure(workspace: &Workspace) -> Result<Chapter> {
+    let machine = machine::describe();
+    let bins = ["--bin", "cache-edge", "--bin", "memory-store"];
+    Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge-bench"]).args(bins).run()?;
+    criterion_bench(workspace).args(["--", "stored/"]).run()?;
+    let mut rows = decision_rows(&Medians::read(&workspace.target_directory.join("criterion"))?)?;
+    rows.extend(store_rows(workspace)?);
+    let origin = Origin::start()?;
+    if load::is_installed() {
+        rows.extend(rates::rows(workspace, &origin)?);
+    } else {
+        let what = "Requests a second for a stored object".to_owned();
+        rows.push(Row { what, target: "-", measured: Measured::Skipped(load::how_to_install()) });
+    }
+    rows.extend(film::rows(workspace, &origin)?);
+    Ok(Chapter { title: TITLE, about: ABOUT.to_owned(), machine, rows })
+}
+
+fn decision_rows(medians: &Medians) -> Result<Vec<Row>> {
+    let (reuse, serve) = (medians.of("stored/reuse")?, medians.of("stored/serve")?);
+    Ok(vec![
+        Row {
+            what: "Whether a stored response answers a request: freshness and `Vary`".to_owned(),
+            target: "at most 500 ns",
+            measured: Measured::AtMost { bound: 500.0, value: reuse, unit: "ns" },
+        },
+        Row {
+            what: "The head of an answer out of a stored one of nine fields".to_owned(),
+            target: "-",
+            measured: Measured::Told { value: serve, unit: "ns", detail: String::new() },
+        },
+    ])
+}
+
+/// What the memory store costs, as the program that fills it prints it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Costs {
+    bytes: f64,
+    in_use_nanos: f64,
+    any_nanos: f64,
+}
+
+impl Costs {
+    fn read(printed: &str) -> Option<Self> {
+        let mut numbers = printed.split_whitespace().map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(Self { bytes: next()?, in_use_nanos: next()?, any_nanos: next()? })
+    }
+
+    fn measure(workspace: &Workspace, count: &str) -> Result<Self> {
+        anstream::println!("a memory store of {count} entries");
+        let program = workspace.target_directory.join("release/memory-store");
+        let printed = Cmd::new(program).arg(count).read()?;
+        Self::read(&printed).with_context(|| format!("three numbers, not {printed}"))
+    }
+}
+
+fn store_rows(workspace: &Workspace) -> Result<Vec<Row>> {
+    if !std::path::Path::new("/proc/self/status").exists() {
+        let reason = "only Linux tells the resident memory in /proc".to_owned();
+        let what = "The memory store".to_owned();
+        return Ok(vec![Row { what, target: "-", measured: Measured::Skipped(reason) }]);
+    }
+    let few = Costs::measure(workspace, "1000")?;
+    let many = Costs::measure(workspace, "1000000")?;
+    Ok(vec![
+        Row {
+            what: "Memory for each of a million entries beside its body".to_owned(),
+            target: "at most 600 bytes",
+            measured: Measured::AtMost { bound: 600.0, value: many.bytes, unit: "bytes" },
+        },
+        Row {
+            what: format!(
+                "Lookup of one of a thousand keys that are in use, among a million entries against among a thousand ({:.0} ns against {:.0} ns)",
+                many.in_use_nanos, few.in_use_nanos
+            ),
+            target: "at most 1.5 times",
+            measured: Measured::AtMost {
+                bound: 1.5,
+                value: many.in_use_nanos / few.in_use_nanos,
+                unit: "times",
+            },
+        },
+        Row {
+            what: "Lookup of any of a million keys, none of which the processor has in its caches".to_owned(),
+            target: "-",
+            measured: Measured::Told { value: many.any_nanos, unit: "ns", detail: String::new() },
+        },
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_costs_are_three_numbers() {
+        let costs = Costs { bytes: 550.0, in_use_nanos: 120.0, any_nanos: 900.0 };
+        assert_eq!(Costs::read("550 120 900\n"), Some(costs));
+        assert_eq!(Costs::read("550 120\n"), None);
+    }
+}
