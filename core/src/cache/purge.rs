@@ -5,8 +5,10 @@
 //! URL, and for a response that is still on its way when it is made.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::stored::StoredResponse;
+use crate::policy::blob::fnv1a64;
 use crate::time::Timestamp;
 
 /// What is purged.
@@ -42,7 +44,7 @@ pub enum Manner {
 
 /// What a ledger says of a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+enum Standing {
     /// Nothing was purged that concerns it.
     Valid,
     /// It became stale at this time.
@@ -95,11 +97,19 @@ impl Ledger {
         }
     }
 
-    /// Says what became of a stored response, which was found under `key`.
+    /// Returns a stored response, which was found under `key`, as the purges left it: as it was, stale, or not at all.
     ///
     /// A response whose request left at the very millisecond of a purge counts as purged.
     #[must_use]
-    pub fn judge(&self, key: &str, stored: &StoredResponse) -> Standing {
+    pub fn judge(&self, key: &str, stored: Arc<StoredResponse>) -> Option<Arc<StoredResponse>> {
+        match self.standing(key, &stored) {
+            Standing::Valid => Some(stored),
+            Standing::StaleSince(time) => Some(Arc::new(stored.stale_since(time))),
+            Standing::Gone => None,
+        }
+    }
+
+    fn standing(&self, key: &str, stored: &StoredResponse) -> Standing {
         let url = key.split('\n').next().unwrap_or_default();
         if self.hard.latest(url, stored).is_some_and(|purged| stored.request_time() <= purged) {
             return Standing::Gone;
@@ -170,13 +180,9 @@ pub fn origin(url: &str) -> &str {
     &url[..end]
 }
 
-/// FNV-1a over words and the ends of words ([RFC 9923](https://www.rfc-editor.org/rfc/rfc9923)).
+/// Hashes words and the ends of words.
 fn hash(words: &[&str]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in words.iter().flat_map(|word| word.bytes().chain([0xff])) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash
+    fnv1a64(words.iter().flat_map(|word| word.bytes().chain([0xff])))
 }
 
 /// The low bits of the hash are its worst.
@@ -233,9 +239,9 @@ mod tests {
             let mut ledger = Ledger::default();
             ledger.purge(&purge, Manner::Hard, NOW);
             let gone = if concerns { Standing::Gone } else { Standing::Valid };
-            assert_eq!(ledger.judge(KEY, &asked_at(NOW)), gone, "{purge:?}");
+            assert_eq!(ledger.standing(KEY, &asked_at(NOW)), gone, "{purge:?}");
             assert_eq!(
-                ledger.judge(KEY, &asked_at(NOW + secs(1))),
+                ledger.standing(KEY, &asked_at(NOW + secs(1))),
                 Standing::Valid,
                 "asked for later: {purge:?}"
             );
@@ -248,7 +254,7 @@ mod tests {
         ledger.purge(&Purge::Everything, Manner::Hard, NOW + secs(2));
         let stored = asked_at(NOW);
         assert!(stored.response_time() > NOW + secs(2), "it arrives after the purge");
-        assert_eq!(ledger.judge(KEY, &stored), Standing::Gone);
+        assert_eq!(ledger.standing(KEY, &stored), Standing::Gone);
     }
 
     #[test]
@@ -256,10 +262,10 @@ mod tests {
         let mut ledger = Ledger::default();
         let tag = Purge::Tag("product-1".to_owned());
         ledger.purge(&tag, Manner::Soft, NOW + secs(1));
-        assert_eq!(ledger.judge(KEY, &asked_at(NOW)), Standing::StaleSince(NOW + secs(1)));
+        assert_eq!(ledger.standing(KEY, &asked_at(NOW)), Standing::StaleSince(NOW + secs(1)));
         ledger.purge(&tag, Manner::Hard, NOW);
-        assert_eq!(ledger.judge(KEY, &asked_at(NOW)), Standing::Gone);
-        assert_eq!(ledger.judge(KEY, &asked_at(NOW + secs(1))), Standing::StaleSince(NOW + secs(1)));
+        assert_eq!(ledger.standing(KEY, &asked_at(NOW)), Standing::Gone);
+        assert_eq!(ledger.standing(KEY, &asked_at(NOW + secs(1))), Standing::StaleSince(NOW + secs(1)));
     }
 
     #[test]
@@ -270,11 +276,11 @@ mod tests {
         }
         assert_eq!(ledger.hard.prefixes.len(), MAX_PREFIXES, "what is kept is bounded");
         assert_eq!(
-            ledger.judge("https://b.test/0/a", &asked_at(NOW)),
+            ledger.standing("https://b.test/0/a", &asked_at(NOW)),
             Standing::Gone,
             "the first is not forgotten"
         );
-        assert_eq!(ledger.judge(KEY, &asked_at(NOW + secs(1))), Standing::Valid);
+        assert_eq!(ledger.standing(KEY, &asked_at(NOW + secs(1))), Standing::Valid);
     }
 
     #[test]
@@ -289,9 +295,9 @@ mod tests {
             "what is kept is bounded"
         );
         for at in 0..3 * MAX_NAMES {
-            assert_eq!(ledger.judge(&url(at), &asked_at(NOW)), Standing::Gone, "{at}");
+            assert_eq!(ledger.standing(&url(at), &asked_at(NOW)), Standing::Gone, "{at}");
         }
-        assert_eq!(ledger.judge(&url(0), &asked_at(NOW + secs(1))), Standing::Valid, "asked for later");
+        assert_eq!(ledger.standing(&url(0), &asked_at(NOW + secs(1))), Standing::Valid, "asked for later");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sfv::{List, ListEntry, Parser};
 use super::control::{MAX_DELTA_SECONDS, read_delta_seconds};
 use super::fields::Fields;
 use super::lifetime::{LifetimeSource, Lifetimes, OriginDirectives, date_value};
-use super::validation::has_validator;
+use super::validation::http_date;
 use super::vary::{SelectingHeader, Vary, select};
 use crate::time::Timestamp;
 
@@ -257,7 +257,14 @@ impl StoredResponse {
     #[must_use]
     pub fn keep(&self) -> Duration {
         let answers = self.lifetimes().useful().saturating_sub(self.initial_age());
-        if has_validator(&self.headers()) { answers.saturating_add(VALIDATION_TIME) } else { answers }
+        if self.has_validator() { answers.saturating_add(VALIDATION_TIME) } else { answers }
+    }
+
+    /// Returns whether the origin can be asked whether the response still holds: by an entity tag, or by a date of its last change.
+    #[must_use]
+    pub fn has_validator(&self) -> bool {
+        let modified = || HeaderValue::from_bytes(self.field(&header::LAST_MODIFIED)?).ok();
+        self.field(&header::ETAG).is_some() || modified().as_ref().and_then(http_date).is_some()
     }
 
     fn initial_age(&self) -> Duration {

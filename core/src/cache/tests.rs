@@ -203,7 +203,7 @@ proptest! {
     ) {
         let mut names = Vary::parse(&vary).names().to_vec();
         names.extend(["accept", "accept-encoding", "x"].map(HeaderName::from_static));
-        let is_same_key = variant_key(&names, &one) == variant_key(&names, &other);
+        let is_same_key = variant_key(&select(&names, &one)) == variant_key(&select(&names, &other));
         let is_match = matches(&select(&names, &one), &other) == Selection::Matches;
         prop_assert_eq!(is_same_key, is_match, "the key is injective over selections");
         let has_same_names = names.iter().all(|name| one.contains_key(name) == other.contains_key(name));
@@ -212,7 +212,7 @@ proptest! {
 
     #[test]
     fn variant_keys_are_printable_ascii(request in any_headers(&["accept"])) {
-        let key = variant_key(&[http::header::ACCEPT], &request);
+        let key = variant_key(&select(&[http::header::ACCEPT], &request));
         prop_assert!(key.bytes().all(|b| b.is_ascii_graphic()), "{}", key);
     }
 

@@ -96,20 +96,21 @@ pub fn matches(stored: &[SelectingHeader], request: &HeaderMap) -> Selection {
 /// # Examples
 /// ```
 /// use http::{HeaderMap, HeaderName};
-/// use selvedge_core::cache::vary::variant_key;
+/// use selvedge_core::cache::vary::{select, variant_key};
 ///
 /// let names = [HeaderName::from_static("accept-encoding"), HeaderName::from_static("accept-language")];
 /// let mut request = HeaderMap::new();
 /// request.insert("accept-encoding", "GZIP, br".parse().unwrap());
-/// assert_eq!(variant_key(&names, &request), "accept-encoding=7:br,gzip;accept-language;");
+/// let selecting = select(&names, &request);
+/// assert_eq!(variant_key(&selecting), "accept-encoding=7:br,gzip;accept-language;");
 /// ```
 #[must_use]
-pub fn variant_key(names: &[HeaderName], request: &HeaderMap) -> String {
+pub fn variant_key(selecting: &[SelectingHeader]) -> String {
     let mut key = String::new();
-    for name in names {
+    for SelectingHeader { name, value } in selecting {
         key.push_str(name.as_str());
-        if request.contains_key(name) {
-            let value = escaped(&normalised(name, request));
+        if let Some(value) = value {
+            let value = escaped(value);
             write!(key, "={}:{value}", value.len()).expect("writing to a string never fails");
         }
         key.push(';');
@@ -346,11 +347,11 @@ mod tests {
     #[test]
     fn values_can_not_imitate_the_key_of_another_variant() {
         let names = ["a", "b"].map(HeaderName::from_static);
-        let honest = variant_key(&names, &headers(&[("a", "1"), ("b", "2")]));
-        let forged = variant_key(&names, &headers(&[("a", "1;b=1:2")]));
+        let honest = variant_key(&select(&names, &headers(&[("a", "1"), ("b", "2")])));
+        let forged = variant_key(&select(&names, &headers(&[("a", "1;b=1:2")])));
         assert_eq!(honest, "a=1:1;b=1:2;");
         assert_eq!(forged, "a=7:1;b=1:2;b;", "the length says where a value ends");
-        let keys = ["1 2", "1%202"].map(|value| variant_key(&names, &headers(&[("a", value)])));
+        let keys = ["1 2", "1%202"].map(|value| variant_key(&select(&names, &headers(&[("a", value)]))));
         assert_ne!(keys[0], keys[1], "an escape can be told from its own spelling");
     }
 }

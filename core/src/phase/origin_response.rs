@@ -143,7 +143,7 @@ impl Engine {
         sent: Timestamp,
         now: Timestamp,
     ) -> Storing {
-        self.storing_of(tx, response.status(), response.headers().clone(), sent, now)
+        self.storing_of(tx, response.status(), response.headers(), sent, now)
     }
 
     /// Decides whether a response with this head goes to the store.
@@ -151,26 +151,26 @@ impl Engine {
         &self,
         tx: &Transaction,
         status: StatusCode,
-        headers: HeaderMap,
+        headers: &HeaderMap,
         sent: Timestamp,
         now: Timestamp,
     ) -> Storing {
         let Some(route) = self.route_of(tx).filter(|_| self.uses_cache(tx)) else { return Storing::Bypass };
         let (method, request, rule) = (tx.request.method(), tx.request.headers(), &route.cache);
-        let lifetimes = match storability(method, request, status, &headers, rule, now) {
+        let lifetimes = match storability(method, request, status, headers, rule, now) {
             Storability::Refuse(reason) => return Storing::Refuse(reason),
             Storability::Store(lifetimes) => lifetimes,
         };
-        if tx.target.as_ref().is_some_and(|target| is_deceptive(target.path(), &headers, lifetimes.source)) {
+        if tx.target.as_ref().is_some_and(|target| is_deceptive(target.path(), headers, lifetimes.source)) {
             return Storing::Refuse(NoStoreReason::Deception);
         }
         let selecting = self.selecting_headers(tx);
-        if self.is_poisoned(tx, route, &selecting, &headers) {
+        if self.is_poisoned(tx, route, &selecting, headers) {
             return Storing::Refuse(NoStoreReason::UnkeyedHeader);
         }
         let stored = StoredResponse::new(Arrival {
             status,
-            headers,
+            headers: headers.clone(),
             request: &selecting,
             lifetimes,
             tags: self.tags(tx, route),

@@ -6,7 +6,7 @@ mod turns;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
+use http::{HeaderMap, Method, Response, StatusCode, header};
 
 pub(super) use self::storing::store_answered;
 use self::storing::{put, store};
@@ -20,7 +20,7 @@ use crate::cache::rule::ClientDirectives;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::cache::stored::{Arrival, StoredResponse};
 use crate::cache::validation::{self, Confirmation};
-use crate::cache::vary;
+use crate::cache::vary::{self, SelectingHeader, Selection};
 use crate::effect::{CacheEntry, CachePurge, CachePut, Effect, EffectResult, EffectSpan, Turn, Variants};
 use crate::engine::Engine;
 use crate::exchange::Effects;
@@ -69,32 +69,35 @@ pub(super) async fn answer(
     key: String,
 ) -> Response<Body> {
     let begun = fx.now();
-    let mut waited: Option<Waited> = None;
+    let mut miss = Miss { key, why: Forward::UriMiss, stale: None, known: Known::default(), waited: None };
     loop {
-        let (found, known) = look_up(engine, tx, fx, &key).await;
-        let mut miss = Miss { key: key.clone(), why: Forward::UriMiss, stale: None, known, waited };
-        match found {
-            Found::Nothing(why) => miss.why = why,
+        let found;
+        (found, miss.known) = look_up(engine, tx, fx, &miss.key).await;
+        (miss.why, miss.stale) = match found {
+            Found::Nothing(why) => (why, None),
             Found::Response(stored) => match serve_if_usable(engine, tx, fx, &miss, stored).await {
                 Ok(response) => return response,
-                Err((why, stored)) => (miss.why, miss.stale) = (why, Some(stored)),
+                Err((why, stored)) => (why, Some(stored)),
             },
-        }
+        };
         if reuse::on_miss(tx.request.headers()) == OnMiss::GatewayTimeout {
             note_cache(tx, note_of(&miss), CacheStatus::forward(miss.why));
             release(fx, &miss, false);
             return engine.on_only_if_cached(tx);
         }
+        if !may_wait(engine, tx) {
+            return on_miss(engine, tx, fx, miss).await;
+        }
         let turn_key = turn_key(engine, tx, &miss);
-        if !may_wait(engine, tx) || miss.waited.as_ref().is_some_and(|waited| waited.is_last(&turn_key)) {
+        if miss.waited.as_ref().is_some_and(|waited| waited.is_last(&turn_key)) {
             return on_miss(engine, tx, fx, miss).await;
         }
         let left = LONGEST_WAIT.saturating_sub(fx.now().saturating_since(begun));
         let turn = wait(fx, &turn_key, left).await;
         let stale = miss.stale.as_ref().map(|stored| stored.head.request_time());
-        waited = Some(Waited { key: turn_key, turn, stale });
+        miss.waited = Some(Waited { key: turn_key, turn, stale });
         if turn == Turn::Alone {
-            return on_miss(engine, tx, fx, Miss { waited, ..miss }).await;
+            return on_miss(engine, tx, fx, miss).await;
         }
         // What is stored may be another one by the time that the wait is over.
     }
@@ -108,7 +111,7 @@ async fn serve_if_usable(
     miss: &Miss,
     stored: Stored,
 ) -> Result<Response<Body>, (Forward, Stored)> {
-    let reason = match judge(engine, tx, &stored.head, fx.now()) {
+    let (reason, status) = match judge(engine, tx, &stored.head, fx.now()) {
         Reuse::Fresh { ttl } => {
             let status = match miss.turn() {
                 Some(Turn::Over) => CacheStatus::forward(Forward::Miss).collapsed(),
@@ -125,7 +128,6 @@ async fn serve_if_usable(
             return Err((Forward::Stale, stored));
         }
     };
-    let (reason, status) = reason;
     let Some(response) = serve(tx, &stored.head, stored.body.clone(), fx).await else {
         return Err((Forward::Partial, stored));
     };
@@ -178,29 +180,28 @@ async fn look_up_at(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) 
     let Some(first) = cache_get(fx, key.to_owned()).await else {
         return (Found::Nothing(Forward::UriMiss), None);
     };
-    let (key, entry, variants) = match first {
-        CacheEntry::Response(..) => (key.to_owned(), Some(first), None),
-        CacheEntry::Variants(variants) => {
-            let key = variant_key(key, &variants.names, &engine.selecting_headers(tx));
-            let entry = cache_get(fx, key.clone()).await;
-            (key, entry, Some(variants))
+    let variants = match first {
+        CacheEntry::Response(head, body) => {
+            let is_one = head.vary().is_empty()
+                || vary::matches(head.vary(), &engine.selecting_headers(tx)) == Selection::Matches;
+            let stored = Stored { key: key.to_owned(), head, body };
+            let found = if is_one { Found::Response(stored) } else { Found::Nothing(Forward::VaryMiss) };
+            return (found, None);
         }
+        CacheEntry::Variants(variants) => variants,
     };
-    let since = variants.as_ref().map_or(Timestamp::default(), |variants| variants.since);
-    let found = match entry {
+    let selecting = vary::select(&variants.names, &engine.selecting_headers(tx));
+    let key = variant_key(key, &selecting);
+    let found = match cache_get(fx, key.clone()).await {
+        // A store with short keys may have found another one.
         Some(CacheEntry::Response(head, body))
-            if head.request_time() >= since && selects(engine, tx, &head) =>
+            if head.request_time() >= variants.since && head.vary() == selecting =>
         {
             Found::Response(Stored { key, head, body })
         }
         Some(CacheEntry::Response(..) | CacheEntry::Variants(_)) | None => Found::Nothing(Forward::VaryMiss),
     };
-    (found, variants)
-}
-
-fn selects(engine: &Engine, tx: &Transaction, stored: &StoredResponse) -> bool {
-    stored.vary().is_empty()
-        || vary::matches(stored.vary(), &engine.selecting_headers(tx)) == vary::Selection::Matches
+    (found, Some(variants))
 }
 
 async fn cache_get(fx: &Effects, key: String) -> Option<CacheEntry> {
@@ -209,8 +210,8 @@ async fn cache_get(fx: &Effects, key: String) -> Option<CacheEntry> {
     entry
 }
 
-fn variant_key(key: &str, names: &[HeaderName], headers: &HeaderMap) -> String {
-    format!("{key}\nvary {}", vary::variant_key(names, headers))
+fn variant_key(key: &str, selecting: &[SelectingHeader]) -> String {
+    format!("{key}\nvary {}", vary::variant_key(selecting))
 }
 
 /// Parts have a place of their own, so that none takes that of a whole response.
@@ -255,10 +256,8 @@ async fn on_miss(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, miss:
 
 /// Lets the backend be asked whether a stored response still holds, where that can be asked.
 fn ask_about(tx: &mut Transaction, stale: Option<&Stored>) {
-    let is_askable = |stored: &&Stored| {
-        validation::has_validator(&stored.head.headers())
-            && stored.head.status() != StatusCode::PARTIAL_CONTENT
-    };
+    let is_askable =
+        |stored: &&Stored| stored.head.has_validator() && stored.head.status() != StatusCode::PARTIAL_CONTENT;
     let stale = stale.filter(is_askable).filter(|_| !wants_part(tx));
     tx.validates = stale.map(|stored| Arc::clone(&stored.head));
 }
@@ -371,7 +370,7 @@ fn freshened(
         headers.remove(header::DATE);
     }
     let method = std::mem::replace(tx.request.method_mut(), Method::GET);
-    let storing = engine.storing_of(tx, stored.status(), headers.clone(), confirming.sent, now);
+    let storing = engine.storing_of(tx, stored.status(), &headers, confirming.sent, now);
     *tx.request.method_mut() = method;
     match &storing {
         Storing::Store(fresh, _) => (Arc::clone(fresh), storing),

@@ -73,8 +73,13 @@ pub fn decode(bytes: &[u8]) -> Result<Policy, BlobError> {
 /// Returns 64 bits by which two texts or policies can be told apart (FNV-1a); no defence against forgery.
 #[must_use]
 pub fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    fnv1a64(bytes.iter().copied())
+}
+
+/// The 64-bit FNV-1a hash ([RFC 9923](https://www.rfc-editor.org/rfc/rfc9923)).
+pub(crate) fn fnv1a64(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 

@@ -228,13 +228,13 @@ impl Engine {
     }
 }
 
-/// Whether a cache that knows nothing else would store a response with these fields.
 /// A platform's cache keeps a response as it is: one of which only a part may be stored, or that answers nothing without
 /// validation, is not for it.
 fn is_for_platforms(stored: &StoredResponse, response: &HeaderMap) -> bool {
     !stored.lifetimes().useful().is_zero() && !names_fields(response)
 }
 
+/// Whether a cache that knows nothing else would store a response with these fields.
 fn may_be_stored(headers: &HeaderMap) -> bool {
     let control = CacheControl::parse(headers);
     let is_forbidden =

@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::{HeaderMap, Response, StatusCode};
 use selvedge_core::body::Body;
 use selvedge_core::cache::stored::StoredResponse;
-use selvedge_core::cache::validation::has_validator;
 use selvedge_core::engine::Engine;
 use selvedge_core::phase::{OriginResponseOutcome, Storing};
 use selvedge_core::time::Timestamp;
@@ -83,7 +82,7 @@ fn stored_as(stored: &StoredResponse, keep: Duration) -> Vec<(&'static str, Stri
     if !lifetimes.stale_if_error.is_zero() {
         lines.push(("stale if the backend fails", format!("until {}", until(lifetimes.stale_if_error))));
     }
-    let question = if has_validator(&stored.headers()) {
+    let question = if stored.has_validator() {
         "the backend is asked whether it still holds"
     } else {
         "the backend is asked for another one"

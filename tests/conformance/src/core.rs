@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::cache::purge::{Ledger, Standing};
+use selvedge_core::cache::purge::Ledger;
 use selvedge_core::effect::{
     CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError, Turn,
 };
@@ -218,13 +218,9 @@ impl MemoryHost {
 
     fn stored(&self, key: &str) -> Option<CacheEntry> {
         match self.store.get(key)?.clone() {
-            CacheEntry::Response(head, body) => match self.ledger.judge(key, &head) {
-                Standing::Valid => Some(CacheEntry::Response(head, body)),
-                Standing::StaleSince(time) => {
-                    Some(CacheEntry::Response(Arc::new(head.stale_since(time)), body))
-                }
-                Standing::Gone => None,
-            },
+            CacheEntry::Response(head, body) => {
+                Some(CacheEntry::Response(self.ledger.judge(key, head)?, body))
+            }
             variants @ CacheEntry::Variants(_) => Some(variants),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use selvedge_core::body::Body;
-use selvedge_core::cache::purge::{Ledger, Manner, Purge, Standing};
+use selvedge_core::cache::purge::{Ledger, Manner, Purge};
 use selvedge_core::cache::stored::StoredResponse;
 use selvedge_core::effect::{CacheEntry, CachePurge, Variants};
 use selvedge_core::time::Timestamp;
@@ -32,13 +32,8 @@ impl Store {
     pub fn get(&self, key: &str, now: Timestamp) -> Option<Item> {
         let (item, _) = self.items.get(key).filter(|(_, until)| now < *until)?;
         let Item::Response(head, body) = item else { return Some(item.clone()) };
-        match self.ledger.judge(key, head) {
-            Standing::Valid => Some(item.clone()),
-            Standing::StaleSince(time) => {
-                Some(Item::Response(Arc::new(head.stale_since(time)), body.clone()))
-            }
-            Standing::Gone => None,
-        }
+        let head = self.ledger.judge(key, Arc::clone(head))?;
+        Some(Item::Response(head, body.clone()))
     }
 
     /// Keeps an item until a time.

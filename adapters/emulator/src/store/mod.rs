@@ -7,12 +7,13 @@ pub mod disk;
 pub mod memory;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use selvedge_core::body::Body;
-use selvedge_core::cache::purge::{Ledger, Manner, Purge, Standing};
+use selvedge_core::cache::purge::{Ledger, Manner, Purge};
 use selvedge_core::cache::stored::StoredResponse;
 use selvedge_core::effect::{CacheEntry, CachePut};
 use selvedge_core::time::Timestamp;
@@ -30,6 +31,7 @@ pub(crate) struct Store {
     pub(crate) memory: MemoryStore,
     disk: Option<DiskStore>,
     ledger: RwLock<Ledger>,
+    has_purged: AtomicBool,
 }
 
 /// What becomes of a body in the folder once it is whole.
@@ -42,7 +44,7 @@ pub(crate) struct DiskPut {
 
 impl Store {
     pub(crate) fn new(memory: MemoryStore, disk: Option<DiskStore>) -> Self {
-        Self { memory, disk, ledger: RwLock::default() }
+        Self { memory, disk, ledger: RwLock::default(), has_purged: AtomicBool::new(false) }
     }
 
     pub(crate) fn disk(&self) -> Option<&DiskStore> {
@@ -71,16 +73,13 @@ impl Store {
                 self.memory.put(memory_put(key, CacheEntry::Variants(variants.clone()), keep));
                 Some(DiskEntry::Variants { variants, keep })
             }
-            DiskEntry::Response(head, body) => match self.judge(&key, &head) {
-                Standing::Valid => Some(DiskEntry::Response(head, body)),
-                Standing::StaleSince(time) => {
-                    Some(DiskEntry::Response(Arc::new(head.stale_since(time)), body))
-                }
-                Standing::Gone => {
+            DiskEntry::Response(head, body) => {
+                let judged = self.judge(&key, head);
+                if judged.is_none() {
                     disk.remove(&key);
-                    None
                 }
-            },
+                Some(DiskEntry::Response(judged?, body))
+            }
         }
     }
 
@@ -88,6 +87,7 @@ impl Store {
     pub(crate) fn purge(&self, purges: &[Purge], manner: Manner, now: Timestamp) {
         let mut ledger = self.ledger.write().unwrap_or_else(PoisonError::into_inner);
         purges.iter().for_each(|purge| ledger.purge(purge, manner, now));
+        self.has_purged.store(true, Ordering::Release);
     }
 
     /// Forgets what a key names; on a thread that may block.
@@ -107,24 +107,22 @@ impl Store {
         }
     }
 
-    fn judge(&self, key: &str, head: &StoredResponse) -> Standing {
+    /// The response as the purges left it. Until the first of them nobody waits for the ledger.
+    fn judge(&self, key: &str, head: Arc<StoredResponse>) -> Option<Arc<StoredResponse>> {
+        if !self.has_purged.load(Ordering::Acquire) {
+            return Some(head);
+        }
         self.ledger.read().unwrap_or_else(PoisonError::into_inner).judge(key, head)
     }
 
     /// The entry as the purges left it.
     fn standing(&self, key: &str, entry: CacheEntry) -> Option<CacheEntry> {
-        let (head, body) = match entry {
-            CacheEntry::Response(head, body) => (head, body),
-            variants @ CacheEntry::Variants(_) => return Some(variants),
-        };
-        match self.judge(key, &head) {
-            Standing::Valid => Some(CacheEntry::Response(head, body)),
-            Standing::StaleSince(time) => Some(CacheEntry::Response(Arc::new(head.stale_since(time)), body)),
-            Standing::Gone => {
-                self.memory.remove(key);
-                None
-            }
+        let CacheEntry::Response(head, body) = entry else { return Some(entry) };
+        let judged = self.judge(key, head);
+        if judged.is_none() {
+            self.memory.remove(key);
         }
+        Some(CacheEntry::Response(judged?, body))
     }
 
     /// Returns whether a part of [`put`](Self::put) is the folder's.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 
 use super::turns::release;
 use super::{Miss, part_key, variant_key};
@@ -48,7 +48,7 @@ pub(super) fn store(
     };
     let ends_turn = miss.own_turn();
     let storable = Storable { key, stored, keep, body: response.body().clone(), ends_turn };
-    put_variant(fx, storable, &engine.selecting_headers(tx), known.as_ref());
+    put_variant(fx, storable, known.as_ref());
 }
 
 /// A response on its way to the store.
@@ -60,15 +60,15 @@ struct Storable {
     ends_turn: Option<String>,
 }
 
-fn put_variant(fx: &Effects, storable: Storable, selecting: &HeaderMap, known: Option<&Variants>) {
+fn put_variant(fx: &Effects, storable: Storable, known: Option<&Variants>) {
     let Storable { key, stored, keep, body, ends_turn } = storable;
-    let names: Arc<[_]> = stored.vary().iter().map(|header| header.name.clone()).collect();
-    let since = stored.request_time();
-    let entry = CacheEntry::Response(stored, body);
-    if names.is_empty() {
+    if stored.vary().is_empty() {
+        let entry = CacheEntry::Response(stored, body);
         return put(fx, CachePut { key, entry, keep, ends_turn, is_body_kept: false });
     }
-    let variant = variant_key(&key, &names, selecting);
+    let names: Arc<[_]> = stored.vary().iter().map(|header| header.name.clone()).collect();
+    let (variant, since) = (variant_key(&key, stored.vary()), stored.request_time());
+    let entry = CacheEntry::Response(stored, body);
     let known = known.filter(|known| known.names == names);
     let variants = CacheEntry::Variants(known.cloned().unwrap_or(Variants { names, since }));
     let for_long = keep.max(VARIANTS_TIME);
@@ -94,7 +94,7 @@ pub(in crate::pipeline) fn store_answered(
     // It is newer than what its own request invalidates.
     let now = fx.now();
     let sent = now + Duration::from_millis(1);
-    let storing = engine.storing_of(get, response.status(), response.headers().clone(), sent, now);
+    let storing = engine.storing_of(get, response.status(), response.headers(), sent, now);
     let Storing::Store(stored, keep) = storing else { return None };
     match stored.lifetimes().source {
         LifetimeSource::Targeted
@@ -109,6 +109,6 @@ pub(in crate::pipeline) fn store_answered(
     tx.note(Reason::CacheStored, Rule::BuiltIn);
     let body = response.body().clone();
     let storable = Storable { key: key.clone(), stored, keep, body, ends_turn: None };
-    put_variant(fx, storable, &engine.selecting_headers(get), None);
+    put_variant(fx, storable, None);
     Some(key)
 }

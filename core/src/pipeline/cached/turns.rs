@@ -6,6 +6,7 @@ use http::{Method, header};
 
 use super::{Miss, variant_key};
 use crate::cache::range;
+use crate::cache::vary::select;
 use crate::effect::{Effect, EffectResult, EffectSpan, Turn};
 use crate::engine::Engine;
 use crate::exchange::Effects;
@@ -65,7 +66,7 @@ pub(super) fn turn_key(engine: &Engine, tx: &Transaction, miss: &Miss) -> String
     let variants = miss.known.whole.as_ref();
     variants.map_or_else(
         || miss.key.clone(),
-        |variants| variant_key(&miss.key, &variants.names, &engine.selecting_headers(tx)),
+        |variants| variant_key(&miss.key, &select(&variants.names, &engine.selecting_headers(tx))),
     )
 }
 
