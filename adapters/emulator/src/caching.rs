@@ -72,12 +72,17 @@ impl EdgeHost {
     /// Writes a purge down, or forgets what it names by key alone.
     pub(crate) fn cache_purge(&self, purge: CachePurge) -> Performing {
         let store = Arc::clone(&self.worker.shared.store);
-        store.purge(&purge.purges, purge.manner, purge.at);
-        if !purge.purges.is_empty() {
+        let CachePurge { purges, manner, at, keys } = purge;
+        store.purge(&purges, manner, at);
+        if !purges.is_empty() && store.disk().is_none() {
             return done(EffectResult::CachePurge);
         }
         Box::pin(async move {
-            let _ = spawn_blocking(move || purge.keys.iter().for_each(|key| store.remove(key))).await;
+            let _ = spawn_blocking(move || match &*purges {
+                [] => keys.iter().for_each(|key| store.remove(key)),
+                purges => store.keep_purges(purges, manner, at),
+            })
+            .await;
             EffectResult::CachePurge
         })
     }

@@ -1,6 +1,7 @@
 //! `POST /_selvedge/purge`: lets whoever has the token make stored responses invalid before their time.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
@@ -10,6 +11,7 @@ use hyper::body::Incoming;
 use selvedge_core::cache::purge::{Manner, Purge};
 use selvedge_core::engine::Engine;
 use serde::Deserialize;
+use tokio::task::spawn_blocking;
 
 use crate::config::PurgeToken;
 use crate::status::{not_found, text};
@@ -59,8 +61,13 @@ pub(crate) async fn respond(worker: &Rc<Worker>, request: Request<Incoming>) -> 
         }
     };
     let manner = if asked.soft { Manner::Soft } else { Manner::Hard };
-    worker.shared.store.purge(&purges, manner, worker.shared.config.clock.now());
+    let (store, now) = (Arc::clone(&worker.shared.store), worker.shared.config.clock.now());
+    store.purge(&purges, manner, now);
     tracing::info!(count = purges.len(), soft = asked.soft, "purged");
+    if store.disk().is_some() {
+        // A panic has reported itself; the purge holds until the next start.
+        let _ = spawn_blocking(move || store.keep_purges(&purges, manner, now)).await;
+    }
     text(StatusCode::OK, "purged\n")
 }
 

@@ -78,6 +78,12 @@ impl LifetimeSource {
 }
 
 impl Lifetimes {
+    /// Makes lifetimes without any use of a stale response.
+    #[must_use]
+    pub const fn without_stale(fresh: Duration, source: LifetimeSource) -> Self {
+        Self { fresh, stale_while_revalidate: Duration::ZERO, stale_if_error: Duration::ZERO, source }
+    }
+
     /// Returns the greatest age at which the response is of any use.
     #[must_use]
     pub fn useful(&self) -> Duration {

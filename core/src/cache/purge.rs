@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::stored::StoredResponse;
 use crate::policy::blob::fnv1a64;
 use crate::time::Timestamp;
 
 /// What is purged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Purge {
     /// Every response of a URL: scheme, host, path and normalised query, as the first line of a cache key has them.
     Url(String),
@@ -33,7 +35,7 @@ pub enum Purge {
 }
 
 /// What becomes of what is purged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Manner {
     /// It is gone.
     #[default]
@@ -64,14 +66,14 @@ const SLOTS: usize = 1 << 16;
 const MAX_PREFIXES: usize = 256;
 
 /// What was purged and when, in bounded memory: at most a few mebibytes, and nothing until the first purge.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     hard: Marks,
     soft: Marks,
 }
 
 /// Times of purges of one manner.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Marks {
     everything: Timestamp,
     /// By hash of a name.
@@ -82,6 +84,12 @@ struct Marks {
 }
 
 impl Ledger {
+    /// Returns whether nothing was purged yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Writes a purge down.
     pub fn purge(&mut self, purge: &Purge, manner: Manner, now: Timestamp) {
         let marks = match manner {

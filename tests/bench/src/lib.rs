@@ -105,12 +105,7 @@ fn stored(fields: &[(&'static str, &'static str)], request: &HeaderMap) -> Store
         status: StatusCode::OK,
         headers: headers.collect(),
         request,
-        lifetimes: Lifetimes {
-            fresh: Duration::from_secs(3600),
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            source: LifetimeSource::CacheControl,
-        },
+        lifetimes: Lifetimes::without_stale(Duration::from_secs(3600), LifetimeSource::CacheControl),
         tags: Vec::new(),
         keeps_cookies: false,
         request_time: NOW,

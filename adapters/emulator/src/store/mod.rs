@@ -44,7 +44,9 @@ pub(crate) struct DiskPut {
 
 impl Store {
     pub(crate) fn new(memory: MemoryStore, disk: Option<DiskStore>) -> Self {
-        Self { memory, disk, ledger: RwLock::default(), has_purged: AtomicBool::new(false) }
+        let ledger = disk.as_ref().map(DiskStore::purged).unwrap_or_default();
+        let has_purged = AtomicBool::new(!ledger.is_empty());
+        Self { memory, disk, ledger: RwLock::new(ledger), has_purged }
     }
 
     pub(crate) fn disk(&self) -> Option<&DiskStore> {
@@ -83,11 +85,20 @@ impl Store {
         }
     }
 
-    /// Writes purges down.
+    /// Writes purges down; they hold from now on, and after a restart from when
+    /// [`keep_purges`](Self::keep_purges) returns.
     pub(crate) fn purge(&self, purges: &[Purge], manner: Manner, now: Timestamp) {
         let mut ledger = self.ledger.write().unwrap_or_else(PoisonError::into_inner);
         purges.iter().for_each(|purge| ledger.purge(purge, manner, now));
         self.has_purged.store(true, Ordering::Release);
+    }
+
+    /// Writes purges down in the folder, if there is one; on a thread that may block.
+    pub(crate) fn keep_purges(&self, purges: &[Purge], manner: Manner, now: Timestamp) {
+        let Some(disk) = &self.disk else { return };
+        if let Err(error) = disk.purge(purges, manner, now) {
+            tracing::warn!(%error, "a purge cannot be written down, so the cache folder will be emptied at the next start");
+        }
     }
 
     /// Forgets what a key names; on a thread that may block.
@@ -202,12 +213,7 @@ mod tests {
     const NOW: Clock = Clock::System;
 
     fn response(length: usize) -> CacheEntry {
-        let lifetimes = Lifetimes {
-            fresh: HOUR,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            source: LifetimeSource::Rule,
-        };
+        let lifetimes = Lifetimes::without_stale(HOUR, LifetimeSource::Rule);
         let head = StoredResponse::new(Arrival {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
@@ -261,6 +267,29 @@ mod tests {
         assert!(!store.puts_to_disk(&long));
         store.put(long);
         assert_eq!(places(&store), [true, false]);
+    }
+
+    #[test]
+    fn what_was_purged_stays_purged_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let disk = DiskStore::open(dir.path(), 1 << 30, NOW.now()).unwrap();
+            Store::new(MemoryStore::new(1 << 20), Some(disk))
+        };
+        let find = |store: &Store, key: &str| store.get_from_disk(key.to_owned()).is_some();
+        let store = open();
+        for key in ["a", "b"] {
+            store.put(memory_put(key.to_owned(), response(MAX_MEMORY_BODY_BYTES + 1), HOUR));
+        }
+        store.keep_purges(&[Purge::Url("a".to_owned())], Manner::Hard, NOW.now());
+        assert!(find(&store, "a"), "it holds after a restart");
+        drop(store);
+        let store = open();
+        assert_eq!([find(&store, "a"), find(&store, "b")], [false, true]);
+        store.put(memory_put("a".to_owned(), response(MAX_MEMORY_BODY_BYTES + 1), HOUR));
+        drop(store);
+        std::fs::remove_file(dir.path().join("purges.1")).unwrap();
+        assert!(!find(&open(), "b"), "a folder that cannot say what was purged has nothing");
     }
 
     #[test]

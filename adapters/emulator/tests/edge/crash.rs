@@ -135,12 +135,7 @@ fn head(version: u64, mark: u64) -> Arc<StoredResponse> {
         status: StatusCode::OK,
         headers,
         request: &HeaderMap::new(),
-        lifetimes: Lifetimes {
-            fresh: HOUR,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            source: LifetimeSource::Rule,
-        },
+        lifetimes: Lifetimes::without_stale(HOUR, LifetimeSource::Rule),
         tags: Vec::new(),
         keeps_cookies: false,
         request_time: now(),

@@ -1,5 +1,6 @@
 //! Purging over HTTP.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -11,9 +12,13 @@ use crate::support::{Edge, Origin, connect, full, policy, text, whole, with_host
 const TOKEN: &str = "let-me-purge";
 
 async fn start(origin: &Origin) -> Edge {
+    start_in(origin, None).await
+}
+
+async fn start_in(origin: &Origin, cache_dir: Option<PathBuf>) -> Edge {
     let purge_token = PurgeToken::new(TOKEN.to_owned());
-    Edge::start_with(policy(origin.address), EmulatorConfig { purge_token, ..EmulatorConfig::default() })
-        .await
+    let config = EmulatorConfig { purge_token, cache_dir, ..EmulatorConfig::default() };
+    Edge::start_with(policy(origin.address), config).await
 }
 
 async fn purge(edge: &Edge, method: &str, token: Option<&str>, content: String) -> Response<Bytes> {
@@ -45,6 +50,25 @@ async fn what_is_purged_is_asked_for_again_and_the_rest_is_not() {
             assert_eq!(text(&before[at]) != text(&after[at]), concerned, "{content}: {at}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_was_purged_is_not_there_again_after_a_restart() {
+    let (origin, dir) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let edge = start_in(&origin, Some(dir.path().to_owned())).await;
+    let paths = ["/static/film", "/static/film-in-parts"];
+    for path in paths {
+        edge.get(path).await;
+    }
+    let host = with_host(Request::new(full(""))).headers()["host"].to_str().unwrap().to_owned();
+    let content = format!("{{\"urls\": [\"http://{host}{}\"]}}", paths[0]);
+    assert_eq!(purge(&edge, "POST", Some(TOKEN), content).await.status(), 200);
+    edge.stop().await.unwrap();
+    let edge = start_in(&origin, Some(dir.path().to_owned())).await;
+    for path in paths {
+        edge.get(path).await;
+    }
+    assert_eq!(origin.requests.load(Ordering::SeqCst), 3, "only what was purged was asked for again");
 }
 
 #[tokio::test]

@@ -66,13 +66,7 @@ fn now_or_never<F: Future>(future: F) -> F::Output {
 }
 
 fn response() -> CacheEntry {
-    let fresh = Duration::from_secs(60);
-    let lifetimes = Lifetimes {
-        fresh,
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
-        source: LifetimeSource::CacheControl,
-    };
+    let lifetimes = Lifetimes::without_stale(Duration::from_secs(60), LifetimeSource::CacheControl);
     let stored = StoredResponse::new(Arrival {
         status: StatusCode::OK,
         headers: HeaderMap::new(),

@@ -92,8 +92,10 @@ fn emulator(root: &Path, origin: SocketAddr) -> anyhow::Result<Edge> {
     let mut policy = read(&text).map_err(|errors| anyhow!("{POLICY} is refused: {errors:?}"))?;
     policy.limits.methods.push(METHOD.to_owned());
     let info = PolicyInfo { name: policy.name.clone(), hash: String::new() };
-    let engine =
-        Engine::builder(policy).compile().map_err(|error| anyhow!("{POLICY} is refused: {error}"))?;
+    let engine = Engine::builder(policy)
+        .collapsing()
+        .compile()
+        .map_err(|error| anyhow!("{POLICY} is refused: {error}"))?;
     let config =
         EmulatorConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..EmulatorConfig::default() };
     let emulator = Emulator::bind(config, EngineHandle::new(Arc::new(engine), info))?;

@@ -9,6 +9,8 @@
 //! one may be undone; what is left of a file that was not written out does not have its checksums, so that no
 //! wrong byte is ever served.
 //!
+//! What is purged is written down beside the entries. A folder that cannot say what was purged is emptied when it is opened.
+//!
 //! Every call here but [`contains`](DiskStore::contains), [`touch`](DiskStore::touch) and
 //! [`size`](DiskStore::size) reads or writes files and belongs on a thread that may block.
 
@@ -16,6 +18,7 @@ mod files;
 mod folder;
 mod format;
 mod index;
+mod purges;
 mod reader;
 mod scan;
 #[cfg(test)]
@@ -25,11 +28,12 @@ mod writer;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use selvedge_core::body::Body;
+use selvedge_core::cache::purge::{Ledger, Manner, Purge};
 use selvedge_core::cache::stored::StoredResponse;
 use selvedge_core::effect::{CacheEntry, Variants};
 use selvedge_core::time::Timestamp;
@@ -37,6 +41,7 @@ use selvedge_core::wire::encode_entry;
 
 use folder::Folder;
 use format::{HeadFile, digest};
+use purges::PurgeLog;
 
 pub use format::BodyId;
 pub use reader::StoredBody;
@@ -46,7 +51,7 @@ pub use writer::BodyWriter;
 ///
 /// What expires goes at the next write, and what was not used for longest goes when there is no room. The order of
 /// use outlives the process as the times of the files. A file counts for whole blocks of 4 KiB. One response takes
-/// at most half of the store.
+/// at most half of the store. What was purged takes a few MiB at most, which do not count.
 ///
 /// # Examples
 /// ```
@@ -63,6 +68,7 @@ pub use writer::BodyWriter;
 #[derive(Clone, Debug)]
 pub struct DiskStore {
     folder: Arc<Folder>,
+    purges: Arc<Mutex<PurgeLog>>,
 }
 
 /// What the folder holds under one key.
@@ -102,7 +108,30 @@ impl DiskStore {
         let index = scan::scan(&dir, max_bytes, now).with_context(context)?;
         let folder = Arc::new(Folder::new(dir, index, lock));
         folder.make_room(0).with_context(context)?;
-        Ok(Self { folder })
+        let is_empty = folder.index().size().1 == 0;
+        let purged = PurgeLog::read(folder.dir()).filter(|_| !is_empty);
+        let is_unknown = purged.is_none() && !is_empty;
+        let log = PurgeLog::create(folder.dir(), purged.unwrap_or_default()).with_context(context)?;
+        let store = Self { folder, purges: Arc::new(Mutex::new(log)) };
+        if is_unknown {
+            tracing::warn!("the cache folder does not say what was purged, so all of it goes");
+            store.clear();
+        }
+        Ok(store)
+    }
+
+    /// Returns what was purged, also before this start.
+    #[must_use]
+    pub fn purged(&self) -> Ledger {
+        self.purges().ledger().clone()
+    }
+
+    /// Writes purges down for the next start. The entries stay; [`purged`](Self::purged) is to be asked about each of them.
+    ///
+    /// # Errors
+    /// When they cannot be written; then the folder loses all entries at the next start, unless a later purge can be written.
+    pub fn purge(&self, purges: &[Purge], manner: Manner, at: Timestamp) -> io::Result<()> {
+        self.purges().write(purges, manner, at)
     }
 
     /// Looks a key up. What is expired or damaged is removed and not found.
@@ -179,6 +208,10 @@ impl DiskStore {
     pub fn clear(&self) {
         let all: Vec<_> = self.folder.index().digests().copied().collect();
         all.iter().for_each(|digest| self.folder.remove(digest));
+    }
+
+    fn purges(&self) -> MutexGuard<'_, PurgeLog> {
+        self.purges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the bytes and the number of the entries; bodies on their way count as bytes.

@@ -74,18 +74,20 @@ impl Open {
         self.body_file("a")
     }
 
-    /// How many files there are beside the lock.
+    /// How many files there are beside those that the store itself needs.
     fn files(&self) -> usize {
-        fs::read_dir(self.folder.path()).unwrap().count() - 1
+        self.lengths().count()
     }
 
-    /// Space of all files, as the store counts it.
+    /// Space of these, as the store counts it.
     fn space(&self) -> u64 {
+        self.lengths().map(index::space).sum()
+    }
+
+    fn lengths(&self) -> impl Iterator<Item = u64> {
         let files = fs::read_dir(self.folder.path()).unwrap().map(Result::unwrap);
-        files
-            .filter(|file| file.file_name() != files::LOCK)
-            .map(|file| index::space(file.metadata().unwrap().len()))
-            .sum()
+        let others = files.filter(|file| file.file_name() != files::LOCK && file.file_name() != purges::NAME);
+        others.map(|file| file.metadata().unwrap().len())
     }
 }
 
@@ -96,12 +98,7 @@ fn head(etag: &str) -> Arc<StoredResponse> {
         status: StatusCode::OK,
         headers,
         request: &HeaderMap::new(),
-        lifetimes: Lifetimes {
-            fresh: HOUR,
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            source: LifetimeSource::Rule,
-        },
+        lifetimes: Lifetimes::without_stale(HOUR, LifetimeSource::Rule),
         tags: Vec::new(),
         keeps_cookies: false,
         request_time: NOW,
