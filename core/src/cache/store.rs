@@ -52,7 +52,7 @@ pub enum NoStoreReason {
     VaryTooLong,
     /// Neither origin nor policy gives a lifetime.
     NoLifetime,
-    /// The lifetime is zero, no stale use is allowed, and nothing is there by which it could be validated.
+    /// The lifetime is zero or was over at the arrival, no stale use is allowed, and nothing is there by which it could be validated.
     ZeroLifetime,
     /// The path is that of a file of one kind and the response is a page: see [`deception`](super::deception).
     Deception,

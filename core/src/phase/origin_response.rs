@@ -178,8 +178,10 @@ impl Engine {
             request_time: sent,
             response_time: now,
         });
-        let keep = stored.keep();
-        Storing::Store(Arc::new(stored), keep)
+        match stored.keep() {
+            Duration::ZERO => Storing::Refuse(NoStoreReason::ZeroLifetime),
+            keep => Storing::Store(Arc::new(stored), keep),
+        }
     }
 
     /// Whether a header that the client sent, and that the backend was sent too, may have changed the response for this client alone.

@@ -18,6 +18,7 @@ use crate::cache::range::{self, Wanted};
 use crate::cache::reuse::{self, OnMiss, Reuse};
 use crate::cache::rule::ClientDirectives;
 use crate::cache::status::{CacheStatus, Forward};
+use crate::cache::store::NoStoreReason;
 use crate::cache::stored::{Arrival, StoredResponse};
 use crate::cache::validation::{self, Confirmation};
 use crate::cache::vary::{self, SelectingHeader, Selection};
@@ -190,12 +191,16 @@ async fn look_up_at(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) 
         }
         CacheEntry::Variants(variants) => variants,
     };
-    let selecting = vary::select(&variants.names, &engine.selecting_headers(tx));
+    let request = engine.selecting_headers(tx);
+    let selecting = vary::select(&variants.names, &request);
     let key = variant_key(key, &selecting);
+    // A store with short keys may have found another one, and a 304 may have said that other headers select.
+    let is_selected = |head: &StoredResponse| {
+        head.vary() == selecting || vary::matches(head.vary(), &request) == Selection::Matches
+    };
     let found = match cache_get(fx, key.clone()).await {
-        // A store with short keys may have found another one.
         Some(CacheEntry::Response(head, body))
-            if head.request_time() >= variants.since && head.vary() == selecting =>
+            if head.request_time() >= variants.since && is_selected(&head) =>
         {
             Found::Response(Stored { key, head, body })
         }
@@ -242,6 +247,7 @@ async fn on_miss(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, miss:
             let delivered = match confirm(engine, tx, fx, &miss, delivered).await {
                 Confirmed::Answer(response) => return response,
                 Confirmed::Not(delivered) => delivered,
+                Confirmed::Failure(failure) => return on_failure(engine, tx, fx, miss, failure).await,
             };
             let Delivered { mut response, storing, .. } = delivered;
             store(engine, tx, fx, &miss, &response, storing);
@@ -254,10 +260,13 @@ async fn on_miss(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, miss:
     }
 }
 
-/// Lets the backend be asked whether a stored response still holds, where that can be asked.
+/// Lets the backend be asked whether a stored response still holds, where that can be asked: conditions concern successful responses alone,
+/// [RFC 9110 section 13.2.1](https://www.rfc-editor.org/rfc/rfc9110#section-13.2.1).
 fn ask_about(tx: &mut Transaction, stale: Option<&Stored>) {
-    let is_askable =
-        |stored: &&Stored| stored.head.has_validator() && stored.head.status() != StatusCode::PARTIAL_CONTENT;
+    let is_askable = |stored: &&Stored| {
+        let status = stored.head.status();
+        stored.head.has_validator() && status.is_success() && status != StatusCode::PARTIAL_CONTENT
+    };
     let stale = stale.filter(is_askable).filter(|_| !wants_part(tx));
     tx.validates = stale.map(|stored| Arc::clone(&stored.head));
 }
@@ -268,6 +277,8 @@ enum Confirmed {
     Answer(Response<Body>),
     /// The backend has another one.
     Not(Delivered),
+    /// The backend has another one and does not hand it out.
+    Failure(Failure),
 }
 
 async fn confirm(
@@ -288,17 +299,12 @@ async fn confirm(
             pass_cookies_on(delivered.response.headers(), response.headers_mut());
             return Confirmed::Answer(response);
         }
-        return ask_for_whole(engine, tx, fx, delivered).await;
+        return ask_for_whole(engine, tx, fx).await;
     }
     if tx.request.method() == Method::HEAD && delivered.response.status() == StatusCode::OK {
         match validation::head(&stored.head, delivered.response.headers()) {
             Confirmation::Same => drop(freshen(engine, tx, fx, miss, stored, &delivered)),
-            Confirmation::Other => fx.detach(Effect::CachePurge(Box::new(CachePurge {
-                purges: Vec::new(),
-                manner: Manner::Hard,
-                at: fx.now(),
-                keys: vec![stored.key.clone()],
-            }))),
+            Confirmation::Other => forget(fx, stored),
         }
     }
     Confirmed::Not(delivered)
@@ -314,23 +320,29 @@ fn pass_cookies_on(confirming: &HeaderMap, response: &mut HeaderMap) {
 }
 
 /// A 304 about another response than was asked about is of no use to anybody.
-async fn ask_for_whole(
-    engine: &Arc<Engine>,
-    tx: &mut Transaction,
-    fx: &Effects,
-    useless: Delivered,
-) -> Confirmed {
+async fn ask_for_whole(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Confirmed {
     tx.validates = None;
     tx.attempts.next = 0;
     validation::remove_conditions(tx.request.headers_mut());
     match attempt(engine, tx, fx).await {
         Ok(delivered) => Confirmed::Not(delivered),
-        Err(Failure::Response { response, .. }) => {
-            Confirmed::Not(Delivered { response: *response, storing: Storing::Bypass, sent: useless.sent })
-        }
-        Err(failure @ (Failure::Error(_) | Failure::Handler)) => {
-            Confirmed::Answer(fall_back(engine, tx, fx, failure).await)
-        }
+        Err(failure) => Confirmed::Failure(failure),
+    }
+}
+
+/// Removes a stored response of which the backend does not hold anything any more.
+fn forget(fx: &Effects, stored: &Stored) {
+    let keys = vec![stored.key.clone()];
+    let purge = CachePurge { purges: Vec::new(), manner: Manner::Hard, at: fx.now(), keys };
+    fx.detach(Effect::CachePurge(Box::new(purge)));
+}
+
+/// Removes a stored response when a later one must not be kept: what its origin said of stale use then holds no more.
+fn forget_if_revoked(fx: &Effects, miss: &Miss, storing: &Storing) {
+    if let (Storing::Refuse(NoStoreReason::NoStore | NoStoreReason::Private), Some(stored)) =
+        (storing, &miss.stale)
+    {
+        forget(fx, stored);
     }
 }
 
@@ -350,6 +362,7 @@ fn freshen(
         let ends_turn = miss.own_turn();
         put(fx, CachePut { key: stored.key.clone(), entry, keep, ends_turn, is_body_kept: true });
     } else {
+        forget_if_revoked(fx, miss, &storing);
         release(fx, miss, true);
     }
     fresh
@@ -470,7 +483,10 @@ async fn revalidate(engine: Arc<Engine>, mut tx: Transaction, fx: Effects, mut m
             let entry = CacheEntry::Response(head, body);
             put(&fx, CachePut { key: stale.key.clone(), entry, keep, ends_turn, is_body_kept: true });
         }
-        (Some(_) | None, _) => release(&fx, &miss, false),
+        (Some(_) | None, storing) => {
+            forget_if_revoked(&fx, &miss, &storing);
+            release(&fx, &miss, false);
+        }
     }
 }
 

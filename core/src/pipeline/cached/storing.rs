@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 
 use super::turns::release;
-use super::{Miss, part_key, variant_key};
+use super::{Miss, forget_if_revoked, part_key, variant_key};
 use crate::body::Body;
 use crate::cache::lifetime::LifetimeSource;
 use crate::cache::status::CacheStatus;
@@ -35,6 +35,9 @@ pub(super) fn store(
     let (stored, keep) = match storing {
         Storing::Store(stored, keep) if engine.has_store() => (stored, keep),
         Storing::Refuse(reason) => {
+            if response.status().is_success() {
+                forget_if_revoked(fx, miss, &storing);
+            }
             tx.note(Reason::CacheNotStored(reason), Rule::BuiltIn);
             return release(fx, miss, reason != NoStoreReason::Method);
         }

@@ -241,20 +241,17 @@ impl Oracle {
                 if confirms(&found.entry.head, &head) {
                     return (self.confirmed(ask, found, &head, sent), false);
                 }
-                return self.ask_again(ask);
+                return self.ask_again(ask, found);
             }
             if ask.method == Method::Head && head.status == 200 {
                 if describes(&found.entry.head, &head) {
                     drop(self.freshen(ask, found, &head, sent));
                 } else {
-                    self.shelves(found.is_part)
-                        .get_mut(&ask.page)
-                        .into_iter()
-                        .for_each(|shelf| shelf.remove(ask));
+                    self.forget(ask, found);
                 }
             }
         }
-        let is_stored = self.arrive(ask, &head, &body, sent, ask.method);
+        let is_stored = self.replace(ask, stale.as_ref(), (&head, &body), sent, ask.method);
         let mut answer = Answer { head, body };
         if (subject.is_some() || is_whole) && has_it(ask, &answer.head, self.now) {
             let age = answer.head.age;
@@ -264,15 +261,14 @@ impl Oracle {
     }
 
     /// A 304 about another response than was asked about: the whole is asked for.
-    fn ask_again(&mut self, ask: &Ask) -> (Answer, bool) {
+    fn ask_again(&mut self, ask: &Ask, stale: &Found) -> (Answer, bool) {
         let sent = self.now;
         match self.fetch(&unconditional(ask, ask.method)) {
-            Ok((head, body)) => {
-                let is_failure = matches!(head.status, 500 | 502..=504);
-                let is_stored = !is_failure && self.arrive(ask, &head, &body, sent, ask.method);
+            Ok((head, body)) if !matches!(head.status, 500 | 502..=504) => {
+                let is_stored = self.replace(ask, Some(stale), (&head, &body), sent, ask.method);
                 (Answer { head, body }, is_stored)
             }
-            Err(error) => (failed(error), false),
+            failure => self.failure(ask, Some(stale), failure, sent),
         }
     }
 
@@ -313,7 +309,12 @@ impl Oracle {
                 }
                 entry
             }
-            None => Entry { body, ..rules::unstored(ask, &head, arrival) },
+            None => {
+                if rules::must_not_be_kept(ask, &head, arrival) {
+                    self.forget(ask, found);
+                }
+                Entry { body, ..rules::unstored(ask, &head, arrival) }
+            }
         }
     }
 
@@ -344,7 +345,31 @@ impl Oracle {
             }
             return;
         }
-        self.arrive(ask, &head, &body, sent, Method::Get);
+        self.replace(ask, Some(found), (&head, &body), sent, Method::Get);
+    }
+
+    /// A response comes in the place of a stale one, which does not outlive an origin that wants nothing kept.
+    fn replace(
+        &mut self,
+        ask: &Ask,
+        stale: Option<&Found>,
+        new: (&Head, &str),
+        sent: Millis,
+        method: Method,
+    ) -> bool {
+        let (head, body) = new;
+        let arrival = Arrival { sent, arrived: self.now, method };
+        if let Some(found) = stale.filter(|_| (200..300).contains(&head.status))
+            && rules::must_not_be_kept(ask, head, arrival)
+        {
+            self.forget(ask, found);
+        }
+        self.arrive(ask, head, body, sent, method)
+    }
+
+    fn forget(&mut self, ask: &Ask, found: &Found) {
+        let shelf = self.shelves(found.is_part).get_mut(&ask.page);
+        shelf.into_iter().for_each(|shelf| shelf.remove(ask));
     }
 
     fn arrive(&mut self, ask: &Ask, head: &Head, body: &str, sent: Millis, method: Method) -> bool {
@@ -440,7 +465,8 @@ fn wished(ask: &Ask, entry: &Entry, decided: Use, age: Millis) -> Use {
 
 fn can_ask(ask: &Ask, found: &Found) -> bool {
     let head = &found.entry.head;
-    head.status != 206 && ask.range.is_none() && (head.tag.is_some() || head.modified.is_some())
+    // RFC 9110 section 13.2.1: conditions concern successful responses.
+    matches!(head.status, 200..=205) && ask.range.is_none() && (head.tag.is_some() || head.modified.is_some())
 }
 
 fn question_about(ask: &Ask, method: Method, stored: &Head) -> Asked {

@@ -94,23 +94,13 @@ struct Lifetimes {
 /// Makes the stored form of a response that may be stored, RFC 9111 section 3. Its body is the caller's.
 pub(super) fn may_store(ask: &Ask, head: &Head, arrival: Arrival) -> Option<Entry> {
     let control = Control::of(head);
-    let is_understood = matches!(head.status, 200 | 206 | 301 | 302 | 404 | 500 | 503);
-    let has_status = match head.status {
-        304 | 412 | 416 => false,
-        _ => is_understood || !control.has(Directive::MustUnderstand),
-    };
-    let is_no_store =
-        control.has(Directive::NoStore) && !(control.has(Directive::MustUnderstand) && is_understood);
     let has_validator = head.tag.is_some() || head.modified.is_some();
     let is_allowed = control.has(Directive::Public)
         || control.has(Directive::MustRevalidate)
         || control.s_maxage.is_some();
     let vary = head.vary.unwrap_or_default();
-    let may = arrival.method == Method::Get
-        && !ask.control.contains(&Wish::NoStore)
-        && has_status
-        && !is_no_store
-        && !control.has(Directive::Private)
+    let may = is_considered(ask, head, &control, arrival)
+        && !is_forbidden(head, &control)
         && (!control.has(Directive::NoCache) || has_validator)
         && (!ask.is_authorized || is_allowed)
         && (!head.cookie || control.has(Directive::PrivateCookie))
@@ -119,7 +109,33 @@ pub(super) fn may_store(ask: &Ask, head: &Head, arrival: Arrival) -> Option<Entr
         && !ask.is_odd;
     let lifetimes = lifetimes(ask.page.route, head, &control, arrival.arrived).filter(|_| may)?;
     let useful = lifetimes.fresh + lifetimes.stale_while_revalidate.max(lifetimes.stale_if_error);
-    (useful > 0 || has_validator).then(|| stored(ask, head, arrival, &control, lifetimes))
+    let entry = stored(ask, head, arrival, &control, lifetimes);
+    ((useful > 0 || has_validator) && entry.keep_until > arrival.arrived).then_some(entry)
+}
+
+/// Whether the origin wants a response that could be stored kept by nobody, or by its client alone.
+pub(super) fn must_not_be_kept(ask: &Ask, head: &Head, arrival: Arrival) -> bool {
+    let control = Control::of(head);
+    is_considered(ask, head, &control, arrival) && is_forbidden(head, &control)
+}
+
+fn is_considered(ask: &Ask, head: &Head, control: &Control, arrival: Arrival) -> bool {
+    let has_status = match head.status {
+        304 | 412 | 416 => false,
+        status => is_understood(status) || !control.has(Directive::MustUnderstand),
+    };
+    arrival.method == Method::Get && !ask.control.contains(&Wish::NoStore) && has_status
+}
+
+/// RFC 9111 section 5.2.2.3: `must-understand` takes `no-store` back for caches that know the status.
+fn is_forbidden(head: &Head, control: &Control) -> bool {
+    let is_no_store = control.has(Directive::NoStore)
+        && !(control.has(Directive::MustUnderstand) && is_understood(head.status));
+    is_no_store || control.has(Directive::Private)
+}
+
+fn is_understood(status: u16) -> bool {
+    matches!(status, 200 | 206 | 301 | 302 | 404 | 500 | 503)
 }
 
 /// The response as it answers when it must not be kept.
