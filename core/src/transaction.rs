@@ -56,6 +56,8 @@ pub struct Transaction {
     /// The stored response that the backend is asked about, in place of the client's own conditions.
     pub(crate) validates: Option<Arc<StoredResponse>>,
     pub(crate) cache_status: Option<CacheStatus>,
+    /// The cache key, where the policy lets clients see it.
+    pub(crate) shown_key: Option<String>,
     pub(crate) cache: Option<Reason>,
     reason: Reason,
     notes: Vec<Note>,
@@ -136,6 +138,7 @@ impl Transaction {
             attempts: Attempts::default(),
             validates: None,
             cache_status: None,
+            shown_key: None,
             cache: None,
             reason: Reason::RouteNotFound,
             notes: Vec::with_capacity(8),

@@ -20,6 +20,8 @@ pub struct KeyRule {
     pub cookies: Vec<String>,
     /// Facts about the client.
     pub facts: Vec<KeyFact>,
+    /// Whether `Cache-Status` shows the key.
+    pub is_shown: bool,
 }
 
 /// A fact that can be part of a cache key.

@@ -19,6 +19,9 @@ pub const CACHE_NAME: &str = "Selvedge";
 /// Most bytes of a detail; what is longer is cut.
 const MAX_DETAIL_BYTES: usize = 128;
 
+/// Most bytes of a key; what is longer is cut.
+const MAX_KEY_BYTES: usize = 1024;
+
 /// Why a request went forward to the origin,
 /// [RFC 9211 section 2.2](https://www.rfc-editor.org/rfc/rfc9211#section-2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,7 @@ pub struct CacheStatus {
     ttl: Option<i32>,
     is_stored: bool,
     is_collapsed: bool,
+    key: Option<Cow<'static, str>>,
     detail: Option<Cow<'static, str>>,
 }
 
@@ -148,12 +152,15 @@ impl CacheStatus {
     /// It is written as a token where it is one, else as a quoted string. An empty one is left out.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
-        let text: Cow<'static, str> = detail.into();
-        let is_clean =
-            text.len() <= MAX_DETAIL_BYTES && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        let text = if is_clean { text } else { text.chars().take(MAX_DETAIL_BYTES).map(printable).collect() };
-        self.detail = (!text.is_empty()).then_some(text);
+        self.detail = printable(detail.into(), MAX_DETAIL_BYTES);
+        self
+    }
+
+    /// Adds the cache key: 1024 bytes at most, its lines with spaces between them,
+    /// [RFC 9211 section 2.7](https://www.rfc-editor.org/rfc/rfc9211#section-2.7).
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Self {
+        self.key = printable(key.replace('\n', " ").into(), MAX_KEY_BYTES);
         self
     }
 
@@ -165,7 +172,8 @@ impl CacheStatus {
     }
 
     fn new(handling: Handling) -> Self {
-        Self { handling, status: None, ttl: None, is_stored: false, is_collapsed: false, detail: None }
+        let (is_stored, is_collapsed) = (false, false);
+        Self { handling, status: None, ttl: None, is_stored, is_collapsed, key: None, detail: None }
     }
 }
 
@@ -194,11 +202,23 @@ impl CacheStatus {
                 item = item.parameter(key_ref(name), true);
             }
         }
+        if let Some(key) = &self.key {
+            let key = StringRef::from_str(key).expect("a key is printable ASCII");
+            item = item.parameter(key_ref("key"), key);
+        }
         match self.detail.as_deref().map(bare_item) {
             Some(detail) => item.parameter(key_ref("detail"), detail),
             None => item,
         }
     }
+}
+
+/// Text that a structured string can hold, in bounds; `None` for an empty one.
+fn printable(text: Cow<'static, str>, max_bytes: usize) -> Option<Cow<'static, str>> {
+    let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+    let is_clean = text.len() <= max_bytes && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let text = if is_clean { text } else { text.chars().take(max_bytes).map(printable).collect() };
+    (!text.is_empty()).then_some(text)
 }
 
 fn bare_item(detail: &str) -> RefBareItem<'_> {
@@ -239,6 +259,11 @@ mod tests {
             ),
             (CacheStatus::forward(Forward::Request).detail(""), "Selvedge;fwd=request"),
             (CacheStatus::forward(Forward::Partial), "Selvedge;fwd=partial"),
+            (
+                CacheStatus::hit(secs(1)).key("https://a.test/x?b=1\nfact:country=DE").detail("d"),
+                "Selvedge;hit;ttl=1;key=\"https://a.test/x?b=1 fact:country=DE\";detail=d",
+            ),
+            (CacheStatus::hit(secs(1)).key("a \"\\"), "Selvedge;hit;ttl=1;key=\"a \\\"\\\\\""),
         ];
         for (member, expected) in cases {
             assert_eq!(member.to_string(), expected, "RFC 9211 section 2 and RFC 8941 section 4.1");
@@ -246,9 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_detail_is_cut() {
+    fn what_is_long_is_cut() {
         let member = CacheStatus::forward(Forward::Miss).detail("x".repeat(10_000)).to_string();
         assert_eq!(member, format!("Selvedge;fwd=miss;detail={}", "x".repeat(128)));
+        let member = CacheStatus::forward(Forward::Miss).key(&"x".repeat(10_000)).to_string();
+        assert_eq!(member, format!("Selvedge;fwd=miss;key=\"{}\"", "x".repeat(1024)));
     }
 
     #[test]

@@ -37,6 +37,10 @@ impl Engine {
             headers.append(http::header::SET_COOKIE, cookie);
         }
         let status = tx.cache_status.take().unwrap_or_else(CacheStatus::local);
+        let status = match tx.shown_key.take() {
+            Some(key) => status.key(&key),
+            None => status,
+        };
         status.detail(tx.reason().code()).append_to(headers);
     }
 

@@ -70,6 +70,7 @@ pub(super) async fn answer(
     key: String,
 ) -> Response<Body> {
     let begun = fx.now();
+    tx.shown_key = engine.route_of(tx).filter(|route| route.key.is_shown).map(|_| key.clone());
     let mut miss = Miss { key, why: Forward::UriMiss, stale: None, known: Known::default(), waited: None };
     loop {
         let found;

@@ -195,6 +195,7 @@ impl Checker<'_> {
             headers: headers.iter().map(|name| name.as_str().to_owned()).collect(),
             cookies: raw.cookies.clone(),
             facts: raw.facts.iter().map(|fact| key_fact(*fact)).collect(),
+            is_shown: raw.show,
         }
     }
 

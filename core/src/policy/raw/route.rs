@@ -209,6 +209,8 @@ pub struct CacheKey {
     pub cookies: Vec<String>,
     /// Facts about the client: `country`, `continent`, `region`, `city`, `device`, `bot`.
     pub facts: Vec<KeyFact>,
+    /// Whether `Cache-Status` shows the key, to find out why responses are shared or not. Caches behind the edge may show it to others than the client whose headers and cookies it holds. Default: `false`.
+    pub show: bool,
 }
 
 /// Query parameters of a cache key.
