@@ -19,6 +19,7 @@ const EFFECTS = {
   Q: "enqueue",
   N: "count",
   B: "body read",
+  Z: "sleep",
   X: "record",
 };
 
@@ -34,6 +35,8 @@ export class Exchange {
   #number = 0;
   #isRequestUsed = false;
   #bodies = new Map();
+  /** By id of the effect: what drops it. */
+  #cancels = new Map();
   #nextBody = 1;
   #running = 0;
   #wantsResults = true;
@@ -175,9 +178,14 @@ export class Exchange {
     const instance = this.#instance;
     const number = this.#number;
     for (const effect of started) {
+      if (effect.kind === "C") {
+        this.#cancels.get(effect.target)?.();
+        continue;
+      }
       this.#running++;
       this.#perform(effect).then(([result, bytes = NO_BYTES]) => {
         this.#running--;
+        this.#cancels.delete(effect.id);
         // What a crashed module asked for is of no use to the one that took over.
         if (this.#wantsResults && this.#instance === instance && this.#number === number) {
           const text = `C\n${this.#host.now()}\n${number}\n${effect.id}\n${result}`;
@@ -220,6 +228,9 @@ export class Exchange {
           return [`count\n${await platform.count(effect.key, effect.window)}`];
         case "B":
           return await this.#readBody(effect);
+        case "Z":
+          await this.#sleep(effect);
+          return ["sleep"];
         default:
           platform.record(...effect.values);
           return ["record"];
@@ -230,8 +241,16 @@ export class Exchange {
     }
   }
 
+  #sleep({ id, time }) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, time);
+      this.#cancels.set(id, () => { clearTimeout(timer); resolve(); });
+    });
+  }
+
   async #fetch(effect) {
     const abort = new AbortController();
+    this.#cancels.set(effect.id, () => { abort.abort(); });
     const upload = { isTooLarge: false, abort };
     const body = this.#upload(effect, upload);
     if (body instanceof Lost) return body.word;
@@ -393,6 +412,8 @@ function failure(kind) {
       return "count\n!";
     case "B":
       return "body\nbroken";
+    case "Z":
+      return "sleep";
     default:
       return "record";
   }

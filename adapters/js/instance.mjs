@@ -284,6 +284,10 @@ function parseEffect(instance, lines) {
       return { kind, id, key: lines.text(), window: lines.number() };
     case "B":
       return { kind, id, handle: lines.number(), limit: lines.number() };
+    case "Z":
+      return { kind, id, time: lines.number() };
+    case "C":
+      return { kind, id, target: lines.number() };
     case "X":
       return { kind, id, values: [lines.text(), lines.text(), lines.text(), lines.text()] };
     default:

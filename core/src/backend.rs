@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::Coordinates;
 use crate::headers::name::FieldName;
+use crate::health::rule::HealthRule;
 
 /// The place of a backend in [`Policy::backends`](crate::policy::Policy::backends).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Backend {
     pub urls: Vec<String>,
     /// Longest wait for the response head.
     pub timeout: Duration,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
     /// Name of its region.
     pub region: Option<String>,
     /// Where it stands.
@@ -30,6 +33,8 @@ pub struct Backend {
     pub failover: Vec<BackendId>,
     /// Which `Host` it is sent.
     pub host: HostSource,
+    /// How requests to it are protected.
+    pub health: HealthRule,
 }
 
 /// Where the value of a backend's header comes from.

@@ -118,6 +118,16 @@ pub enum Effect {
         /// The message, at most [`MAX_MESSAGE_BYTES`](crate::job::MAX_MESSAGE_BYTES).
         body: Bytes,
     },
+    /// Wait.
+    Sleep {
+        /// How long.
+        time: Duration,
+    },
+    /// Drop an effect that is under way: nobody waits for its result any more. This one has no result of its own.
+    Cancel {
+        /// Which one.
+        id: EffectId,
+    },
     /// Hand a record to whatever collects them; never awaited.
     Record(Record),
 }
@@ -131,6 +141,8 @@ pub struct Fetch {
     pub request: Request<Body>,
     /// Longest time until the response head is there.
     pub timeout: Duration,
+    /// Longest time until there is a connection, where the host can tell.
+    pub connect_timeout: Duration,
     /// Most bytes of request body to pass on; more makes the fetch fail with
     /// [`FetchError::BodyTooLarge`].
     pub max_body_bytes: u64,
@@ -222,6 +234,8 @@ pub enum EffectResult {
     ReadBody(Result<Bytes, ReadBodyError>),
     /// Whether the message is in the queue for good.
     Enqueue(Result<(), StoreError>),
+    /// The wait is over.
+    Sleep,
     /// The record was handed on.
     Record,
 }

@@ -14,6 +14,7 @@ use crate::facts::Facts;
 use crate::handler::{Handler, HandlerContext, HandlerResult, Handlers};
 use crate::headers::hop_by_hop;
 use crate::headers::name::FieldName;
+use crate::health::{Health, Place};
 use crate::interest::{self, Interest};
 use crate::phase::Failure;
 use crate::pipeline;
@@ -27,12 +28,13 @@ use crate::transaction::{Omitted, Seed, Transaction};
 /// A compiled policy: made once, then shared by every request.
 ///
 /// Its methods are the four [phases](crate::phase). It is `Send + Sync` and
-/// never changes; a new policy is a new engine.
+/// never changes, but for what it learns of its backends' [health](crate::health); a new policy is a new engine.
 pub struct Engine {
     policy: Policy,
     router: Router,
     handlers: Handlers,
     backends: Vec<CompiledBackend>,
+    health: Health,
     names: Names,
     has_store: bool,
     collapses: bool,
@@ -165,6 +167,12 @@ impl Engine {
         interest::of(&self.policy)
     }
 
+    /// Returns how the backends fare, as this engine's requests and its host's checks found.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
     /// Whether requests for the same thing wait for one another.
     pub(crate) fn collapses(&self) -> bool {
         self.collapses
@@ -226,6 +234,16 @@ impl Engine {
         self.fetch_from(BackendId(u16::try_from(at).ok()?), 0, request)
     }
 
+    /// Prepares the check of a place; `None` when its backend has no rule for one.
+    #[must_use]
+    pub fn check(&self, (id, url): Place) -> Option<Fetch> {
+        let rule = self.policy.backend(id).health.check.as_ref()?;
+        let mut request = Request::new(Body::Empty);
+        *request.uri_mut() = rule.path.parse().ok()?;
+        let fetch = self.fetch_from(id, url, request)?;
+        Some(Fetch { timeout: rule.timeout, ..fetch })
+    }
+
     /// A request that is not a client's to one of a backend's URLs, without hop-by-hop headers.
     pub(crate) fn fetch_from(&self, id: BackendId, url: usize, mut request: Request<Body>) -> Option<Fetch> {
         let compiled = self.backend(id);
@@ -239,6 +257,7 @@ impl Engine {
             backend: Arc::clone(&compiled.name),
             request,
             timeout: self.policy.backend(id).timeout,
+            connect_timeout: self.policy.backend(id).connect_timeout,
             max_body_bytes: self.policy.limits.max_body_bytes,
         })
     }
@@ -301,8 +320,9 @@ impl EngineBuilder {
         }
         let backends = policy.backends.iter().map(|backend| compile_backend(backend, &environment));
         let backends = backends.collect::<Result<Vec<_>, _>>()?;
-        let (router, names) = (Router::new(&policy.routes), Names::new(&policy));
-        Ok(Engine { policy, router, handlers, backends, names, has_store, collapses })
+        let (router, names, health) =
+            (Router::new(&policy.routes), Names::new(&policy), Health::new(&policy));
+        Ok(Engine { policy, router, handlers, backends, health, names, has_store, collapses })
     }
 }
 

@@ -263,6 +263,15 @@ impl Mailbox {
         id
     }
 
+    /// Asks the host to drop an effect, or drops the effect itself while the host does not know of it.
+    fn cancel(&mut self, id: EffectId) {
+        let before = self.outbox.len();
+        self.outbox.retain(|issued| issued.id != id);
+        if self.outbox.len() == before && self.take(id).is_none() {
+            self.issue(Effect::Cancel { id }, EffectSpan::AfterResponse);
+        }
+    }
+
     fn take(&mut self, id: EffectId) -> Option<EffectResult> {
         let at = self.results.iter().position(|(done, _)| *done == id)?;
         Some(self.results.swap_remove(at).1)
@@ -281,9 +290,11 @@ impl Effects {
     }
 
     /// Asks for an effect and waits for its result.
+    ///
+    /// Who drops the future before that has the host drop the effect.
     pub(crate) fn perform(&self, effect: Effect, span: EffectSpan) -> Pending {
         let id = lock(&self.mailbox).issue(effect, span);
-        Pending { id, mailbox: Arc::clone(&self.mailbox) }
+        Pending { id, is_done: false, mailbox: Arc::clone(&self.mailbox) }
     }
 
     /// Asks for an effect whose result nobody awaits.
@@ -300,14 +311,25 @@ impl Effects {
 /// The result of one effect, when it comes.
 pub(crate) struct Pending {
     id: EffectId,
+    is_done: bool,
     mailbox: Arc<Mutex<Mailbox>>,
 }
 
 impl Future for Pending {
     type Output = EffectResult;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<EffectResult> {
-        lock(&self.mailbox).take(self.id).map_or(Poll::Pending, Poll::Ready)
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<EffectResult> {
+        let result = lock(&self.mailbox).take(self.id);
+        self.is_done |= result.is_some();
+        result.map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.is_done {
+            lock(&self.mailbox).cancel(self.id);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use http::{Request, Response};
 use crate::body::Body;
 use crate::effect::{Effect, EffectResult, EffectSpan, FetchError, ReadBodyError, Record, StoreError};
 use crate::engine::Engine;
-use crate::exchange::Effects;
+use crate::exchange::{Effects, Pending};
 use crate::facts::Facts;
 use crate::job::{EnqueueError, MAX_MESSAGE_BYTES};
 use crate::time::Timestamp;
@@ -177,14 +177,26 @@ impl HandlerContext {
     }
 }
 
-/// Runs a handler; a panic in it is caught and told apart from an error.
+/// Runs a handler; a panic in it is caught and told apart from an error. One that still waits for something when `limit` is over
+/// counts as having returned an error.
 pub(crate) async fn run(
     handler: Handler,
     context: HandlerContext,
+    mut limit: Option<Pending>,
 ) -> Result<HandlerResult, Box<dyn Any + Send>> {
     let future = catch_unwind(AssertUnwindSafe(|| handler(context)))?;
-    CatchUnwind(future).await
+    let mut work = CatchUnwind(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = Pin::new(&mut work).poll(cx) {
+            return Poll::Ready(result);
+        }
+        let is_over = limit.as_mut().is_some_and(|limit| Pin::new(limit).poll(cx).is_ready());
+        if is_over { Poll::Ready(Ok(Err(HandlerError::new(TOO_SLOW)))) } else { Poll::Pending }
+    })
+    .await
 }
+
+const TOO_SLOW: &str = "it took longer than the policy lets a client wait";
 
 /// What a panic said, when it said it in words.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -23,7 +23,8 @@ pub trait Host {
     /// Starts an effect and returns the future of its result.
     ///
     /// The call itself happens in the order in which the core asked, and always
-    /// before the response that the effect comes with is returned by [`drive`].
+    /// before the response that the effect comes with is returned by [`drive`]. An effect is cancelled by dropping the future;
+    /// [`Effect::Cancel`] never comes here.
     fn perform(&self, effect: Effect) -> Performing;
 }
 
@@ -150,7 +151,10 @@ impl<H: Host> Driver<H> {
 
     fn start(&mut self, issued: Vec<Issued>) {
         for Issued { id, effect, .. } in issued {
-            self.running.push((id, self.host.perform(effect)));
+            match effect {
+                Effect::Cancel { id } => self.running.retain(|(running, _)| *running != id),
+                effect => self.running.push((id, self.host.perform(effect))),
+            }
         }
     }
 

@@ -60,6 +60,7 @@ pub mod fallback;
 pub mod geo;
 pub mod handler;
 pub mod headers;
+pub mod health;
 pub mod host;
 pub mod interest;
 pub mod job;

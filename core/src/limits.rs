@@ -24,6 +24,8 @@ pub struct Limits {
     pub methods: Vec<String>,
     /// What becomes of `%2F` in a path.
     pub encoded_slashes: EncodedSlashes,
+    /// Longest time until the client has the head of its answer; `None` for as long as backends and handlers may take.
+    pub deadline: Option<Duration>,
 }
 
 /// The limit that a request exceeds.
@@ -52,6 +54,7 @@ impl Default for Limits {
             max_store_bytes: 64 * 1024 * 1024,
             methods: methods.map(str::to_owned).to_vec(),
             encoded_slashes: EncodedSlashes::Reject,
+            deadline: None,
         }
     }
 }

@@ -1,20 +1,20 @@
 //! The whole life of a request, top to bottom.
 
+mod attempts;
 mod cached;
 
 use std::sync::Arc;
 
 use http::Response;
 
+pub(crate) use self::attempts::{Delivered, attempt};
 use crate::body::Body;
 use crate::cache::status::{CacheStatus, Forward};
-use crate::effect::{Effect, EffectResult, EffectSpan, FetchError, Record};
+use crate::effect::{Effect, EffectResult, EffectSpan, Record};
 use crate::engine::{Answer, Engine};
 use crate::exchange::Effects;
 use crate::handler::{self, HandlerContext};
-use crate::phase::{
-    CachePlan, Failure, OriginRequestOutcome, OriginResponseOutcome, Storing, ViewerRequestOutcome,
-};
+use crate::phase::{CachePlan, Failure, ViewerRequestOutcome};
 use crate::reason::{Reason, Rule, Summary};
 use crate::route::Action;
 use crate::time::Timestamp;
@@ -22,6 +22,7 @@ use crate::transaction::Transaction;
 
 /// Runs a request from the client to the client.
 pub(crate) async fn run(engine: Arc<Engine>, mut tx: Transaction, fx: Effects) -> (Response<Body>, Summary) {
+    tx.deadline = engine.policy().limits.deadline.map(|time| fx.now() + time);
     let outcome = engine.on_viewer_request(&mut tx, fx.now());
     let mut response = match limit(&engine, &mut tx, &fx).await {
         ViewerRequestOutcome::Respond(refusal) => refusal,
@@ -79,14 +80,15 @@ async fn forward(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Re
     response
 }
 
+/// The futures of handlers and backends are large and have a place of their own, so that an answer from the store moves none of it.
 async fn respond(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Response<Body> {
     if let Some(Action::Handle(name)) = engine.route_of(tx).map(|route| &route.action) {
-        return handle(engine, tx, fx, name).await;
+        return Box::pin(handle(engine, tx, fx, name)).await;
     }
     match engine.cache_plan(tx) {
         CachePlan::Bypass => {
             note_cache(tx, Reason::CacheBypass, CacheStatus::forward(Forward::Bypass));
-            fetch(engine, tx, fx).await
+            Box::pin(fetch(engine, tx, fx)).await
         }
         CachePlan::Lookup(key) => cached::answer(engine, tx, fx, key).await,
     }
@@ -104,7 +106,11 @@ pub(crate) async fn handle(
         Some(message) => (Reason::HandlerPanicked, message),
         None => {
             let context = HandlerContext::new(Arc::clone(engine), tx.clone(), fx.clone());
-            match handler::run(handler, context).await {
+            let limit = tx.deadline.map(|deadline| {
+                let time = deadline.saturating_since(fx.now());
+                fx.perform(Effect::Sleep { time }, EffectSpan::BeforeResponse)
+            });
+            match handler::run(handler, context, limit).await {
                 Ok(Ok(response)) => {
                     tx.decide(Reason::HandlerResponded, rule);
                     return response;
@@ -135,45 +141,11 @@ pub(crate) async fn fall_back(
     engine.on_failure(tx, failure)
 }
 
-/// A response and whether it goes to the store.
-pub(crate) struct Delivered {
-    pub(crate) response: Response<Body>,
-    pub(crate) storing: Storing,
-    /// When the request for it left.
-    pub(crate) sent: Timestamp,
-}
-
 /// Asks the backends in turn and falls back when all of them fail.
 async fn fetch(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects) -> Response<Body> {
     match attempt(engine, tx, fx).await {
         Ok(delivered) => delivered.response,
         Err(failure) => fall_back(engine, tx, fx, failure).await,
-    }
-}
-
-/// Works through the plan of attempts.
-pub(crate) async fn attempt(
-    engine: &Arc<Engine>,
-    tx: &mut Transaction,
-    fx: &Effects,
-) -> Result<Delivered, Failure> {
-    loop {
-        let sent = fx.now();
-        let fetch = match engine.on_origin_request(tx, sent) {
-            OriginRequestOutcome::Fetch(fetch) => fetch,
-            OriginRequestOutcome::Respond(response) => {
-                return Ok(Delivered { response, storing: Storing::Bypass, sent });
-            }
-        };
-        let result = fx.perform(Effect::Fetch(fetch), EffectSpan::BeforeResponse).await;
-        let EffectResult::Fetch(result) = result else { return Err(Failure::Error(FetchError::Protocol)) };
-        match engine.on_origin_response(tx, result, sent, fx.now()) {
-            OriginResponseOutcome::Deliver(response, storing) => {
-                return Ok(Delivered { response, storing, sent });
-            }
-            OriginResponseOutcome::Retry => {}
-            OriginResponseOutcome::Fail(failure) => return Err(failure),
-        }
     }
 }
 

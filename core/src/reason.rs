@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::effect::FetchError;
+use crate::health::Refusal;
 use crate::target::TargetRefusal;
 
 /// Why the edge did what it did.
@@ -84,6 +85,8 @@ pub enum Reason {
     BackendFailed(FetchError),
     /// A backend answered with a status that counts as failure.
     BackendErrorStatus,
+    /// A backend was not asked.
+    BackendRefused(Refusal),
     /// A fresh stored response answered.
     CacheHit,
     /// A stale stored response answered while it is revalidated.
@@ -159,6 +162,7 @@ impl Reason {
                 FetchError::ClientBody => "request.body-broken",
             },
             Self::BackendErrorStatus => "backend.error-status",
+            Self::BackendRefused(refusal) => refusal.code(),
             Self::CacheHit => "cache.hit",
             Self::CacheStaleWhileRevalidate => "cache.stale-while-revalidate",
             Self::CacheStaleWanted => "cache.stale-wanted",

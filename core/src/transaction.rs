@@ -14,11 +14,13 @@ use crate::device::DeviceClass;
 use crate::experiment::ExperimentId;
 use crate::facts::Facts;
 use crate::headers::hop_by_hop::Upgrade;
+use crate::policy::blob::fnv1a64;
 use crate::reason::{Note, Reason, Rule, Summary};
 use crate::route::RouteId;
 use crate::route::condition::Subject;
 use crate::route::router::Captures;
 use crate::target::{Query, Target};
+use crate::time::Timestamp;
 
 /// Fresh randomness from the host, 128 bits for each request.
 pub type Seed = [u8; 16];
@@ -56,6 +58,8 @@ pub struct Transaction {
     /// The stored response that the backend is asked about, in place of the client's own conditions.
     pub(crate) validates: Option<Arc<StoredResponse>>,
     pub(crate) cache_status: Option<CacheStatus>,
+    /// When the client has to have its answer.
+    pub(crate) deadline: Option<Timestamp>,
     /// The cache key, where the policy lets clients see it.
     pub(crate) shown_key: Option<String>,
     pub(crate) cache: Option<Reason>,
@@ -108,6 +112,10 @@ pub(crate) struct Attempts {
     /// Backends, each with the place of one of its URLs.
     pub(crate) plan: Vec<(BackendId, usize)>,
     pub(crate) next: usize,
+    /// How often the place before `next` was asked again.
+    pub(crate) repeated: u32,
+    /// How many requests there were in all.
+    pub(crate) made: u32,
 }
 
 impl Transaction {
@@ -138,6 +146,7 @@ impl Transaction {
             attempts: Attempts::default(),
             validates: None,
             cache_status: None,
+            deadline: None,
             shown_key: None,
             cache: None,
             reason: Reason::RouteNotFound,
@@ -221,6 +230,18 @@ impl Transaction {
     pub(crate) fn new_visitor(&self) -> String {
         let mixed = u128::from_le_bytes(self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         hex((mixed ^ (mixed >> 64)).to_le_bytes())
+    }
+
+    /// Returns whether the plan has another URL or backend to ask.
+    #[must_use]
+    pub fn has_next_attempt(&self) -> bool {
+        self.attempts.next < self.attempts.plan.len()
+    }
+
+    /// A number that the seed gives for the `nth` time.
+    pub(crate) fn draw(&self, nth: u32) -> u32 {
+        let hash = fnv1a64(self.seed.iter().copied().chain(nth.to_le_bytes()));
+        (hash >> 32) as u32
     }
 
     /// Whether the client asks for a WebSocket: its request goes to a backend as it is, and no store can answer it.

@@ -36,10 +36,11 @@ impl EdgeHost {
 
     /// Sends a request and hands its body on as it comes.
     pub(crate) async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
-        let Fetch { request, timeout, max_body_bytes, .. } = fetch;
+        let Fetch { request, timeout, connect_timeout, max_body_bytes, .. } = fetch;
         let (parts, body) = request.into_parts();
         let upload = self.upload(body, max_body_bytes)?;
-        let mut response = self.worker.backends.send(Request::from_parts(parts, upload), timeout).await?;
+        let request = Request::from_parts(parts, upload);
+        let mut response = self.worker.backends.send(request, timeout, connect_timeout).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.bodies.ends.keep_backend(hyper::upgrade::on(&mut response));
         }
@@ -121,6 +122,10 @@ impl Host for EdgeHost {
                 done(EffectResult::Enqueue(shared.queues.put(&queue, &id, &body, self.now())))
             }
             Effect::ReadBody { body, limit } => self.read_body(body, limit),
+            Effect::Sleep { time } => Box::pin(async move {
+                tokio::time::sleep(time).await;
+                EffectResult::Sleep
+            }),
             Effect::Record(record) => {
                 self.record(&record);
                 done(EffectResult::Record)

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 mod body;
 mod caching;
+mod checks;
 mod client_body;
 mod clock;
 mod config;

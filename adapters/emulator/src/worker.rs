@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::body::{Bodies, HostBody};
+use crate::checks;
 use crate::effects::EdgeHost;
 use crate::jobs;
 use crate::listen::Listeners;
@@ -164,6 +165,7 @@ impl Worker {
         let mut connections = JoinSet::new();
         if self.index == 0 && self.shared.config.runtime.is_none() {
             connections.spawn_local(jobs::serve(Rc::clone(&self), stopped.clone()));
+            connections.spawn_local(checks::serve(Rc::clone(&self), stopped.clone()));
         }
         while let Some((stream, address)) = next_connection(&listener, &mut connections, &stopped).await {
             let peer = Peer::new(address.ip());

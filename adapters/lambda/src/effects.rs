@@ -33,10 +33,11 @@ impl EdgeHost {
 
     /// Sends a request and hands its body on as it comes.
     async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
-        let Fetch { request, timeout, max_body_bytes, .. } = fetch;
+        let Fetch { request, timeout, connect_timeout, max_body_bytes, .. } = fetch;
         let (parts, body) = request.into_parts();
         let upload = self.upload(body, max_body_bytes)?;
-        let response = self.function.backends.send(Request::from_parts(parts, upload), timeout).await?;
+        let request = Request::from_parts(parts, upload);
+        let response = self.function.backends.send(request, timeout, connect_timeout).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(FetchError::Protocol);
         }
@@ -89,6 +90,10 @@ impl Host for EdgeHost {
                 Box::pin(async move { EffectResult::Enqueue(function.send(&queue, &id, &body).await) })
             }
             Effect::ReadBody { body, limit } => self.read_body(body, limit),
+            Effect::Sleep { time } => Box::pin(async move {
+                tokio::time::sleep(time).await;
+                EffectResult::Sleep
+            }),
             Effect::Record(record) => {
                 write_record(&record);
                 done(EffectResult::Record)

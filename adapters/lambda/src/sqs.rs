@@ -148,7 +148,7 @@ impl Function {
     async fn ask(&self, url: &str, action: &str, body: &Value) -> Result<(), SqsError> {
         let (parts, body) = self.queues.request(url, action, body)?.into_parts();
         let request = Request::from_parts(parts, Upload::Bytes(Some(body)));
-        let response = self.backends.send(request, TIMEOUT).await;
+        let response = self.backends.send(request, TIMEOUT, TIMEOUT).await;
         let response =
             response.map_err(|error| SqsError(format!("SQS does not answer: {}", error.as_str())))?;
         if response.status() == StatusCode::OK {

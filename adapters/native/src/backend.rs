@@ -1,6 +1,8 @@
 //! Connections to backends: pooled, kept alive, HTTP/1.1.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,15 +26,24 @@ const MAX_IDLE_PER_BACKEND: usize = 64;
 /// built in. Redirects are not followed.
 #[derive(Debug)]
 pub struct Backends<B> {
-    client: Client<HttpsConnector<HttpConnector>, Upload<B>>,
+    client: BackendClient<B>,
+    /// Clients that give up sooner on a connection, by when. A policy has few such times.
+    impatient: Mutex<BTreeMap<Duration, BackendClient<B>>>,
 }
+
+type BackendClient<B> = Client<HttpsConnector<HttpConnector>, Upload<B>>;
 
 /// Prepares to connect to servers by HTTP/1.1, with TLS or without.
 #[must_use]
 pub fn connector() -> HttpsConnector<HttpConnector> {
+    connector_within(None)
+}
+
+fn connector_within(time: Option<Duration>) -> HttpsConnector<HttpConnector> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    tcp.set_connect_timeout(time);
     HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp)
 }
 
@@ -52,23 +63,27 @@ where
     /// Prepares for connections; there are none until they are needed.
     #[must_use]
     pub fn new() -> Self {
-        let mut client = Client::builder(TokioExecutor::new());
-        client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
-        client.pool_max_idle_per_host(MAX_IDLE_PER_BACKEND);
-        Self { client: client.build(connector()) }
+        Self { client: client(None), impatient: Mutex::default() }
     }
 
     /// Sends a request; the future ends with the head of the response.
     ///
     /// # Errors
-    /// When there is no head within `timeout`, or the upload breaks off.
+    /// When there is no connection within `connect_timeout` or no head within `timeout`, or the upload breaks off.
     pub fn send(
         &self,
         mut request: Request<Upload<B>>,
         timeout: Duration,
+        connect_timeout: Duration,
     ) -> impl Future<Output = Result<Response<Incoming>, FetchError>> + use<B> {
         *request.version_mut() = Version::HTTP_11;
-        let response = self.client.request(request);
+        let response = if connect_timeout < timeout {
+            // Nothing panics under the lock.
+            let mut impatient = self.impatient.lock().unwrap_or_else(PoisonError::into_inner);
+            impatient.entry(connect_timeout).or_insert_with(|| client(Some(connect_timeout))).request(request)
+        } else {
+            self.client.request(request)
+        };
         async move {
             match tokio::time::timeout(timeout, response).await {
                 Ok(response) => response.map_err(|error| fetch_error(&error)),
@@ -76,6 +91,16 @@ where
             }
         }
     }
+}
+
+fn client<B>(connect_timeout: Option<Duration>) -> BackendClient<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
+    let mut client = Client::builder(TokioExecutor::new());
+    client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
+    client.pool_max_idle_per_host(MAX_IDLE_PER_BACKEND);
+    client.build(connector_within(connect_timeout))
 }
 
 fn fetch_error(error: &Error) -> FetchError {

@@ -88,6 +88,10 @@ impl Host for EdgeHost {
                 perform(async move { EffectResult::KvPut(host.component.store.set_value(&key, value).await) })
             }
             Effect::ReadBody { body, limit } => host.read_body(body, limit),
+            Effect::Sleep { time } => perform(async move {
+                within(time, std::future::pending::<()>()).await;
+                EffectResult::Sleep
+            }),
             Effect::Record(record) => {
                 selvedge_log::write_record(&record);
                 done(EffectResult::Record)

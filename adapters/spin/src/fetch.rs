@@ -32,13 +32,13 @@ struct Upload {
 
 /// Sends a request; its body goes on streaming when the head of the response is there.
 pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body>, FetchError> {
-    let Fetch { backend, request, timeout, max_body_bytes } = fetch;
+    let Fetch { backend, request, timeout, connect_timeout, max_body_bytes } = fetch;
     let (mut parts, body) = request.into_parts();
     announce(&mut parts.headers, &parts.method, &body);
     let upload = upload(body, &parts.headers, max_body_bytes, bodies)?;
     let failure = Rc::clone(&upload.failure);
     let is_head = parts.method == Method::HEAD;
-    let request = outgoing(Request::from_parts(parts, upload))?;
+    let request = outgoing(Request::from_parts(parts, upload), connect_timeout.min(timeout))?;
     let response = match within(timeout, client::send(request)).await {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
@@ -132,10 +132,14 @@ async fn count(mut reader: Reader, mut writer: Writer, most: u64, failure: Failu
 }
 
 /// DIFFERENCE: the `Host` that a backend sees is always that of its URL: `wasi:http` has no other, and Spin takes it away.
-fn outgoing(request: Request<Upload>) -> Result<types::Request, FetchError> {
+fn outgoing(request: Request<Upload>, connect_timeout: Duration) -> Result<types::Request, FetchError> {
     let (parts, Upload { contents, end, .. }) = request.into_parts();
     let headers = fields::to_host(&parts.headers);
-    let (request, _) = types::Request::new(headers, contents, end, None);
+    let options = types::RequestOptions::new();
+    let nanos = u64::try_from(connect_timeout.as_nanos()).unwrap_or(u64::MAX);
+    // A host without such a wait has one of its own.
+    let _ = options.set_connect_timeout(Some(nanos));
+    let (request, _) = types::Request::new(headers, contents, end, Some(options));
     let scheme = match parts.uri.scheme_str() {
         Some("https") => Scheme::Https,
         Some("http") => Scheme::Http,

@@ -143,7 +143,7 @@ impl Run {
         let handler = self.engine.handler(name).expect("compiling made sure that every handler is there");
         let transaction = Transaction::new(self.request("/", headers), Facts::default(), self.seed);
         let context = HandlerContext::new(Arc::clone(&self.engine), transaction, self.fx.clone());
-        match handler::run(handler, context).await {
+        match handler::run(handler, context, None).await {
             Ok(Ok(response)) => judge(response.status(), response.headers()),
             Ok(Err(error)) => Delivered::NotNow(format!("the handler `{name}` failed: {error}"), None),
             Err(panic) => {

@@ -29,9 +29,11 @@ use http::Response;
 
 use crate::body::Body;
 use crate::effect::{Fetch, FetchError};
+use crate::health::Refused;
 
 pub(crate) use caching::CachePlan;
 pub use origin_response::Storing;
+pub(crate) use origin_response::is_failure;
 
 /// What `on_viewer_request` decides.
 #[derive(Debug)]
@@ -59,9 +61,9 @@ pub enum OriginRequestOutcome {
 pub enum OriginResponseOutcome {
     /// The response goes on to the client, and perhaps to the store.
     Deliver(Response<Body>, Storing),
-    /// The next attempt of the plan is due: call `on_origin_request` again.
-    Retry,
-    /// No attempt is left; the fallback decides.
+    /// The request can be repeated: call `on_origin_request` again while the plan has a next attempt, else it failed.
+    Retry(Failure),
+    /// It cannot; the fallback decides.
     Fail(Failure),
 }
 
@@ -79,4 +81,6 @@ pub enum Failure {
     },
     /// A handler gave no answer.
     Handler,
+    /// No backend was asked.
+    Refused(Refused),
 }

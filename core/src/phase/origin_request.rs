@@ -35,11 +35,8 @@ impl Engine {
     ///
     /// The first call makes the plan: the chosen backend's URLs, then those of
     /// its failover order.
-    pub fn on_origin_request(&self, tx: &mut Transaction, _now: Timestamp) -> OriginRequestOutcome {
-        if tx.attempts.plan.is_empty() {
-            let Some(chosen) = self.chosen(tx) else { return bad_gateway(tx) };
-            self.plan(tx, chosen);
-        }
+    pub fn on_origin_request(&self, tx: &mut Transaction, now: Timestamp) -> OriginRequestOutcome {
+        self.plan_attempts(tx, now);
         let Some((backend, url)) = tx.attempts.plan.get(tx.attempts.next).copied() else {
             return bad_gateway(tx);
         };
@@ -54,9 +51,35 @@ impl Engine {
         }
     }
 
-    /// Plans attempts at `first` and at its failover order.
-    pub(crate) fn plan(&self, tx: &mut Transaction, first: BackendId) {
-        tx.attempts.plan.extend(self.places(first));
+    /// Plans attempts at the chosen backend and at its failover order, unless there is a plan.
+    pub(crate) fn plan_attempts(&self, tx: &mut Transaction, now: Timestamp) {
+        if tx.attempts.plan.is_empty()
+            && let Some(chosen) = self.chosen_now(tx, now)
+        {
+            tx.attempts.plan.extend(self.places(chosen));
+        }
+    }
+
+    /// The chosen backend, or the nearest of those that answer where nearness decides.
+    fn chosen_now(&self, tx: &Transaction, now: Timestamp) -> Option<BackendId> {
+        let chosen = self.chosen(tx)?;
+        let Action::Proxy { backend: BackendChoice::Nearest { candidates, .. }, .. } =
+            &self.route_of(tx)?.action
+        else {
+            return Some(chosen);
+        };
+        if self.health().is_up(chosen, now) || !candidates.contains(&chosen) {
+            return Some(chosen);
+        }
+        let is_up = |id: &&BackendId| self.health().is_up(**id, now);
+        let up: Vec<_> = candidates.iter().filter(is_up).copied().collect();
+        Some(self.nearest(tx, &up).unwrap_or(chosen))
+    }
+
+    fn nearest(&self, tx: &Transaction, candidates: &[BackendId]) -> Option<BackendId> {
+        let from = tx.facts.coordinates.or_else(|| tx.facts.country.and_then(centroid_of))?;
+        let at = |id: &BackendId| self.policy().backend(*id).coordinates.map(|place| (*id, place));
+        distance::nearest(from, candidates.iter().filter_map(at))
     }
 
     fn chosen(&self, tx: &Transaction) -> Option<BackendId> {
@@ -73,11 +96,7 @@ impl Engine {
             BackendChoice::One(id) => *id,
             BackendChoice::ByPlace(by_place) => *by_place.choose(&tx.facts),
             BackendChoice::Nearest { candidates, unknown } => {
-                let position = tx.facts.coordinates.or_else(|| tx.facts.country.and_then(centroid_of));
-                let at = |id: &BackendId| self.policy().backend(*id).coordinates.map(|place| (*id, place));
-                position
-                    .and_then(|from| distance::nearest(from, candidates.iter().filter_map(at)))
-                    .unwrap_or(*unknown)
+                self.nearest(tx, candidates).unwrap_or(*unknown)
             }
         }
     }
@@ -124,6 +143,7 @@ impl Engine {
             backend: self.backend(backend).name.clone(),
             request,
             timeout: self.policy().backend(backend).timeout,
+            connect_timeout: self.policy().backend(backend).connect_timeout,
             max_body_bytes: self.policy().limits.max_body_bytes,
         }
     }

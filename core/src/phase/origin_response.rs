@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::viewer_request::plain;
 use super::{Failure, OriginResponseOutcome};
@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::fallback::StaleAnswers;
 use crate::headers::hop_by_hop;
 use crate::headers::imitation::is_imitation;
+use crate::health::Refused;
 use crate::reason::{Reason, Rule};
 use crate::route::Route;
 use crate::template::Encoding;
@@ -104,6 +105,7 @@ impl Engine {
             (None, Failure::Error(FetchError::Timeout)) => plain(504, "Gateway timeout"),
             (None, Failure::Error(_)) => plain(502, "Bad gateway"),
             (None, Failure::Handler) => plain(500, "Internal server error"),
+            (None, Failure::Refused(refused)) => unavailable(refused),
         }
     }
 
@@ -218,10 +220,18 @@ impl Engine {
     }
 }
 
+/// [RFC 9110 section 15.6.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4): 503, and when it is worth while to try again.
+fn unavailable(refused: Refused) -> Response<Body> {
+    let mut response = plain(503, "Service unavailable");
+    let seconds = refused.left.as_millis().div_ceil(1000).max(1);
+    let seconds = HeaderValue::from_str(&seconds.to_string()).expect("a number is ASCII");
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
+}
+
 fn retry_or(tx: &Transaction, is_unsent: bool, failure: Failure) -> OriginResponseOutcome {
-    let has_next = tx.attempts.next < tx.attempts.plan.len();
-    if has_next && is_repeatable(tx, is_unsent) {
-        OriginResponseOutcome::Retry
+    if is_repeatable(tx, is_unsent) {
+        OriginResponseOutcome::Retry(failure)
     } else {
         OriginResponseOutcome::Fail(failure)
     }
@@ -233,14 +243,14 @@ fn is_repeatable(tx: &Transaction, is_unsent: bool) -> bool {
     request.body().len().is_some() && (is_unsent || is_idempotent)
 }
 
-fn is_failure(status: StatusCode) -> bool {
+pub(crate) fn is_failure(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
 /// The backend is not there, in contrast to one that has an error of its own.
 fn is_unavailable(failure: &Failure) -> bool {
     match failure {
-        Failure::Error(_) | Failure::Handler => true,
+        Failure::Error(_) | Failure::Handler | Failure::Refused(_) => true,
         Failure::Response { response, .. } => response.status() != StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 pub(super) use self::storing::store_answered;
 use self::storing::{put, store};
 use self::turns::{LONGEST_WAIT, Waited, may_wait, release, turn_key, wait};
+use super::attempts::time_left;
 use super::{Delivered, attempt, fall_back, note_cache};
 use crate::body::Body;
 use crate::cache::purge::Manner;
@@ -88,18 +89,19 @@ pub(super) async fn answer(
             return engine.on_only_if_cached(tx);
         }
         if !may_wait(engine, tx) {
-            return on_miss(engine, tx, fx, miss).await;
+            return Box::pin(on_miss(engine, tx, fx, miss)).await;
         }
         let turn_key = turn_key(engine, tx, &miss);
         if miss.waited.as_ref().is_some_and(|waited| waited.is_last(&turn_key)) {
-            return on_miss(engine, tx, fx, miss).await;
+            return Box::pin(on_miss(engine, tx, fx, miss)).await;
         }
         let left = LONGEST_WAIT.saturating_sub(fx.now().saturating_since(begun));
+        let left = left.min(time_left(tx, fx.now()).unwrap_or_default());
         let turn = wait(fx, &turn_key, left).await;
         let stale = miss.stale.as_ref().map(|stored| stored.head.request_time());
         miss.waited = Some(Waited { key: turn_key, turn, stale });
         if turn == Turn::Alone {
-            return on_miss(engine, tx, fx, miss).await;
+            return Box::pin(on_miss(engine, tx, fx, miss)).await;
         }
         // What is stored may be another one by the time that the wait is over.
     }
@@ -419,7 +421,7 @@ async fn on_failure(
     }
     let storing = match &failure {
         Failure::Response { storing, .. } => storing.clone(),
-        Failure::Error(_) | Failure::Handler => Storing::Bypass,
+        Failure::Error(_) | Failure::Handler | Failure::Refused(_) => Storing::Bypass,
     };
     tx.validates = None;
     let response = fall_back(engine, tx, fx, failure).await;
@@ -463,6 +465,7 @@ async fn revalidate(engine: Arc<Engine>, mut tx: Transaction, fx: Effects, mut m
         miss.waited = Some(Waited { key, turn, stale: None });
     }
     *tx.request.method_mut() = Method::GET;
+    tx.deadline = None;
     validation::remove_conditions(tx.request.headers_mut());
     tx.request.headers_mut().remove(header::RANGE);
     ask_about(&mut tx, miss.stale.as_ref());

@@ -81,8 +81,7 @@ impl Engine {
             OriginResponseOutcome::Deliver(response, storing) => {
                 return Arrived::Deliver(Box::new(self.hand_over(&mut tx, response, storing, now)));
             }
-            OriginResponseOutcome::Retry => unreachable!("no attempt is left"),
-            OriginResponseOutcome::Fail(failure) => failure,
+            OriginResponseOutcome::Retry(failure) | OriginResponseOutcome::Fail(failure) => failure,
         };
         if fails_over && is_safe && is_unavailable {
             return Arrived::Keep;

@@ -165,6 +165,7 @@ fn completed(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {
         "enqueue" => {
             EffectResult::Enqueue(if lines.text("outcome")? == "=" { Ok(()) } else { Err(StoreError) })
         }
+        "sleep" => EffectResult::Sleep,
         "record" => EffectResult::Record,
         _ => return Err(WireError { expected: "kind of result" }),
     };

@@ -118,6 +118,14 @@ impl Message {
                 self.lines.text(id);
                 self.body(&Body::Bytes(body.clone()));
             }
+            Effect::Sleep { time } => {
+                begin("Z");
+                self.lines.number(millis(*time));
+            }
+            Effect::Cancel { id } => {
+                begin("C");
+                self.lines.number(id.0);
+            }
             Effect::Record(record) => {
                 begin("X");
                 self.record(record);

@@ -277,7 +277,13 @@ fn every_effect_is_written_line_by_line() {
     let mut request =
         Request::post("https://a.test/x").header("host", "a.test").body(Body::Host(REQUEST_BODY)).unwrap();
     request.headers_mut().append("x-bytes", HeaderValue::from_bytes("é".as_bytes()).unwrap());
-    let fetch = Fetch { backend: "a".into(), request, timeout: Duration::from_secs(3), max_body_bytes: 9 };
+    let fetch = Fetch {
+        backend: "a".into(),
+        request,
+        timeout: Duration::from_secs(3),
+        connect_timeout: Duration::from_secs(3),
+        max_body_bytes: 9,
+    };
     let names = Arc::from([HeaderName::from_static("accept")]);
     let variants = CacheEntry::Variants(Variants { names, since: Timestamp::from_millis(7) });
     let response = CacheEntry::Response(Arc::new(stored()), Body::Bytes(Bytes::from_static(b"body")));

@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, StatusCode};
 use selvedge_core::body::Body;
 use selvedge_core::cache::stored::StoredResponse;
 use selvedge_core::engine::Engine;
-use selvedge_core::phase::{OriginResponseOutcome, Storing};
+use selvedge_core::phase::{Failure, OriginResponseOutcome, Storing};
 use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::Transaction;
 use serde_json::{Value, json};
@@ -30,10 +30,12 @@ impl Caching {
         *response.headers_mut() = headers;
         let storing = match engine.on_origin_response(tx, Ok(response), now, now) {
             OriginResponseOutcome::Deliver(_, storing) => storing,
-            OriginResponseOutcome::Retry => return Self::one("another backend is asked first"),
-            OriginResponseOutcome::Fail(failure) => match failure {
-                selvedge_core::phase::Failure::Response { storing, .. } => storing,
-                selvedge_core::phase::Failure::Error(_) | selvedge_core::phase::Failure::Handler => {
+            OriginResponseOutcome::Retry(_) if tx.has_next_attempt() => {
+                return Self::one("another backend is asked first");
+            }
+            OriginResponseOutcome::Retry(failure) | OriginResponseOutcome::Fail(failure) => match failure {
+                Failure::Response { storing, .. } => storing,
+                Failure::Error(_) | Failure::Handler | Failure::Refused(_) => {
                     return Self::one("there is nothing to store");
                 }
             },

@@ -283,7 +283,9 @@ impl MemoryHost {
                 };
                 EffectResult::ReadBody(content.and_then(fits))
             }
-            Effect::Record(_) => EffectResult::Record,
+            // Time is the case's own.
+            Effect::Sleep { .. } => EffectResult::Sleep,
+            Effect::Record(_) | Effect::Cancel { .. } => EffectResult::Record,
             other => anyhow::bail!("this host does not know the effect {other:?}"),
         })
     }

@@ -7,8 +7,10 @@ use selvedge_conformance::trials::folder;
 use selvedge_core::policy::schema::json_schema;
 use serde_json::Value;
 
-/// Every reason that a response can have, by its code.
-const OUTCOMES: [&str; 44] = [
+/// Every reason that a response can have, by its code, but for `backend.busy` and `backend.unhealthy`: the one takes requests at the
+/// same time, and the other takes time.
+const OUTCOMES: [&str; 45] = [
+    "backend.circuit-open",
     "backend.connect",
     "backend.error-status",
     "backend.protocol",

@@ -18,7 +18,9 @@ fn blocks(text: &str) -> Vec<String> {
 
 #[test]
 fn the_policies_of_the_readmes_have_no_errors() {
-    for file in ["README.md", "adapters/cloudflare/README.md", "core/src/cache/how.md"] {
+    for file in
+        ["README.md", "adapters/cloudflare/README.md", "core/src/cache/how.md", "core/src/health/how.md"]
+    {
         let blocks = blocks(&text(file));
         assert!(!blocks.is_empty(), "{file} shows a policy");
         for block in blocks {

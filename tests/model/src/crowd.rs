@@ -309,7 +309,9 @@ impl Crowd<'_> {
             | Effect::KvPut { .. }
             | Effect::Count { .. }
             | Effect::ReadBody { .. }
-            | Effect::Enqueue { .. } => panic!("a cache asks for nothing but its store and its origin"),
+            | Effect::Enqueue { .. }
+            | Effect::Sleep { .. }
+            | Effect::Cancel { .. } => panic!("a cache asks for nothing but its store and its origin"),
             _ => panic!("the core has learnt an effect that this host does not know"),
         };
         self.later(self.now, Event::Complete(client, id, result));

@@ -260,7 +260,9 @@ impl Edge {
             | Effect::KvPut { .. }
             | Effect::Count { .. }
             | Effect::ReadBody { .. }
-            | Effect::Enqueue { .. } => panic!("a cache asks for nothing but its store and its origin"),
+            | Effect::Enqueue { .. }
+            | Effect::Sleep { .. }
+            | Effect::Cancel { .. } => panic!("a cache asks for nothing but its store and its origin"),
             _ => panic!("the core has learnt an effect that this host does not know"),
         }
     }

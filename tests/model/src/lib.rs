@@ -5,7 +5,7 @@
 //! - [`edge`] is what it is compared with: the whole engine behind [`Exchange`](selvedge_core::exchange::Exchange), with a store and a
 //!   clock of its own.
 //! - [`plan`] makes sequences of steps, [`check`] runs one on both.
-//! - [`crowd`] lets many clients ask at once, in virtual time.
+//! - [`crowd`] lets many clients ask at once, in virtual time; [`outage`] lets backends fail under them.
 
 pub mod check;
 pub mod crowd;
@@ -13,6 +13,7 @@ pub mod edge;
 pub mod message;
 pub mod oracle;
 pub mod origin;
+pub mod outage;
 pub mod plan;
 pub mod store;
 

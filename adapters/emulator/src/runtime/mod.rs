@@ -97,8 +97,13 @@ async fn forward(
     let result = match address_to(runtime, &mut request) {
         Ok(()) => {
             tell(request.headers_mut(), facts);
-            let fetch =
-                Fetch { backend: "runtime".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
+            let fetch = Fetch {
+                backend: "runtime".into(),
+                request,
+                timeout: TIMEOUT,
+                connect_timeout: TIMEOUT,
+                max_body_bytes: u64::MAX,
+            };
             host.fetch(fetch).await
         }
         Err(_) => Err(FetchError::Protocol),

@@ -26,6 +26,10 @@ impl Checker<'_> {
         let timeout = raw.timeout.as_ref().and_then(|text| {
             self.duration(&join(&path, "timeout"), text, Duration::from_millis(1), MAX_TIMEOUT)
         });
+        let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let connect_timeout = raw.connect_timeout.as_ref().and_then(|text| {
+            self.duration(&join(&path, "connect-timeout"), text, Duration::from_millis(1), timeout)
+        });
         let host = match raw.host {
             Some(HostHeader::Client) => HostSource::Client,
             Some(HostHeader::Backend) | None => HostSource::Backend,
@@ -33,12 +37,14 @@ impl Checker<'_> {
         Backend {
             name: name.to_owned(),
             urls: self.urls(&path, raw),
-            timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+            timeout,
+            connect_timeout: connect_timeout.unwrap_or(timeout),
             region: raw.region.clone(),
             coordinates: self.coordinates(&path, raw.coordinates),
             request_headers: self.backend_headers(&path, &raw.request_headers),
             failover: self.failover(&path, name, &raw.failover),
             host,
+            health: self.health(&path, raw),
         }
     }
 

@@ -5,6 +5,7 @@ mod backends;
 mod conditions;
 mod experiments;
 mod headers;
+mod health;
 mod jobs;
 mod routes;
 mod site;

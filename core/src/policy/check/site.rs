@@ -133,7 +133,18 @@ impl Checker<'_> {
             Some(raw::EncodedSlashes::Keep) => EncodedSlashes::Keep,
             Some(raw::EncodedSlashes::Reject) | None => EncodedSlashes::Reject,
         };
-        Limits { max_header_bytes, max_url_bytes, max_body_bytes, max_store_bytes, methods, encoded_slashes }
+        let (least, most) = (Duration::from_millis(10), Duration::from_secs(600));
+        let deadline = raw.deadline.as_ref();
+        let deadline = deadline.and_then(|text| self.duration("limits.deadline", text, least, most));
+        Limits {
+            max_header_bytes,
+            max_url_bytes,
+            max_body_bytes,
+            max_store_bytes,
+            methods,
+            encoded_slashes,
+            deadline,
+        }
     }
 
     pub(super) fn fallback(&mut self, raw: &raw::Fallback) -> Fallback {

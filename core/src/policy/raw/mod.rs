@@ -5,6 +5,7 @@
 //! checker can report all their errors at once, each with its place.
 
 mod experiment;
+mod health;
 mod job;
 mod route;
 mod site;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use experiment::{Experiment, ExperimentVariation, Namespace, Sticky};
+pub use health::{Breaker, Check, Hedge, Retry};
 pub use job::{Queue, QueueStore, Schedule};
 pub use route::{
     Authorization, BackendByPlace, BackendChoice, CacheKey, CacheRule, ClientDirectives, KeyFact, QueryKey,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::health::{Breaker, Check, Hedge, Retry};
 use super::{OneOrMany, Size};
 use crate::bot::BotCategory;
 use crate::geo::rules::GeoSource;
@@ -19,6 +20,18 @@ pub struct Backend {
     pub url: Option<OneOrMany>,
     /// Longest wait for the response head, such as `"5s"`. Default: `"30s"`; at most `"5m"`.
     pub timeout: Option<String>,
+    /// Longest wait for a connection, where the platform lets the edge say so (the local edge and Spin). Default and maximum: `timeout`.
+    pub connect_timeout: Option<String>,
+    /// Most requests that wait for one URL's answer at the same time, 1 to 1000000; more go to the next one or are answered 503. Default: no limit.
+    pub max_concurrent: Option<u32>,
+    /// When the same URL is asked again after a failure. Default: never.
+    pub retry: Option<Retry>,
+    /// When a URL is not asked for a while after failures. Default: never.
+    pub breaker: Option<Breaker>,
+    /// When a second request is sent because the first one takes long. Default: never.
+    pub hedge: Option<Hedge>,
+    /// What the edge asks by itself to learn whether a URL answers. Default: nothing.
+    pub check: Option<Check>,
     /// Name of the region, for logs and `explain`.
     pub region: Option<String>,
     /// Latitude and longitude in degrees, for `nearest`.
@@ -234,6 +247,8 @@ pub struct Limits {
     pub methods: Option<Vec<String>>,
     /// What becomes of `%2F` in a path. Default: `reject`.
     pub encoded_slashes: Option<EncodedSlashes>,
+    /// Longest time until the client has the head of its answer, whatever backends and handlers do, such as `"10s"`. Default: none but the backends' own; `"10ms"` to `"10m"`.
+    pub deadline: Option<String>,
 }
 
 /// What becomes of `%2F` in a path.

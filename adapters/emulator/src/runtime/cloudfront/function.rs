@@ -47,7 +47,13 @@ async fn post(host: &EdgeHost, deployment: &Deployment, event: &Event) -> Result
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     request.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    let fetch = Fetch { backend: "function".into(), request, timeout: TIMEOUT, max_body_bytes: u64::MAX };
+    let fetch = Fetch {
+        backend: "function".into(),
+        request,
+        timeout: TIMEOUT,
+        connect_timeout: TIMEOUT,
+        max_body_bytes: u64::MAX,
+    };
     let response = host.fetch(fetch).await.map_err(|error| {
         if error == FetchError::Timeout {
             return format!("timed out: it took longer than {} seconds", TIMEOUT.as_secs());

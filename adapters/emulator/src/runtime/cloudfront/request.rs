@@ -171,7 +171,13 @@ impl Carried {
         *request.uri_mut() = url;
         *request.headers_mut() = headers;
         let timeout = Duration::from_secs(origin.read_timeout.unwrap_or(READ_TIMEOUT).into());
-        Ok(Fetch { backend: "origin".into(), request, timeout, max_body_bytes: u64::MAX })
+        Ok(Fetch {
+            backend: "origin".into(),
+            request,
+            timeout,
+            connect_timeout: timeout,
+            max_body_bytes: u64::MAX,
+        })
     }
 }
 

@@ -1,0 +1,211 @@
+//! A circuit breaker: a place that keeps failing is left alone for a while.
+
+use std::time::Duration;
+
+use super::rule::BreakerRule;
+use crate::time::Timestamp;
+
+/// How many of the last outcomes count for the rate of failures.
+const WINDOW: u32 = 64;
+
+/// How many there must be for it.
+const LEAST: u32 = 20;
+
+/// How often the time that a circuit is open may double.
+const MAX_DOUBLINGS: u32 = 2;
+
+/// Whether requests reach a place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Circuit {
+    phase: Phase,
+    /// How often it opened since a request last succeeded.
+    openings: u32,
+    /// Failures since a request last succeeded.
+    failures: u32,
+    /// The last outcomes, the latest one in the lowest bit: set for a failure.
+    outcomes: u64,
+    /// How many of them there are.
+    count: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Closed,
+    /// No request is sent until then.
+    Open(Timestamp),
+    /// Some are, to see.
+    Probing { in_flight: u32, successes: u32 },
+}
+
+/// How a request reaches a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passage {
+    /// As one of many.
+    Regular,
+    /// To see whether the place answers again.
+    Probe,
+}
+
+impl Circuit {
+    /// Lets a request through, or says how much longer none is.
+    pub(super) fn enter(&mut self, rule: BreakerRule, now: Timestamp) -> Result<Passage, Duration> {
+        if let Phase::Open(until) = self.phase {
+            let left = until.saturating_since(now);
+            if !left.is_zero() {
+                return Err(left);
+            }
+            self.phase = Phase::Probing { in_flight: 0, successes: 0 };
+        }
+        match &mut self.phase {
+            Phase::Probing { in_flight, .. } if *in_flight >= rule.probes => Err(Duration::from_secs(1)),
+            Phase::Probing { in_flight, .. } => {
+                *in_flight += 1;
+                Ok(Passage::Probe)
+            }
+            Phase::Closed | Phase::Open(_) => Ok(Passage::Regular),
+        }
+    }
+
+    /// Returns whether a request would be let through.
+    pub(super) fn is_passable(&self, rule: BreakerRule, now: Timestamp) -> bool {
+        match self.phase {
+            Phase::Closed => true,
+            Phase::Open(until) => until <= now,
+            Phase::Probing { in_flight, .. } => in_flight < rule.probes,
+        }
+    }
+
+    pub(super) fn on_success(&mut self, rule: BreakerRule, passage: Passage) {
+        self.note(false);
+        self.failures = 0;
+        let Phase::Probing { in_flight, successes } = &mut self.phase else { return };
+        if passage == Passage::Probe {
+            *in_flight = in_flight.saturating_sub(1);
+            *successes += 1;
+            if *successes >= rule.probes {
+                *self = Self::default();
+            }
+        }
+    }
+
+    pub(super) fn on_failure(&mut self, rule: BreakerRule, passage: Passage, now: Timestamp) {
+        self.note(true);
+        self.failures = self.failures.saturating_add(1);
+        match self.phase {
+            Phase::Closed if self.failures >= rule.failures || self.is_over(rule.rate_percent) => {
+                self.open(rule, now);
+            }
+            Phase::Probing { .. } if passage == Passage::Probe => self.open(rule, now),
+            // What left before it opened changes nothing.
+            Phase::Closed | Phase::Open(_) | Phase::Probing { .. } => {}
+        }
+    }
+
+    /// A request that let nobody know how the place fares is over.
+    pub(super) fn on_nothing(&mut self, passage: Passage) {
+        if let (Phase::Probing { in_flight, .. }, Passage::Probe) = (&mut self.phase, passage) {
+            *in_flight = in_flight.saturating_sub(1);
+        }
+    }
+
+    fn open(&mut self, rule: BreakerRule, now: Timestamp) {
+        let time = rule.open * 2_u32.pow(self.openings.min(MAX_DOUBLINGS));
+        self.openings = self.openings.saturating_add(1);
+        self.phase = Phase::Open(now + time);
+        (self.outcomes, self.count) = (0, 0);
+    }
+
+    fn note(&mut self, has_failed: bool) {
+        self.outcomes = (self.outcomes << 1) | u64::from(has_failed);
+        self.count = (self.count + 1).min(WINDOW);
+    }
+
+    fn is_over(&self, rate_percent: u32) -> bool {
+        self.count >= LEAST && self.outcomes.count_ones() * 100 >= rate_percent * self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: BreakerRule =
+        BreakerRule { failures: 3, rate_percent: 50, open: Duration::from_secs(10), probes: 2 };
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn fail(circuit: &mut Circuit, times: u32, now: Timestamp) {
+        for _ in 0..times {
+            circuit.on_failure(RULE, Passage::Regular, now);
+        }
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
+        let mut circuit = Circuit::default();
+        fail(&mut circuit, 2, at(0));
+        circuit.on_success(RULE, Passage::Regular);
+        fail(&mut circuit, 2, at(0));
+        assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular));
+        fail(&mut circuit, 1, at(0));
+        assert_eq!(circuit.enter(RULE, at(4)), Err(Duration::from_secs(6)));
+        assert!(!circuit.is_passable(RULE, at(9)) && circuit.is_passable(RULE, at(10)));
+    }
+
+    #[test]
+    fn every_other_failure_opens_it_once_there_are_enough() {
+        let mut circuit = Circuit::default();
+        for at_request in 0..LEAST {
+            assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular), "{at_request}");
+            match at_request % 2 {
+                0 => circuit.on_success(RULE, Passage::Regular),
+                _ => circuit.on_failure(RULE, Passage::Regular, at(0)),
+            }
+        }
+        assert!(circuit.enter(RULE, at(0)).is_err());
+    }
+
+    #[test]
+    fn as_many_probes_as_the_rule_has_go_out_at_once_and_close_it() {
+        let mut circuit = Circuit::default();
+        fail(&mut circuit, 3, at(0));
+        for expected in [Ok(Passage::Probe), Ok(Passage::Probe), Err(Duration::from_secs(1))] {
+            assert_eq!(circuit.enter(RULE, at(10)), expected);
+        }
+        circuit.on_success(RULE, Passage::Probe);
+        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe), "one more may go out");
+        circuit.on_nothing(Passage::Probe);
+        circuit.on_success(RULE, Passage::Probe);
+        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Regular));
+    }
+
+    #[test]
+    fn a_probe_that_fails_opens_it_for_twice_as_long_up_to_a_bound() {
+        let mut circuit = Circuit::default();
+        fail(&mut circuit, 3, at(0));
+        let mut now = at(0);
+        for seconds in [10, 20, 40, 40, 40] {
+            let left = circuit.enter(RULE, now).expect_err("it is open");
+            assert_eq!(left, Duration::from_secs(seconds));
+            now = now + left;
+            assert_eq!(circuit.enter(RULE, now), Ok(Passage::Probe));
+            circuit.on_failure(RULE, Passage::Probe, now);
+        }
+    }
+
+    #[test]
+    fn what_left_before_it_opened_changes_nothing() {
+        let mut circuit = Circuit::default();
+        fail(&mut circuit, 3, at(0));
+        fail(&mut circuit, 3, at(9));
+        circuit.on_success(RULE, Passage::Regular);
+        assert_eq!(circuit.enter(RULE, at(9)), Err(Duration::from_secs(1)));
+        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe));
+        circuit.on_success(RULE, Passage::Regular);
+        circuit.on_failure(RULE, Passage::Regular, at(10));
+        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe), "only probes decide");
+    }
+}

@@ -1,0 +1,133 @@
+use super::*;
+use crate::policy::read::read;
+
+const BACKEND: BackendId = BackendId(0);
+
+fn health(rules: &str) -> Health {
+    let policy = format!(
+        "[backends.a]\nurl = [\"http://a.test\", \"http://b.test\"]\n{rules}\n[[routes]]\npath = \"/\"\nbackend = \"a\"\n"
+    );
+    Health::new(&read(&policy).unwrap_or_else(|errors| panic!("{errors}")))
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn refusal(admitted: Result<Permit, Refused>) -> Option<Refusal> {
+    admitted.err().map(|refused| refused.refusal)
+}
+
+fn fail(health: &Health, url: usize, times: u32) {
+    for _ in 0..times {
+        health.admit((BACKEND, url), at(0)).expect("it may be asked").settle(Fate::Failure, at(0));
+    }
+}
+
+#[test]
+fn a_backend_without_rules_is_always_asked() {
+    let health = health("");
+    fail(&health, 0, 1000);
+    assert!(health.is_up(BACKEND, at(0)));
+    assert_eq!(health.retry((BACKEND, 0), 0, 0), None);
+    assert_eq!(health.hedge_after((BACKEND, 0)), None);
+}
+
+#[test]
+fn each_url_has_a_circuit_of_its_own() {
+    let health = health("breaker = { failures = 3, open = \"10s\" }");
+    fail(&health, 0, 3);
+    let refused = health.admit((BACKEND, 0), at(4_000)).expect_err("its circuit is open");
+    assert_eq!(refused, Refused { refusal: Refusal::CircuitOpen, left: Duration::from_secs(6) });
+    assert!(health.admit((BACKEND, 1), at(4_000)).is_ok());
+    assert!(health.is_up(BACKEND, at(4_000)), "the other URL answers");
+    fail(&health, 1, 3);
+    assert!(!health.is_up(BACKEND, at(4_000)) && health.is_up(BACKEND, at(10_000)));
+}
+
+#[test]
+fn a_probe_whose_client_went_away_makes_room_for_another() {
+    let health = health("breaker = { failures = 1, open = \"10s\" }");
+    fail(&health, 0, 1);
+    let probe = health.admit((BACKEND, 0), at(10_000));
+    assert!(probe.is_ok());
+    assert_eq!(refusal(health.admit((BACKEND, 0), at(10_000))), Some(Refusal::CircuitOpen));
+    drop(probe);
+    let probe = health.admit((BACKEND, 0), at(10_000)).expect("nothing was learnt");
+    probe.settle(Fate::Success, at(10_001));
+    assert!(health.admit((BACKEND, 0), at(10_001)).is_ok() && health.is_up(BACKEND, at(10_001)));
+}
+
+#[test]
+fn no_more_requests_wait_than_may() {
+    let health = health("max-concurrent = 2");
+    let waiting = [health.admit((BACKEND, 0), at(0)), health.admit((BACKEND, 0), at(0))];
+    assert_eq!(refusal(health.admit((BACKEND, 0), at(0))), Some(Refusal::Busy));
+    assert!(health.admit((BACKEND, 1), at(0)).is_ok(), "the other URL has room");
+    for permit in waiting {
+        permit.expect("there was room").settle(Fate::Failure, at(0));
+    }
+    let again = [health.admit((BACKEND, 0), at(0)), health.admit((BACKEND, 0), at(0))];
+    assert!(again.iter().all(Result::is_ok));
+    drop(again);
+    assert!(health.admit((BACKEND, 0), at(0)).is_ok(), "who goes away makes room too");
+}
+
+#[test]
+fn a_retry_waits_within_a_range_that_doubles_and_has_a_budget() {
+    let health = health("retry = { attempts = 7, backoff = \"100ms\" }");
+    let place = (BACKEND, 0);
+    let longest: Vec<_> = (0..8).map(|done| health.retry(place, done, u32::MAX)).collect();
+    let millis = |millis| Some(Duration::from_millis(millis));
+    let expected = [100, 200, 400, 800, 1600, 3200, 3200].map(millis);
+    assert_eq!(longest[..7], expected);
+    assert_eq!(longest[7], None, "no more attempts for this request");
+    assert_eq!(health.retry(place, 0, 0), Some(Duration::ZERO));
+    assert_eq!(health.retry(place, 0, u32::MAX / 2), millis(50), "half of it");
+    assert!(health.retry(place, 0, 0).is_some(), "the tenth");
+    assert_eq!(health.retry(place, 0, 0), None, "the budget is spent");
+    for _ in 0..5 {
+        health.admit(place, at(0)).expect("it may be asked").settle(Fate::Success, at(0));
+    }
+    assert!(health.retry(place, 0, 0).is_some(), "five requests bring one at 20 percent");
+    assert_eq!(health.retry(place, 0, 0), None);
+}
+
+#[test]
+fn a_second_request_leaves_when_an_answer_takes_longer_than_most() {
+    let health = health("hedge = { percentile = 90, min = \"30ms\" }");
+    let place = (BACKEND, 0);
+    let answer = |millis| {
+        health.admit(place, at(0)).expect("it may be asked").settle(Fate::Success, at(millis));
+    };
+    assert_eq!(health.hedge_after(place), Some(Duration::from_millis(30)));
+    (0..18).for_each(|_| answer(100));
+    (0..2).for_each(|_| answer(900));
+    assert_eq!(health.hedge_after(place), Some(Duration::from_millis(100)));
+    (0..128).for_each(|_| answer(1));
+    assert_eq!(health.hedge_after(place), Some(Duration::from_millis(30)), "never sooner");
+    assert!((0..10).all(|_| health.spend(place)));
+    (0..128).for_each(|_| answer(1));
+    assert_eq!((0..100).filter(|_| health.spend(place)).count(), 10);
+}
+
+#[test]
+fn checks_take_a_url_out_and_bring_it_back() {
+    let health = health("check = { path = \"/health\", every = \"5s\", unhealthy = 2, healthy = 3 }");
+    let checks: Vec<_> = health.checks().map(|(place, rule)| (place, rule.path.as_str())).collect();
+    assert_eq!(checks, [((BACKEND, 0), "/health"), ((BACKEND, 1), "/health")]);
+    let place = (BACKEND, 0);
+    let (good, bad) = (Fate::Success, Fate::Failure);
+    let steps = [(bad, false), (good, false), (bad, false), (bad, true), (good, false), (good, false)];
+    for (step, (fate, changes)) in steps.into_iter().enumerate() {
+        assert_eq!(health.on_checked(place, fate), changes, "{step}");
+    }
+    let refused = health.admit(place, at(0)).expect_err("it is out");
+    assert_eq!(refused, Refused { refusal: Refusal::Unhealthy, left: Duration::from_secs(5) });
+    assert!(health.is_up(BACKEND, at(0)), "the other URL is not");
+    let steps = [(bad, false), (good, false), (good, false), (good, true)];
+    for (step, (fate, changes)) in steps.into_iter().enumerate() {
+        assert_eq!(health.on_checked(place, fate), changes, "{step}");
+    }
+    assert!(health.admit(place, at(0)).is_ok());
+}
