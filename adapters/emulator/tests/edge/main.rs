@@ -7,6 +7,7 @@ mod cloudfront;
 #[cfg(unix)]
 mod crash;
 mod disk;
+mod failure;
 mod fetch;
 mod lifecycle;
 #[cfg(target_os = "linux")]

@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use selvedge_core::backend::{Backend, BackendId, HostSource};
 use selvedge_core::cache::rule::{CacheRule, Storing};
 use selvedge_core::engine::Engine;
+use selvedge_core::health::rule::HealthRule;
 use selvedge_core::policy::Policy;
 use selvedge_core::route::{Action, BackendChoice, FixedResponse, PathPattern, Route};
 use selvedge_core::template::Template;
@@ -154,11 +155,13 @@ fn backend(name: &str, address: SocketAddr, timeout: Duration) -> Backend {
         name: name.to_owned(),
         urls: vec![format!("http://{address}")],
         timeout,
+        connect_timeout: timeout,
         region: None,
         coordinates: None,
         request_headers: Vec::new(),
         failover: Vec::new(),
         host: HostSource::Backend,
+        health: HealthRule::default(),
     }
 }
 

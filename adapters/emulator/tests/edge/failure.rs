@@ -1,0 +1,235 @@
+//! Backends that fail, over real sockets.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use selvedge_core::engine::Engine;
+use selvedge_core::policy::read::read;
+use selvedge_emulator::{Emulator, EmulatorConfig, EngineHandle};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use crate::support::{Edge, Origin, connect, empty, info, text, with_host};
+
+/// What a server does with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Answers each request.
+    Well,
+    /// Answers each request with 503.
+    Unavailable,
+    /// Closes it at once.
+    Closes,
+    /// Takes the request and says nothing.
+    Silent,
+    /// Says something else than HTTP.
+    Garbage,
+    /// Begins a head and stops there.
+    HalfHead,
+    /// Says two lengths.
+    TwoLengths,
+    /// Announces more content than it sends.
+    Truncates,
+}
+
+/// A server that can be told how to behave.
+#[derive(Clone)]
+struct Server {
+    address: SocketAddr,
+    manner: Arc<Mutex<Manner>>,
+}
+
+impl Server {
+    async fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let server = Self { address: listener.local_addr().unwrap(), manner: Arc::new(Mutex::new(manner)) };
+        let accepting = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(accepting.clone().serve(stream));
+            }
+        });
+        server
+    }
+
+    fn set(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
+        if *self.manner.lock().unwrap() == Manner::Closes {
+            return Ok(());
+        }
+        let mut head = Vec::new();
+        while stream.read_buf(&mut head).await? > 0 {
+            if !head.ends_with(b"\r\n\r\n") {
+                continue;
+            }
+            head.clear();
+            let manner = *self.manner.lock().unwrap();
+            let answer: &[u8] = match manner {
+                Manner::Well => b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmain",
+                Manner::Unavailable => b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+                Manner::Closes => return Ok(()),
+                Manner::Silent => b"",
+                Manner::Garbage => b"\x16\x03\x01 this is not HTTP\r\n\r\n",
+                Manner::HalfHead => b"HTTP/1.1 200 OK\r\nContent-Le",
+                Manner::TwoLengths => {
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 2\r\n\r\nmain"
+                }
+                Manner::Truncates => b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\nmain",
+            };
+            stream.write_all(answer).await?;
+            if manner == Manner::Truncates {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An edge before a backend `main` with these keys, and `spare` behind it where there is one.
+async fn start(main: &str, keys: &str, spare: Option<SocketAddr>) -> Edge {
+    let failover = if spare.is_some() { "failover = [\"spare\"]" } else { "" };
+    let spare =
+        spare.map(|spare| format!("[backends.spare]\nurl = \"http://{spare}\"\n")).unwrap_or_default();
+    let policy = format!(
+        "[limits]\ndeadline = \"5s\"\n[backends.main]\nurl = \"{main}\"\nconnect-timeout = \"200ms\"\n\
+         {failover}\n{keys}\n{spare}[[routes]]\npath = \"/{{*rest}}\"\nbackend = \"main\"\n"
+    );
+    Edge::start(read(&policy).unwrap_or_else(|errors| panic!("{errors}"))).await
+}
+
+fn detail(response: &Response<Bytes>) -> &str {
+    let status = response.headers()["cache-status"].to_str().unwrap();
+    status.rsplit_once("detail=").map_or("", |(_, detail)| detail)
+}
+
+/// An address at which nobody listens.
+async fn nobody() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn whatever_a_backend_does_before_its_head_the_next_one_answers() {
+    let origin = Origin::start().await;
+    let mut urls = vec![
+        ("refused".to_owned(), format!("http://{}", nobody().await)),
+        ("no such name".to_owned(), "http://no-such-name.invalid".to_owned()),
+    ];
+    for manner in [
+        Manner::Unavailable,
+        Manner::Closes,
+        Manner::Silent,
+        Manner::Garbage,
+        Manner::HalfHead,
+        Manner::TwoLengths,
+    ] {
+        urls.push((format!("{manner:?}"), format!("http://{}", Server::start(manner).await.address)));
+    }
+    for (what, url) in urls {
+        let edge = start(
+            &url,
+            "timeout = \"300ms\"\nbreaker = { failures = 2, open = \"5m\" }",
+            Some(origin.address),
+        )
+        .await;
+        for _ in 0..5 {
+            let began = Instant::now();
+            let response = edge.get("/x").await;
+            assert!(text(&response).starts_with("answer "), "{what}");
+            assert!(began.elapsed() < Duration::from_secs(5), "{what}: within the deadline");
+        }
+        edge.stop().await.unwrap();
+    }
+    assert_eq!(origin.requests.load(Ordering::SeqCst), 8 * 5, "every request is answered once");
+}
+
+#[tokio::test]
+async fn nobody_takes_a_truncated_body_for_a_whole_one() {
+    let server = Server::start(Manner::Truncates).await;
+    let edge = start(&format!("http://{}", server.address), "", None).await;
+    let request = with_host(Request::get("/x").body(empty()).unwrap());
+    let response = connect(edge.address).await.send_request(request).await.unwrap();
+    assert_eq!(response.headers()["content-length"], "400");
+    response.into_body().collect().await.expect_err("the body breaks off");
+    edge.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backend_that_fails_its_checks_is_not_asked_until_it_passes_them() {
+    let server = Server::start(Manner::Unavailable).await;
+    let check = "check = { path = \"/health\", every = \"100ms\", unhealthy = 2, healthy = 2 }";
+    let edge = start(&format!("http://{}", server.address), check, None).await;
+    let until = async |expected: &str| loop {
+        let response = edge.get("/x").await;
+        if detail(&response) == expected {
+            return response;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(20), until("backend.unhealthy")).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    server.set(Manner::Well);
+    let answer = tokio::time::timeout(Duration::from_secs(20), until("backend.responded")).await.unwrap();
+    assert_eq!(text(&answer), "main");
+    edge.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_for_which_there_is_no_room_is_refused_at_once() {
+    let origin = Origin::start().await;
+    let main = format!("http://{}", origin.address);
+    let edge = start(&main, "max-concurrent = 1\ntimeout = \"20s\"", None).await;
+    let second = async {
+        origin.arrived.notified().await;
+        let refused = edge.get("/x").await;
+        origin.gate.notify_one();
+        refused
+    };
+    let (first, second) = tokio::join!(edge.get("/gate"), second);
+    assert_eq!(text(&first), "through the gate");
+    assert_eq!((second.status(), detail(&second)), (StatusCode::SERVICE_UNAVAILABLE, "backend.busy"));
+    assert_eq!(second.headers()["retry-after"], "1");
+    assert!(text(&edge.get("/x").await).starts_with("answer "), "the room is there again");
+    edge.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_goes_away_leaves_its_room_to_others() {
+    let origin = Origin::start().await;
+    let main = format!("http://{}", origin.address);
+    let edge = start(&main, "max-concurrent = 1\ntimeout = \"20s\"", None).await;
+    let mut connection = connect(edge.address).await;
+    let request = with_host(Request::get("/gate").body(empty()).unwrap());
+    let waiting = tokio::spawn(async move { connection.send_request(request).await });
+    origin.arrived.notified().await;
+    waiting.abort();
+    let answered = async { while edge.get("/x").await.status() != StatusCode::OK {} };
+    tokio::time::timeout(Duration::from_secs(20), answered).await.expect("the room is there again");
+    edge.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_that_never_returns_is_given_up_at_the_deadline() {
+    let policy = "[limits]\ndeadline = \"200ms\"\n[[routes]]\npath = \"/{*rest}\"\nhandler = \"stuck\"\n";
+    let policy = read(policy).unwrap_or_else(|errors| panic!("{errors}"));
+    let engine = Engine::builder(policy).handler("stuck", |_| std::future::pending()).compile().unwrap();
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let config = EmulatorConfig { listen, threads: Some(1), ..EmulatorConfig::default() };
+    let emulator = Emulator::bind(config, EngineHandle::new(Arc::new(engine), info("first"))).unwrap();
+    let (address, (stop, stopped)) = (emulator.local_addr(), oneshot::channel::<()>());
+    let running = tokio::spawn(emulator.run(async move { drop(stopped.await) }));
+    let request = with_host(Request::get("/x").body(empty()).unwrap());
+    let response = connect(address).await.send_request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(response.headers()["cache-status"].to_str().unwrap().ends_with("handler.failed"));
+    drop(stop);
+    running.await.unwrap().unwrap();
+}
