@@ -109,6 +109,7 @@ fn log_end(end: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     }
 }
 
+/// What few requests need has a future of its own place, so that the others move none of it.
 async fn answer(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
@@ -117,7 +118,8 @@ async fn answer(
     let started = Instant::now();
     let in_flight = InFlight::begin(Rc::clone(&worker));
     if status::owns(request.uri().path()) {
-        return Ok(response::send_bytes(own_page(&worker, &peer, request).await, in_flight));
+        let page = Box::pin(own_page(&worker, &peer, request)).await;
+        return Ok(response::send_bytes(page, in_flight));
     }
     let line = RequestLine::of(&request);
     let bodies = Rc::new(Bodies::default());
@@ -128,7 +130,8 @@ async fn answer(
     let host = EdgeHost::new(Rc::clone(&worker), Rc::clone(&bodies));
     let Driven { mut response, summary, after } = match &worker.shared.config.runtime {
         Some(platform) => {
-            let (response, summary) = runtime::answer(&host, platform, request, &facts).await;
+            let answer = Box::pin(runtime::answer(&host, platform, request, &facts));
+            let (response, summary) = answer.await;
             Driven { response, summary, after: None }
         }
         None => {

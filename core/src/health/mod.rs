@@ -1,5 +1,7 @@
 //! How backends fare, and which of them may be asked.
 //!
+//! [`how`] is the whole of it on one page: what fails, what the client sees and what is recorded.
+//!
 //! A [`Health`] belongs to an engine and lives as long as it: in one process on servers, in one isolate or instance on platforms
 //! that have those. All of its requests share it, and nobody else does. Whatever it decides depends on nothing but the order
 //! of what it is told, with its times.
