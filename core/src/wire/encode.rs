@@ -7,7 +7,7 @@ use http::Response;
 use http::header::CONTENT_TYPE;
 
 use crate::body::Body;
-use crate::effect::{CacheEntry, CachePut, Effect, Fetch, Issued, Record, Variants};
+use crate::effect::{CacheEntry, CachePut, Effect, EffectId, Fetch, Issued, Record, Variants};
 use crate::engine::Answer;
 use crate::exchange::{Rest, Settle, Step};
 use crate::job::Settlement;
@@ -65,72 +65,67 @@ impl Message {
     }
 
     fn effect(&mut self, Issued { id, effect, .. }: &Issued) {
-        let mut begin = |kind: &str| {
-            self.lines.text(kind);
-            self.lines.number(id.0);
-        };
         match effect {
             Effect::Fetch(fetch) => {
-                begin("F");
+                self.begin("F", *id);
                 self.fetch(fetch);
             }
-            Effect::CacheGet { key } => {
-                begin("G");
-                self.lines.text(&escape(key));
-            }
+            Effect::CacheGet { key } => self.keyed("G", *id, key),
             Effect::CachePut(put) => {
-                begin("P");
+                self.begin("P", *id);
                 self.put(put);
             }
             Effect::CachePurge(purge) => {
-                begin("U");
+                self.begin("U", *id);
                 self.keys(&purge.keys);
             }
             Effect::SliceBody { body, start, length } => {
-                begin("S");
-                self.lines.number(body.0);
-                self.lines.number(start);
-                self.lines.number(length);
+                self.numbers("S", *id, &[u64::from(body.0), *start, *length]);
             }
             Effect::CacheWait { .. } | Effect::CacheRelease { .. } => unreachable!("{NO_TURNS}"),
-            Effect::KvGet { key } => {
-                begin("K");
-                self.lines.text(&escape(key));
-            }
+            Effect::KvGet { key } => self.keyed("K", *id, key),
             Effect::KvPut { key, value } => {
-                begin("W");
-                self.lines.text(&escape(key));
+                self.keyed("W", *id, key);
                 self.body(&Body::Bytes(value.clone()));
             }
             Effect::Count { key, window } => {
-                begin("N");
-                self.lines.text(&escape(key));
+                self.keyed("N", *id, key);
                 self.lines.number(millis(*window));
             }
             Effect::ReadBody { body, limit } => {
-                begin("B");
-                self.lines.number(body.0);
-                self.lines.number(limit);
+                self.numbers("B", *id, &[u64::from(body.0), *limit as u64]);
             }
-            Effect::Enqueue { queue, id, body } => {
-                begin("Q");
+            Effect::Enqueue { queue, id: message, body } => {
+                self.begin("Q", *id);
                 self.lines.text(queue);
-                self.lines.text(id);
+                self.lines.text(message);
                 self.body(&Body::Bytes(body.clone()));
             }
             Effect::Sleep { time } => {
-                begin("Z");
+                self.begin("Z", *id);
                 self.lines.number(millis(*time));
             }
-            Effect::Cancel { id } => {
-                begin("C");
-                self.lines.number(id.0);
-            }
+            Effect::Cancel { id: cancelled } => self.numbers("C", *id, &[u64::from(cancelled.0)]),
             Effect::Record(record) => {
-                begin("X");
+                self.begin("X", *id);
                 self.record(record);
             }
         }
+    }
+
+    fn begin(&mut self, kind: &str, id: EffectId) {
+        self.lines.text(kind);
+        self.lines.number(id.0);
+    }
+
+    fn keyed(&mut self, kind: &str, id: EffectId, key: &str) {
+        self.begin(kind, id);
+        self.lines.text(&escape(key));
+    }
+
+    fn numbers(&mut self, kind: &str, id: EffectId, numbers: &[u64]) {
+        self.begin(kind, id);
+        numbers.iter().for_each(|number| self.lines.number(number));
     }
 
     fn keys(&mut self, keys: &[String]) {
