@@ -19,6 +19,9 @@ cache = { edge = "1m", stale-while-revalidate = "1m" }
 path = "/handled"
 handler = "two-at-once"
 [[routes]]
+path = "/hasty"
+handler = "first-of-two"
+[[routes]]
 path = "/fixed"
 respond = { body = "fixed" }
 [experiments.hero]
@@ -54,6 +57,18 @@ async fn two_at_once(context: crate::handler::HandlerContext) -> crate::handler:
     Ok(Response::new(Body::from(Bytes::from(names.join("+")))))
 }
 
+/// Asks a backend for two things at once and answers with whichever comes first.
+async fn first_of_two(context: crate::handler::HandlerContext) -> crate::handler::HandlerResult {
+    let request = || Request::new(Body::Empty);
+    let (mut one, mut two) =
+        (Box::pin(context.fetch("a", request())), Box::pin(context.fetch("a", request())));
+    let response = std::future::poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(response) => Poll::Ready(response),
+        Poll::Pending => two.as_mut().poll(cx),
+    });
+    response.await.map_err(|error| crate::handler::HandlerError::new(error.as_str()))
+}
+
 fn ready<T>(poll: Poll<T>) -> Option<T> {
     match poll {
         Poll::Ready(value) => Some(value),
@@ -67,7 +82,8 @@ fn exchange(path: &str) -> Exchange {
 
 fn exchange_by(user_agent: &'static str, path: &str) -> Exchange {
     let policy = read(POLICY).expect("the policy is valid");
-    let engine = Engine::builder(policy).handler("two-at-once", two_at_once).compile();
+    let engine = Engine::builder(policy).handler("two-at-once", two_at_once);
+    let engine = engine.handler("first-of-two", first_of_two).compile();
     let mut request = Request::new(Body::Empty);
     *request.uri_mut() = path.parse().expect("it is a path");
     request.headers_mut().insert(header::HOST, HeaderValue::from_static("shop.example"));
@@ -140,6 +156,21 @@ fn a_result_that_nobody_awaits_is_ignored() {
     assert!(issued(exchange.poll(fetched(effects[0].id, "one"), NOW)).is_empty());
     let answer = respond(exchange.poll(fetched(effects[1].id, "two"), NOW));
     assert_eq!(answer.response.body(), &Body::from("one+two"));
+}
+
+#[test]
+fn an_effect_that_nobody_waits_for_any_more_is_cancelled() {
+    for winner in [0, 1] {
+        let mut exchange = exchange("/hasty");
+        let effects = issued(exchange.poll(Input::Begin, NOW));
+        assert_eq!(effects.len(), 2);
+        let answer = respond(exchange.poll(fetched(effects[winner].id, "first"), NOW));
+        assert_eq!(answer.response.body(), &Body::from("first"));
+        let [Issued { effect: Effect::Cancel { id }, .. }] = answer.effects[..] else {
+            panic!("the other one is cancelled: {:?}", answer.effects)
+        };
+        assert_eq!(id, effects[1 - winner].id);
+    }
 }
 
 #[test]

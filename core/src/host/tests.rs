@@ -91,6 +91,49 @@ fn the_loop_performs_effects_until_the_response_and_the_rest_after_it() {
     assert_eq!(host.0.borrow().len(), 3, "nothing is performed twice");
 }
 
+/// Answers the first of two requests; the other one never ends, and notes when it is dropped.
+#[derive(Clone, Default)]
+struct HalfDeaf {
+    asked: Rc<RefCell<usize>>,
+    dropped: Rc<()>,
+}
+
+impl Host for HalfDeaf {
+    fn now(&self) -> Timestamp {
+        Timestamp::default()
+    }
+
+    fn perform(&self, effect: Effect) -> Performing {
+        assert!(matches!(effect, Effect::Fetch(_) | Effect::Sleep { .. }), "no host sees {effect:?}");
+        if matches!(effect, Effect::Sleep { .. }) {
+            return Box::pin(ready(EffectResult::Sleep));
+        }
+        *self.asked.borrow_mut() += 1;
+        if *self.asked.borrow() == 1 {
+            let dropped = Rc::clone(&self.dropped);
+            return Box::pin(async move {
+                let _held = dropped;
+                std::future::pending().await
+            });
+        }
+        Box::pin(ready(EffectResult::Fetch(Ok(Response::new(Body::from("page"))))))
+    }
+}
+
+#[test]
+fn an_effect_is_cancelled_by_dropping_its_future() {
+    let policy = "[backends.a]\nurl = \"http://a.test\"\nhedge = {}\n[[routes]]\npath = \"/\"\nbackend = \"a\"\ncache = { store = false }";
+    let engine = Engine::compile(read(policy).expect("the policy is valid")).expect("nothing is missing");
+    let mut request = Request::new(Body::Empty);
+    request.headers_mut().insert(header::HOST, HeaderValue::from_static("shop.example"));
+    let host = HalfDeaf::default();
+    let exchange = Exchange::new(Arc::new(engine), request, Facts::default(), [1; 16]);
+    let driven = now_or_never(drive(host.clone(), exchange));
+    assert_eq!(driven.response.body(), &Body::from("page"), "the second request overtakes the first");
+    assert!(driven.after.is_none(), "nothing is left to wait for");
+    assert_eq!(Rc::strong_count(&host.dropped), 1, "the first one is gone");
+}
+
 #[test]
 fn a_failure_leaves_nothing_to_finish() {
     let host = Failing;

@@ -143,6 +143,7 @@ fn results_of_every_kind_are_read() {
     assert!(matches!(read("body\nbroken", b""), EffectResult::ReadBody(Err(ReadBodyError::Broken))));
     assert!(matches!(read("enqueue\n=", b""), EffectResult::Enqueue(Ok(()))));
     assert!(matches!(read("enqueue\n!", b""), EffectResult::Enqueue(Err(StoreError))));
+    assert!(matches!(read("sleep", b""), EffectResult::Sleep));
     assert!(matches!(read("record", b""), EffectResult::Record));
 }
 
@@ -325,6 +326,8 @@ fn every_effect_is_written_line_by_line() {
             "Q\n0\nq\ni\n=3".to_owned(),
         ),
         (Effect::ReadBody { body: REQUEST_BODY, limit: 16 }, "B\n0\n0\n16".to_owned()),
+        (Effect::Sleep { time: Duration::from_millis(20) }, "Z\n0\n20".to_owned()),
+        (Effect::Cancel { id: EffectId(7) }, "C\n0\n7".to_owned()),
         (
             Effect::Record(Record::HandlerFailure { handler: "h".into(), message: "a\r\nb".into() }),
             "X\n0\nhandler-failure\nh\na  b\n".to_owned(),
