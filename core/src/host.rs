@@ -151,9 +151,10 @@ impl<H: Host> Driver<H> {
 
     fn start(&mut self, issued: Vec<Issued>) {
         for Issued { id, effect, .. } in issued {
-            match effect {
-                Effect::Cancel { id } => self.running.retain(|(running, _)| *running != id),
-                effect => self.running.push((id, self.host.perform(effect))),
+            if let Effect::Cancel { id } = effect {
+                self.running.retain(|(running, _)| *running != id);
+            } else {
+                self.running.push((id, self.host.perform(effect)));
             }
         }
     }
