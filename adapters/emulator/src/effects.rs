@@ -131,7 +131,7 @@ impl Host for EdgeHost {
                 done(EffectResult::Record)
             }
             // The core takes a result of another kind for a failure.
-            _ => done(EffectResult::Fetch(Err(FetchError::Protocol))),
+            Effect::Cancel { .. } | _ => done(EffectResult::Fetch(Err(FetchError::Protocol))),
         }
     }
 }

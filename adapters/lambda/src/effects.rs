@@ -103,6 +103,7 @@ impl Host for EdgeHost {
             | Effect::CacheWait { .. }
             | Effect::CacheRelease { .. }
             | Effect::SliceBody { .. }
+            | Effect::Cancel { .. }
             | _ => done(EffectResult::Fetch(Err(FetchError::Protocol))),
         }
     }

@@ -100,7 +100,7 @@ impl Host for EdgeHost {
             Effect::Count { .. } => done(EffectResult::Count(Err(StoreError))),
             Effect::Enqueue { .. } => done(EffectResult::Enqueue(Err(StoreError))),
             // Nobody is asked to wait here. The core takes a result of another kind for a failure.
-            Effect::CacheWait { .. } | Effect::CacheRelease { .. } | _ => {
+            Effect::CacheWait { .. } | Effect::CacheRelease { .. } | Effect::Cancel { .. } | _ => {
                 done(EffectResult::Fetch(Err(FetchError::Protocol)))
             }
         }
