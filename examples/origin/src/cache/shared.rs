@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwapOption;
@@ -223,21 +223,30 @@ fn decode(entry: &[u8]) -> Option<Representation> {
 /// Connects, and again each time the connection was given up.
 async fn stay_connected(client: Client, identity: i64, state: Arc<State>) {
     let mut backoff = Backoff::up_to(LONGEST_WAIT);
+    let mut is_known_away = false;
     loop {
         match Link::open(&client, identity).await {
             Ok(link) => {
                 tracing::info!("the shared cache answers");
-                backoff.reset();
+                is_known_away = false;
+                let since = Instant::now();
                 state.link.store(Some(Arc::new(link)));
                 state.has_settled.notify_one();
                 state.is_broken.notified().await;
+                // A server that refuses what it is asked, as one without memory does, would else be asked without end.
+                if since.elapsed() > LONGEST_WAIT {
+                    backoff.reset();
+                }
             }
             Err(error) => {
                 state.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "cannot connect to the shared cache");
-                backoff.wait().await;
+                if !is_known_away {
+                    tracing::warn!(%error, "cannot connect to the shared cache; it is tried again");
+                }
+                is_known_away = true;
             }
         }
+        backoff.wait().await;
     }
 }
 

@@ -4,6 +4,8 @@ use selvedge_origin::{Origin, OriginConfig};
 
 use crate::client::{create, get, send};
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 const ANNI: &str = r#"{"name":"Anni Carder","email":"anni@example.com"}"#;
 
 pub(crate) async fn a_list_is_read_page_by_page(config: &OriginConfig) {
@@ -70,7 +72,7 @@ pub(crate) async fn a_change_needs_the_version_that_there_is(config: &OriginConf
     let listed = format!("\"other\", {etag}");
     let body = r#"{"name":"Raw denim","price_cents":5100}"#;
     for method in ["PUT", "DELETE"] {
-        let rows: [(&str, &[(&str, &str)], u16); 4] = [
+        let rows: [(&str, Headers<'_>, u16); 4] = [
             ("/api/products/1", &[], 428),
             ("/api/products/1", &[("if-match", "\"other\"")], 412),
             ("/api/products/1", &[("if-match", &weak)], 412),
@@ -124,7 +126,7 @@ pub(crate) async fn validators_answer_conditional_requests(config: &OriginConfig
 pub(crate) async fn a_request_that_is_wrong_is_told_why(config: &OriginConfig) {
     let origin = Origin::new(config).await.unwrap();
     let long = format!(r#"{{"name":"{}","email":"a@b"}}"#, "x".repeat(64 * 1024));
-    let rows: [(&str, &[(&str, &str)], &str, u16); 14] = [
+    let rows: [(&str, Headers<'_>, &str, u16); 14] = [
         ("GET /api/users/99", &[], "", 404),
         ("GET /api/users/x", &[], "", 400),
         ("GET /api/users/99999999999999999999", &[], "", 400),

@@ -3,6 +3,7 @@
 
 mod cases;
 mod client;
+mod contract;
 mod edge;
 mod notices;
 mod operation;
