@@ -185,6 +185,17 @@ impl Redis {
         assert!(ask(&self.server, &["SAVE"]), "Redis saves");
     }
 
+    /// Tells whether the one entry whose name fits has exactly this value.
+    pub(crate) fn has_entry(&self, name: &str, value: &str) -> bool {
+        let find =
+            "local names = redis.call('KEYS', ARGV[1]) return #names == 1 and redis.call('GET', names[1])";
+        let port = self.server.port.to_string();
+        let mut command = self.server.command(Path::new("redis-cli"));
+        let output =
+            command.args(["-e", "-p", &port, "EVAL", find, "0", name]).stdout(Stdio::piped()).output();
+        output.unwrap().stdout.strip_suffix(b"\n") == Some(value.as_bytes())
+    }
+
     /// Keeps what there is, but answers nobody.
     pub(crate) fn pause(&mut self) {
         self.signal("-STOP");
