@@ -206,5 +206,6 @@ async fn a_change_that_redis_did_not_hear_of_is_told_by_the_next_run() {
     drop(first);
     redis.go_on();
     let second = Origin::new(&cached).await.unwrap();
+    read_until_cached(&second, "/api/users/3").await;
     assert!(read_until_cached(&second, ADA).await.contains("Ada Lovelace"), "never the earlier name");
 }
