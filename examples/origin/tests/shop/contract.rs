@@ -24,7 +24,6 @@ const OPTIONS: [&str; 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
 async fn schemathesis_finds_no_failure_and_no_answer_beside_the_description() {
     let Some(program) = installed() else {
         eprintln!("skipped: Schemathesis is not installed; `cargo xtask install` brings it");
