@@ -147,3 +147,27 @@ impl Drop for Change<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Kind, User};
+
+    #[tokio::test]
+    async fn what_is_kept_in_the_process_lives_an_hour_or_until_a_change() {
+        let database = Database::open(&Secret::new("sqlite::memory:")).await.expect("a database");
+        let cache = Cache::open(database.clone(), None, &mut JoinSet::new()).expect("a cache");
+        assert_eq!(cache.local.policy().time_to_live(), Some(Duration::from_secs(3_600)));
+        let key = Key { kind: Kind::User, id: 1 };
+        for (reads, changes) in [(1, false), (1, false), (2, true), (2, false)] {
+            if changes {
+                drop(cache.change(key, 2));
+            }
+            assert!(cache.find::<User>(1).await.expect("an answer").is_some());
+            assert_eq!(database.reads(), reads);
+        }
+        assert!(cache.find::<User>(99).await.expect("an answer").is_none());
+        assert!(cache.find::<User>(99).await.expect("an answer").is_none());
+        assert_eq!(database.reads(), 4, "absence is not kept");
+    }
+}

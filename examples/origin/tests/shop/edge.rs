@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 const TOKEN: &str = "s3cret";
 
 /// Longer than any wait between two tries that a test lets grow.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct RecordingEdge {
     url: Edge,

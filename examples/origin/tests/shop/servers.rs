@@ -185,7 +185,7 @@ impl Redis {
         assert!(ask(&self.server, &["SAVE"]), "Redis saves");
     }
 
-    /// Tells whether the one entry whose name fits has exactly this value.
+    /// Tells whether the one entry whose name fits has exactly this value, and an hour to live.
     pub(crate) fn has_entry(&self, name: &str, value: &str) -> bool {
         let find =
             "local names = redis.call('KEYS', ARGV[1]) return #names == 1 and redis.call('GET', names[1])";
