@@ -28,8 +28,9 @@ const SQLITE_FILE_CONNECTIONS: u32 = 4;
 const SQLITE_SETTINGS: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;";
 
-/// Answers of PostgreSQL by which it goes, comes or has no room: classes 08, 53 and 57 of its error codes.
-const POSTGRES_AWAY: [&str; 3] = ["08", "53", "57"];
+/// Classes of PostgreSQL's error codes that another try can mend: no connection, another transaction in the way, no
+/// room, and an end or a start of the server.
+const POSTGRES_AWAY: [&str; 4] = ["08", "40", "53", "57"];
 
 /// Answers of SQLite by which somebody else has the file: busy and locked, whatever their extended code.
 const SQLITE_BUSY: [i64; 2] = [5, 6];
@@ -176,6 +177,7 @@ mod tests {
             ("57P01", true),
             ("53300", true),
             ("08006", true),
+            ("40P01", true),
             ("23505", false),
             ("42601", false),
             ("5", true),

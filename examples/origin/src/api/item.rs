@@ -134,3 +134,22 @@ fn absent(kind: Kind) -> Problem {
 fn outpaced() -> Problem {
     Problem::new(StatusCode::PRECONDITION_FAILED, "the record is not of the version that `If-Match` names")
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::run_to_end;
+
+    #[tokio::test]
+    async fn a_change_goes_on_when_its_client_leaves() {
+        let (begin, begun) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel();
+        let client = tokio::spawn(run_to_end(async move { Ok(begun.await.is_ok() && end.send(()).is_ok()) }));
+        tokio::task::yield_now().await;
+        client.abort();
+        assert!(client.await.is_err_and(|error| error.is_cancelled()), "the client has left");
+        begin.send(()).expect("the change waits");
+        ended.await.expect("the change goes on");
+    }
+}
