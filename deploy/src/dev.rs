@@ -143,7 +143,7 @@ async fn start_origin(
             origin.listen
         )
     })?;
-    let service = Origin::new(&OriginConfig::default())?;
+    let service = Origin::new(&OriginConfig::default()).await?;
     let task = async move { selvedge_origin::serve(listener, &service, closed(stopped)).await };
     Ok(Some(tokio::spawn(task)))
 }

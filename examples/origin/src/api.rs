@@ -1,6 +1,10 @@
 //! The API.
 
+pub(crate) mod collection;
+pub(crate) mod item;
+
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -10,6 +14,9 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use crate::Origin;
+use crate::database::is_away;
+use crate::problem::Problem;
+use crate::resource::User;
 
 /// How much of a body `/api/echo` repeats, in bytes.
 const MAX_ECHO_BYTES: usize = 64 * 1024;
@@ -18,12 +25,32 @@ const MAX_ECHO_BYTES: usize = 64 * 1024;
 const HEADLINES: [(&str, &str); 2] =
     [("us", "Free shipping coast to coast"), ("eu", "Free shipping across the Union")];
 
+/// How long the database may take to say that it is there.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
 pub(crate) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
+/// Whether requests should be sent here: the database answers. A cache that is away only makes answers slower.
+pub(crate) async fn ready(State(origin): State<Origin>) -> Response {
+    match tokio::time::timeout(READY_TIMEOUT, origin.shop().database.ping()).await {
+        Ok(Ok(())) => {
+            ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": "ready" }))).into_response()
+        }
+        Ok(Err(error)) => Problem::from(error).into_response(),
+        Err(_) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer").into_response()
+        }
+    }
+}
+
 pub(crate) async fn not_found() -> Response {
-    problem(StatusCode::NOT_FOUND, "there is nothing here")
+    error(StatusCode::NOT_FOUND, "there is nothing here")
+}
+
+pub(crate) async fn method_not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods")
 }
 
 /// A user by id; personal, so no shared cache may keep it.
@@ -32,14 +59,22 @@ pub(crate) async fn user(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let Some(id) = query.get("id").and_then(|id| id.parse().ok()) else {
-        return problem(StatusCode::BAD_REQUEST, "`id` must be a whole number");
+        return error(StatusCode::BAD_REQUEST, "`id` must be a whole number");
     };
-    match origin.database().user(id).await {
-        Ok(Some(user)) => ([(header::CACHE_CONTROL, "private, max-age=60")], Json(user)).into_response(),
-        Ok(None) => problem(StatusCode::NOT_FOUND, "there is no such user"),
-        Err(error) => {
-            tracing::error!(%error, "the database failed");
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "the database failed")
+    match origin.shop().cache.find::<User>(id).await {
+        Ok(Some(user)) => {
+            let headers =
+                [(header::CACHE_CONTROL, "private, max-age=60"), (header::CONTENT_TYPE, "application/json")];
+            (headers, user.body).into_response()
+        }
+        Ok(None) => error(StatusCode::NOT_FOUND, "there is no such user"),
+        Err(failure) => {
+            tracing::error!(error = %failure, "the database failed");
+            let status = match is_away(&failure) {
+                true => StatusCode::SERVICE_UNAVAILABLE,
+                false => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            error(status, "the database failed")
         }
     }
 }
@@ -68,6 +103,6 @@ pub(crate) async fn echo(method: Method, uri: Uri, headers: HeaderMap, body: Byt
     ([(header::CACHE_CONTROL, "no-store")], Json(echoed)).into_response()
 }
 
-fn problem(status: StatusCode, message: &str) -> Response {
+fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }

@@ -22,7 +22,7 @@ pub(crate) fn respond(resource: &Resource<'_>, content: Bytes, request: &HeaderM
     let etag = etag(&content);
     let mut response = Response::new(Body::empty());
     describe(resource, &etag, response.headers_mut());
-    if is_unchanged(resource, &etag, request) {
+    if is_unchanged(&etag, resource.modified, request) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
@@ -64,14 +64,39 @@ fn etag(content: &[u8]) -> String {
 }
 
 /// `If-None-Match` by weak comparison; `If-Modified-Since` only without it.
-fn is_unchanged(resource: &Resource<'_>, etag: &str, request: &HeaderMap) -> bool {
+pub(crate) fn is_unchanged(etag: &str, modified: Option<SystemTime>, request: &HeaderMap) -> bool {
     if request.contains_key(header::IF_NONE_MATCH) {
-        let lines = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
-        let mut listed = lines.flat_map(|line| line.split(',')).map(str::trim);
-        return listed.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag);
+        let mut tags = listed(request, header::IF_NONE_MATCH);
+        return tags.any(|tag| tag == "*" || opaque(tag) == opaque(etag));
     }
     let since = request.get(header::IF_MODIFIED_SINCE).and_then(date);
-    resource.modified.zip(since).is_some_and(|(modified, since)| modified <= since)
+    modified.zip(since).is_some_and(|(modified, since)| modified <= since)
+}
+
+/// A tag without its mark of weakness.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
+}
+
+/// What becomes of a precondition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precondition {
+    Holds,
+    Fails,
+}
+
+/// `If-Match` of a request that has it, by strong comparison with the tag of what is there.
+pub(crate) fn if_match(etag: &[u8], request: &HeaderMap) -> Precondition {
+    match listed(request, header::IF_MATCH).any(|tag| tag == "*" || tag.as_bytes() == etag) {
+        true => Precondition::Holds,
+        false => Precondition::Fails,
+    }
+}
+
+/// The members of a field that is a list of tags.
+fn listed(request: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let lines = request.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
 fn date(value: &HeaderValue) -> Option<SystemTime> {

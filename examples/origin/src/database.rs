@@ -1,89 +1,201 @@
-//! Users and products in SQLite.
+//! The database: SQLite or PostgreSQL by its URL, with the same statements for both.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use anyhow::{Context as _, bail};
+use sqlx::any::{AnyArguments, AnyPoolOptions};
+use sqlx::migrate::Migrator;
+use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
 
-/// A user of the shop.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct User {
-    id: i64,
-    name: String,
-    email: String,
-}
+use crate::resource::{Record, Resource};
+use crate::secret::Secret;
 
-/// A product of the shop; the price is in cents.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Product {
-    pub(crate) name: String,
-    pub(crate) price_cents: i64,
-}
+static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// The shop's database. Queries run off the async threads, one at a time.
+/// How long a request waits for a connection before it is told that the database is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// PostgreSQL's usual hundred connections allow a few origins.
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// SQLite writes one at a time; more connections only let reads go beside a write.
+const SQLITE_FILE_CONNECTIONS: u32 = 4;
+
+/// Readers go on beside a writer, and what was committed outlives a power cut.
+const SQLITE_SETTINGS: &str =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;";
+
+/// Classes of PostgreSQL's error codes that another try can mend: no connection, another transaction in the way, no
+/// room, and an end or a start of the server.
+const POSTGRES_AWAY: [&str; 4] = ["08", "40", "53", "57"];
+
+/// Answers of SQLite by which somebody else has the file: busy and locked, whatever their extended code.
+const SQLITE_BUSY: [i64; 2] = [5, 6];
+
+/// A statement with what was bound to it so far.
+pub(crate) type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
+
+/// Where the shop keeps its data; clones share the connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
-    connection: Arc<Mutex<Connection>>,
+    pool: AnyPool,
+    reads: Arc<AtomicU64>,
+    identity: i64,
 }
 
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price_cents INTEGER NOT NULL);
-";
-
-const USERS: [(i64, &str, &str); 4] = [
-    (1, "Ada Weaver", "ada@example.com"),
-    (2, "Bela Spinner", "bela@example.com"),
-    (3, "Chidi Dyer", "chidi@example.com"),
-    (4, "Dana Tailor", "dana@example.com"),
-];
-
-const PRODUCTS: [(i64, &str, i64); 3] =
-    [(1, "Raw denim, selvedge", 4_900), (2, "Linen, twill", 3_200), (3, "Wool, herringbone", 6_750)];
+/// Returns the URL of a SQLite file, which is made when it is missing.
+pub(crate) fn file_url(file: &Path) -> Secret {
+    let path = file.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    Secret::new(format!("sqlite://{path}?mode=rwc"))
+}
 
 impl Database {
-    pub(crate) fn open(file: Option<&Path>) -> rusqlite::Result<Self> {
-        let connection = file.map_or_else(Connection::open_in_memory, Connection::open)?;
-        connection.execute_batch(SCHEMA)?;
-        for (id, name, email) in USERS {
-            connection
-                .execute("INSERT OR IGNORE INTO users VALUES (?1, ?2, ?3)", params![id, name, email])?;
+    /// Connects, and brings the tables up to date.
+    pub(crate) async fn open(url: &Secret) -> anyhow::Result<Self> {
+        sqlx::any::install_default_drivers();
+        let url = url.reveal();
+        let pool = match url.split_once(':').map(|(scheme, rest)| (scheme, rest.trim_start_matches('/'))) {
+            Some(("sqlite", rest)) if rest.starts_with(":memory:") => in_memory(),
+            Some(("sqlite", _)) => sqlite_file(),
+            Some(("postgres" | "postgresql", _)) => {
+                AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS)
+            }
+            _ => bail!("a database's URL begins with sqlite: or postgres:"),
+        };
+        let pool = pool.acquire_timeout(ACQUIRE_TIMEOUT).connect(url).await.context("cannot connect")?;
+        MIGRATIONS.run(&pool).await.context("cannot bring the tables up to date")?;
+        let identity = identify(&pool).await.context("cannot write to it")?;
+        Ok(Self { pool, reads: Arc::default(), identity })
+    }
+
+    /// Returns a number that no other database has, so that what is cached of one is never taken for another's.
+    pub(crate) fn identity(&self) -> i64 {
+        self.identity
+    }
+
+    /// Fails when the database does not answer.
+    pub(crate) async fn ping(&self) -> sqlx::Result<()> {
+        self.pool.execute("SELECT 1").await.map(drop)
+    }
+
+    /// Returns how many users and products were asked for, lists not counted.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Begins a transaction. Its first statement must be one that writes: SQLite refuses to make a writer of a reader
+    /// whom another writer has overtaken.
+    pub(crate) async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        self.pool.begin().await
+    }
+
+    /// Returns the record of an id, if there is one.
+    pub(crate) async fn find<T: Resource>(&self, id: i64) -> sqlx::Result<Option<Record<T>>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let row = sqlx::query(T::SELECT).bind(id).fetch_optional(&self.pool).await?;
+        row.as_ref().map(Record::from_row).transpose()
+    }
+
+    /// Returns up to `limit` records whose id is larger than `after`, in the order of their ids.
+    pub(crate) async fn list<T: Resource>(&self, after: i64, limit: i64) -> sqlx::Result<Vec<Record<T>>> {
+        let rows = sqlx::query(T::LIST).bind(after).bind(limit).fetch_all(&self.pool).await?;
+        rows.iter().map(Record::from_row).collect()
+    }
+
+    /// Returns name and price of the first hundred products in the order of their names.
+    pub(crate) async fn price_list(&self) -> sqlx::Result<Vec<(String, i64)>> {
+        sqlx::query_as("SELECT name, price_cents FROM products ORDER BY name LIMIT 100")
+            .fetch_all(&self.pool)
+            .await
+    }
+
+    /// Closes every connection; SQLite then keeps a single file.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Gives a new database its number.
+async fn identify(pool: &AnyPool) -> anyhow::Result<i64> {
+    let chance = (getrandom::u64()? >> 1).cast_signed();
+    sqlx::query("INSERT INTO sequences (name, value) VALUES ('identity', $1) ON CONFLICT (name) DO NOTHING")
+        .bind(chance)
+        .execute(pool)
+        .await?;
+    let row = sqlx::query("SELECT value FROM sequences WHERE name = 'identity'").fetch_one(pool).await?;
+    Ok(row.try_get("value")?)
+}
+
+/// A database in memory lives as long as its one connection.
+fn in_memory() -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
+}
+
+fn sqlite_file() -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(SQLITE_FILE_CONNECTIONS).after_connect(|connection, _| {
+        Box::pin(async move { connection.execute(SQLITE_SETTINGS).await.map(drop) })
+    })
+}
+
+/// Tells whether to try again later will do.
+pub(crate) fn is_away(error: &sqlx::Error) -> bool {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest of a foreign enum is no outage")]
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_away_code(&code)),
+        _ => false,
+    }
+}
+
+fn is_away_code(code: &str) -> bool {
+    match code.len() {
+        // A code of PostgreSQL has five characters, SQLite's is a number below ten thousand.
+        5 => POSTGRES_AWAY.iter().any(|class| code.starts_with(class)),
+        _ => code.parse::<i64>().is_ok_and(|code| SQLITE_BUSY.contains(&(code & 0xff))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_from_a_mistake_by_its_code() {
+        let rows = [
+            ("57P03", true),
+            ("57P01", true),
+            ("53300", true),
+            ("08006", true),
+            ("40P01", true),
+            ("23505", false),
+            ("42601", false),
+            ("5", true),
+            ("517", true),
+            ("262", true),
+            ("1", false),
+            ("1555", false),
+        ];
+        for (code, expected) in rows {
+            assert_eq!(is_away_code(code), expected, "{code}");
         }
-        for (id, name, price) in PRODUCTS {
-            connection
-                .execute("INSERT OR IGNORE INTO products VALUES (?1, ?2, ?3)", params![id, name, price])?;
-        }
-        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
-    /// Returns the user of an id, if there is one.
-    pub(crate) async fn user(&self, id: i64) -> rusqlite::Result<Option<User>> {
-        self.query(move |connection| {
-            let user =
-                |row: &rusqlite::Row<'_>| Ok(User { id: row.get(0)?, name: row.get(1)?, email: row.get(2)? });
-            connection.query_row("SELECT id, name, email FROM users WHERE id = ?1", [id], user).optional()
-        })
-        .await
-    }
-
-    /// Returns every product in order of names.
-    pub(crate) async fn products(&self) -> rusqlite::Result<Vec<Product>> {
-        self.query(|connection| {
-            let mut statement =
-                connection.prepare("SELECT name, price_cents FROM products ORDER BY name LIMIT 100")?;
-            let rows =
-                statement.query_map([], |row| Ok(Product { name: row.get(0)?, price_cents: row.get(1)? }))?;
-            rows.collect()
-        })
-        .await
-    }
-
-    async fn query<T: Send + 'static>(
-        &self,
-        run: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> rusqlite::Result<T> {
-        let connection = Arc::clone(&self.connection);
-        let task = move || run(&connection.lock().unwrap_or_else(PoisonError::into_inner));
-        tokio::task::spawn_blocking(task).await.unwrap_or(Err(rusqlite::Error::InvalidQuery))
+    #[test]
+    fn a_file_with_any_name_is_a_url() {
+        assert_eq!(
+            file_url(Path::new("/tmp/a?b#c%d.db")).reveal(),
+            "sqlite:///tmp/a%3Fb%23c%25d.db?mode=rwc"
+        );
     }
 }

@@ -62,7 +62,11 @@ impl Faults {
 
     fn count(&self, path: &str) {
         let mut counts = lock(&self.counts);
-        let key = if counts.contains_key(path) || counts.len() < MAX_PATHS { path } else { "(other)" };
+        if let Some(count) = counts.get_mut(path) {
+            *count += 1;
+            return;
+        }
+        let key = if counts.len() < MAX_PATHS { path } else { "(other)" };
         *counts.entry(key.to_owned()).or_default() += 1;
     }
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::Origin;
 use crate::conditional::{Resource, respond};
-use crate::database::Product;
+use crate::resource::Kind;
 
 /// Variations of the hero: name, heading.
 const HEROES: [(&str, &str); 3] =
@@ -29,10 +29,13 @@ pub(crate) async fn about(headers: HeaderMap) -> Response {
 }
 
 pub(crate) async fn products(State(origin): State<Origin>, headers: HeaderMap) -> Response {
-    match origin.database().products().await {
+    match origin.shop().database.price_list().await {
         Ok(products) => {
-            let items: String = products.iter().map(item).collect();
-            html("Products", &format!("<h1>Products</h1><ul>{items}</ul>"), &headers)
+            let items: String = products.iter().map(|(name, price_cents)| item(name, *price_cents)).collect();
+            let mut page = html("Products", &format!("<h1>Products</h1><ul>{items}</ul>"), &headers);
+            let tag = header::HeaderValue::from_static(Kind::Product.all());
+            page.headers_mut().insert(header::HeaderName::from_static("surrogate-key"), tag);
+            page
         }
         Err(error) => {
             tracing::error!(%error, "the database failed");
@@ -41,8 +44,7 @@ pub(crate) async fn products(State(origin): State<Origin>, headers: HeaderMap) -
     }
 }
 
-fn item(product: &Product) -> String {
-    let Product { name, price_cents } = product;
+fn item(name: &str, price_cents: i64) -> String {
     format!("<li>{} — {}.{:02} €</li>", escape(name), price_cents / 100, price_cents % 100)
 }
 

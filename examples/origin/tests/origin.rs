@@ -30,11 +30,11 @@ async fn send(
 }
 
 async fn get(path: &str, headers: &[(&str, &str)]) -> Answer {
-    send(&origin(), Method::GET, path, headers, "").await
+    send(&origin().await, Method::GET, path, headers, "").await
 }
 
-fn origin() -> Origin {
-    Origin::new(&OriginConfig::default()).unwrap()
+async fn origin() -> Origin {
+    Origin::new(&OriginConfig::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn one_range_is_answered_with_that_part() {
 
 #[tokio::test]
 async fn the_switch_fails_the_paths_it_names_until_it_is_cleared() {
-    let origin = origin();
+    let origin = origin().await;
     let set = send(&origin, Method::PUT, "/_switch", &[], r#"{"fail":503,"path":"/api"}"#).await;
     assert_eq!(set.status, StatusCode::OK);
     assert_eq!(send(&origin, Method::GET, "/api/content", &[], "").await.status.as_u16(), 503);
@@ -118,7 +118,7 @@ async fn the_switch_fails_the_paths_it_names_until_it_is_cleared() {
 
 #[tokio::test]
 async fn what_reaches_the_origin_is_counted_by_path() {
-    let origin = origin();
+    let origin = origin().await;
     for path in ["/", "/", "/health"] {
         send(&origin, Method::GET, path, &[], "").await;
     }
@@ -128,7 +128,8 @@ async fn what_reaches_the_origin_is_counted_by_path() {
 
 #[tokio::test]
 async fn the_echo_repeats_method_headers_and_body() {
-    let answer = send(&origin(), Method::POST, "/api/echo?a=1", &[("x-a", "1"), ("x-a", "2")], "hello").await;
+    let answer =
+        send(&origin().await, Method::POST, "/api/echo?a=1", &[("x-a", "1"), ("x-a", "2")], "hello").await;
     for piece in [r#""method":"POST""#, r#"["x-a","1"],["x-a","2"]"#, r#""query":"a=1""#, r#""body":"hello""#]
     {
         assert!(answer.body.contains(piece), "{piece} in {}", answer.body);

@@ -1,0 +1,133 @@
+//! Changes of users and products: each one whole or not at all, with the notices that tell of it.
+
+use sqlx::{Any, Row as _, Transaction};
+
+use crate::cache::Cache;
+use crate::database::Database;
+use crate::idempotency::{self, Attempt, Keyed};
+use crate::notices::{self, Notices};
+use crate::resource::{Key, Record, Representation, Resource, now_ms};
+
+/// The shop: what is read through the cache, and written to the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Shop {
+    pub(crate) database: Database,
+    pub(crate) cache: Cache,
+    pub(crate) notices: Notices,
+}
+
+/// What became of a new record.
+#[derive(Debug)]
+pub(crate) enum Creation {
+    /// It is there, from this request or from an earlier one with the same key.
+    Created { id: i64, sent: Representation },
+    /// The key was used for another request.
+    KeyReused,
+}
+
+/// What became of a change to a record of a known version.
+#[derive(Debug)]
+pub(crate) enum Replacement {
+    Replaced(Representation),
+    /// Somebody else was faster.
+    Outpaced,
+}
+
+impl Shop {
+    /// Adds a record; the same key adds it once.
+    pub(crate) async fn create<T: Resource>(&self, item: T, keyed: Option<Keyed>) -> sqlx::Result<Creation> {
+        let mut transaction = self.database.begin().await?;
+        if let Some(keyed) = &keyed {
+            match idempotency::begin(&mut transaction, keyed).await? {
+                Attempt::First => {}
+                Attempt::Answered { id, sent } => return Ok(Creation::Created { id, sent }),
+                Attempt::Other => return Ok(Creation::KeyReused),
+            }
+        }
+        let id = next_id(&mut transaction, T::KIND.all()).await?;
+        let record = Record { id, version: 1, modified_ms: now_ms(), item };
+        let insert = sqlx::query(T::INSERT).bind(id).bind(record.modified_ms);
+        record.item.bind(insert).execute(&mut *transaction).await?;
+        let sent = record.represent();
+        if let Some(keyed) = &keyed {
+            idempotency::finish(&mut transaction, keyed, id, &sent).await?;
+        }
+        // Absence is never kept, so there is nothing in a cache that a new record could make wrong.
+        notices::write(&mut transaction, self.notices.edges(), Key { kind: T::KIND, id }).await?;
+        transaction.commit().await?;
+        self.notices.ring();
+        Ok(Creation::Created { id, sent })
+    }
+
+    /// Replaces the record of an id if its version is still this one.
+    pub(crate) async fn replace<T: Resource>(
+        &self,
+        id: i64,
+        version: i64,
+        item: T,
+    ) -> sqlx::Result<Replacement> {
+        let key = Key { kind: T::KIND, id };
+        let _change = self.cache.change(key, version + 1);
+        let record = Record { id, version: version + 1, modified_ms: now_ms(), item };
+        let mut transaction = self.database.begin().await?;
+        let update = sqlx::query(T::UPDATE).bind(id).bind(record.modified_ms).bind(version);
+        let updated = record.item.bind(update).execute(&mut *transaction).await?;
+        if updated.rows_affected() == 0 {
+            return Ok(Replacement::Outpaced);
+        }
+        self.commit(transaction, key, version + 1).await?;
+        Ok(Replacement::Replaced(record.represent()))
+    }
+
+    /// Deletes the record of an id if its version is still this one, and tells whether it was.
+    pub(crate) async fn delete<T: Resource>(&self, id: i64, version: i64) -> sqlx::Result<Deletion> {
+        let key = Key { kind: T::KIND, id };
+        let _change = self.cache.change(key, version + 1);
+        let mut transaction = self.database.begin().await?;
+        let deleted = sqlx::query(T::DELETE).bind(id).bind(version).execute(&mut *transaction).await?;
+        if deleted.rows_affected() == 0 {
+            return Ok(Deletion::Outpaced);
+        }
+        self.commit(transaction, key, version + 1).await?;
+        Ok(Deletion::Deleted)
+    }
+
+    async fn commit(
+        &self,
+        mut transaction: Transaction<'static, Any>,
+        key: Key,
+        version: i64,
+    ) -> sqlx::Result<()> {
+        if self.cache.is_shared() {
+            sqlx::query(
+                "INSERT INTO outdated (cache_key, version) VALUES ($1, $2) \
+                 ON CONFLICT (cache_key) DO UPDATE SET version = excluded.version",
+            )
+            .bind(key.tag())
+            .bind(version)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        notices::write(&mut transaction, self.notices.edges(), key).await?;
+        transaction.commit().await?;
+        self.notices.ring();
+        Ok(())
+    }
+}
+
+/// What became of a deletion of a record of a known version.
+#[derive(Debug)]
+pub(crate) enum Deletion {
+    Deleted,
+    /// Somebody else was faster.
+    Outpaced,
+}
+
+/// Takes the next id; whoever creates one of the same kind meanwhile waits until this one is committed.
+async fn next_id(transaction: &mut Transaction<'static, Any>, sequence: &str) -> sqlx::Result<i64> {
+    sqlx::query("UPDATE sequences SET value = value + 1 WHERE name = $1 RETURNING value")
+        .bind(sequence)
+        .fetch_one(&mut **transaction)
+        .await?
+        .try_get("value")
+}
