@@ -219,7 +219,16 @@ impl Simulation<'_> {
                 (0, EffectResult::CachePut)
             }
             Effect::Record(_) => (0, EffectResult::Record),
-            other => panic!("these policies need no {other:?}"),
+            other @ (Effect::CachePurge(_)
+            | Effect::CacheWait { .. }
+            | Effect::CacheRelease { .. }
+            | Effect::SliceBody { .. }
+            | Effect::KvGet { .. }
+            | Effect::KvPut { .. }
+            | Effect::Count { .. }
+            | Effect::ReadBody { .. }
+            | Effect::Enqueue { .. }
+            | _) => panic!("these policies need no {other:?}"),
         };
         self.later(self.now + after, Event::Complete(client, id, result));
     }
