@@ -24,7 +24,7 @@ use selvedge_core::policy::read::child;
 use selvedge_core::policy::{Policy, blob};
 use selvedge_core::route::Action;
 
-use super::{Finding, Severity};
+use super::{Finding, Severity, health};
 use crate::cli::Plan;
 
 const MAX_HEADER_BYTES: u64 = 128 * 1024;
@@ -61,6 +61,7 @@ pub(crate) fn findings(policy: &Policy, plan: Option<Plan>) -> Vec<Finding> {
     found.extend(subrequests::findings(policy, plan));
     found.extend(backends::findings(policy, plan));
     found.extend(jobs::findings(policy, plan));
+    found.extend(health::checks(policy, "Cloudflare"));
     found.extend(worker_size(blob::encode(policy).len()));
     found
 }

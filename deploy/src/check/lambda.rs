@@ -14,7 +14,7 @@ use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::child;
 use selvedge_core::route::Action;
 
-use super::Finding;
+use super::{Finding, health};
 use crate::build::lambda::{MAX_TIMEOUT, time_of};
 
 /// Most bytes of an event: 6 MB, of which a body that is no text fills a third more in base64.
@@ -35,6 +35,7 @@ pub(crate) fn findings(policy: &Policy) -> Vec<Finding> {
     found.extend(caches(policy));
     found.extend(values(policy));
     found.extend(queues(policy));
+    found.extend(health::checks(policy, "Lambda"));
     found.extend(size(selvedge_core::policy::blob::encode(policy).len()));
     found
 }

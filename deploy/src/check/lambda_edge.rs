@@ -25,7 +25,7 @@ use selvedge_core::policy::Policy;
 use selvedge_core::policy::read::child;
 use selvedge_core::route::{Action, Route};
 
-use super::Finding;
+use super::{Finding, health};
 use crate::build::lambda_edge::geography;
 
 /// The most headers of a cache policy, and of an origin request policy.
@@ -45,6 +45,7 @@ pub(crate) fn findings(policy: &Policy) -> Vec<Finding> {
     found.extend(places::findings(policy, geography));
     found.extend(backends::findings(policy));
     found.extend(failover(policy));
+    found.extend(health::all(policy, "CloudFront"));
     found.extend(baked(policy));
     for (kind, headers) in [
         ("cache policy", &distribution.cache_key_headers),

@@ -3,6 +3,7 @@
 //! A platform is one file here, with one function from a checked policy to [`Finding`]s; [`Platform::findings`] names it.
 
 mod cloudflare;
+mod health;
 mod hosts;
 mod lambda;
 mod lambda_edge;

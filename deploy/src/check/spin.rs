@@ -16,8 +16,8 @@ use selvedge_core::policy::{Policy, blob};
 use selvedge_core::route::Action;
 use selvedge_core::spin::Front;
 
-use super::Finding;
 use super::hosts::Host;
+use super::{Finding, health};
 use crate::build::spin::stores;
 use crate::cli::Via;
 
@@ -38,6 +38,7 @@ pub(crate) fn findings(policy: &Policy, via: Option<Via>) -> Vec<Finding> {
     let mut found: Vec<Finding> = limits(policy).collect();
     found.extend(jobs(policy));
     found.extend(client_hosts(policy));
+    found.extend(health::checks(policy, "Spin"));
     found.extend(places::findings(policy));
     found.extend(responses(policy, via));
     found.extend(values(policy, via));
