@@ -1,5 +1,7 @@
 //! What goes into a log that a platform keeps of a program's output: one line of JSON each.
 
+pub mod access;
+
 use std::io::Write;
 
 use selvedge_core::effect::Record;
