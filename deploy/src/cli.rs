@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, Parser, Subcommand};
-use selvedge_emulator::DEFAULT_CACHE_DIR_BYTES;
+use selvedge_emulator::{DEFAULT_CACHE_DIR_BYTES, LogQuery, SampleRate};
 
 /// The exit codes, after every command's help.
 const EXIT_CODES: &str = "Exit codes: 0 all is well, 1 the policy has errors, 2 anything else.";
@@ -54,6 +54,9 @@ const PURGE_TOKEN: &str = "SELVEDGE_PURGE_TOKEN";
   selvedge dev --policy edge.toml --listen 127.0.0.1:9000
   selvedge dev --no-origin --geoip GeoLite2-City.mmdb
   selvedge dev --cache-dir cache --cache-dir-bytes 10000000000
+  selvedge dev --access-log - --access-log-query names
+  selvedge dev --access-log access.log --access-log-sample 0.1 --trace
+  selvedge dev --server-timing
   selvedge dev --runtime cloudflare
   selvedge dev --runtime lambda
   selvedge dev --runtime spin
@@ -94,6 +97,24 @@ pub(crate) struct Dev {
     /// Environment variable with the token for `POST /_selvedge/purge`; where it is not set nobody can purge
     #[arg(long, value_name = "NAME", default_value = PURGE_TOKEN)]
     pub(crate) purge_token_env: String,
+    /// Write a line of JSON for each request to the end of a file, or to the standard output (-)
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// What of a query is in the access log
+    #[arg(long, value_name = "PART", requires = "access_log", default_value = "omit")]
+    pub(crate) access_log_query: QueryPart,
+    /// Have clients' addresses in the access log, which are personal data
+    #[arg(long, requires = "access_log")]
+    pub(crate) access_log_address: bool,
+    /// Share of the requests that are in the access log, from 0 to 1; those answered with a 5xx always are
+    #[arg(long, value_name = "SHARE", requires = "access_log", default_value = "1", value_parser = sample_rate)]
+    pub(crate) access_log_sample: SampleRate,
+    /// Go on with clients' traces (traceparent) and begin others, with a part of the edge's own that backends are told
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Tell clients in Server-Timing what took how long, and whether the cache answered
+    #[arg(long)]
+    pub(crate) server_timing: bool,
     /// Run the policy on a platform's own runtime behind the local edge
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime: Option<Target>,
@@ -187,6 +208,32 @@ pub(crate) struct Explain {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What of a query is in the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum QueryPart {
+    /// Nothing
+    Omit,
+    /// The parameters' names
+    Names,
+    /// All of it, with whatever secrets it holds
+    Whole,
+}
+
+impl From<QueryPart> for LogQuery {
+    fn from(part: QueryPart) -> Self {
+        match part {
+            QueryPart::Omit => Self::Omit,
+            QueryPart::Names => Self::Names,
+            QueryPart::Whole => Self::Whole,
+        }
+    }
+}
+
+fn sample_rate(text: &str) -> Result<SampleRate, String> {
+    let share = text.parse().ok().and_then(SampleRate::new);
+    share.ok_or_else(|| "a share is a number from 0 to 1, such as 0.1".to_owned())
 }
 
 /// A platform that policies are built for.

@@ -1,6 +1,6 @@
 //! `selvedge dev`: a policy on the local edge, in front of the reference origin.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +11,8 @@ use selvedge_core::engine::Engine;
 use selvedge_core::job::QueueStore;
 use selvedge_core::policy::Policy;
 use selvedge_emulator::{
-    Change, Emulator, EmulatorConfig, EngineHandle, GeoDatabase, PolicyInfo, PurgeToken, Watcher, Watching,
+    AccessLog, Change, Emulator, EmulatorConfig, EngineHandle, GeoDatabase, LogTarget, PolicyInfo,
+    PurgeToken, Watcher, Watching,
 };
 use selvedge_origin::{Origin, OriginConfig};
 use tokio::net::TcpListener;
@@ -72,7 +73,12 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         Runtime::start(target, project, options.spin_binary.clone())
     };
     let runtime = options.runtime.map(start).transpose()?;
+    let access_log = access_log(&options);
+    let mut out = announcements(access_log.as_ref());
     let config = EmulatorConfig {
+        access_log,
+        trace: options.trace,
+        server_timing: options.server_timing,
         listen: options.listen,
         geoip: Some(geoip(options.geoip.as_deref())?),
         pose: !options.no_pose,
@@ -94,7 +100,8 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         () = &mut ending => return Ok(()),
         () = std::future::ready(()) => {}
     }
-    announce(&engine, &source, emulator.local_addr(), origin);
+    announce(&mut *out, &engine, &source, emulator.local_addr(), origin)?;
+    drop(out);
     tokio::spawn(async move {
         ending.await;
         anstream::eprintln!("\n{DIM}finishing the requests in flight{DIM:#}");
@@ -105,6 +112,22 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         task.await.context("the origin's task ended early")??;
     }
     Ok(())
+}
+
+fn access_log(options: &Dev) -> Option<AccessLog> {
+    let path = options.access_log.clone()?;
+    let to = if path.as_os_str() == "-" { LogTarget::Stdout } else { LogTarget::File(path) };
+    let (address, sample) = (options.access_log_address, options.access_log_sample);
+    Some(AccessLog { query: options.access_log_query.into(), address, sample, ..AccessLog::new(to) })
+}
+
+/// Where the user is told what runs: beside the access log, where that has the standard output.
+fn announcements(log: Option<&AccessLog>) -> Box<dyn Write> {
+    if log.is_some_and(|log| log.to == LogTarget::Stdout) {
+        Box::new(anstream::stderr())
+    } else {
+        Box::new(anstream::stdout())
+    }
 }
 
 /// Where the reference origin is.
@@ -221,20 +244,24 @@ fn watch_policy(
     Ok(Kept::Watching(Watcher::new(path, text).spawn(on_change)?))
 }
 
-fn announce(engine: &Engine, source: &Source, edge: SocketAddr, origin: OriginAddress) {
+fn announce(
+    out: &mut dyn Write,
+    engine: &Engine,
+    source: &Source,
+    edge: SocketAddr,
+    origin: OriginAddress,
+) -> io::Result<()> {
     let started =
         if origin.is_started { format!("http://{}", origin.listen) } else { "not started".to_owned() };
-    anstream::println!("{BOLD}Selvedge{BOLD:#} runs {}", source.name());
-    anstream::println!(
-        "  edge    {CYAN}http://{edge}{CYAN:#}   status {CYAN}http://{edge}/_selvedge/{CYAN:#}"
-    );
-    anstream::println!("  origin  {CYAN}{started}{CYAN:#}\n");
-    anstream::println!("{}", policy::routes(engine.policy()));
-    anstream::println!("{BOLD}Try{BOLD:#}");
+    writeln!(out, "{BOLD}Selvedge{BOLD:#} runs {}", source.name())?;
+    writeln!(out, "  edge    {CYAN}http://{edge}{CYAN:#}   status {CYAN}http://{edge}/_selvedge/{CYAN:#}")?;
+    writeln!(out, "  origin  {CYAN}{started}{CYAN:#}\n")?;
+    writeln!(out, "{}", policy::routes(engine.policy()))?;
+    writeln!(out, "{BOLD}Try{BOLD:#}")?;
     for line in tries(engine.policy(), edge) {
-        anstream::println!("  {line}");
+        writeln!(out, "  {line}")?;
     }
-    anstream::println!("\n{DIM}Edits to the policy take effect within a second. Ctrl-C ends.{DIM:#}");
+    writeln!(out, "\n{DIM}Edits to the policy take effect within a second. Ctrl-C ends.{DIM:#}")
 }
 
 /// Five commands worth trying.

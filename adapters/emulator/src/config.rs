@@ -9,6 +9,7 @@ use std::time::Duration;
 use selvedge_core::facts::Facts;
 use subtle::ConstantTimeEq as _;
 
+use crate::access_log::AccessLog;
 use crate::clock::Clock;
 use crate::runtime::Platform;
 use selvedge_mmdb::GeoDatabase;
@@ -44,6 +45,13 @@ pub struct EmulatorConfig {
     /// What lets a client purge stored responses by `POST /_selvedge/purge`, as a bearer token; without one, which is the default,
     /// nobody can.
     pub purge_token: Option<PurgeToken>,
+    /// Log of requests; none by default.
+    pub access_log: Option<AccessLog>,
+    /// Whether requests belong to traces ([Trace Context](https://www.w3.org/TR/trace-context-1/)): a client's goes on and others begin,
+    /// with the edge's own part told to backends. Not by default: the headers then pass as any others.
+    pub trace: bool,
+    /// Whether `Server-Timing` tells clients what took how long. Not by default, as it tells everybody what is cached.
+    pub server_timing: bool,
     /// Most bytes of a request's head, 64 KiB by default. The policy's own limit, which is
     /// answered with its own reason, is meant to be lower. At least 8 KiB.
     pub max_header_bytes: u32,
@@ -90,6 +98,9 @@ impl Default for EmulatorConfig {
             cache_dir: None,
             cache_dir_bytes: DEFAULT_CACHE_DIR_BYTES,
             purge_token: None,
+            access_log: None,
+            trace: false,
+            server_timing: false,
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),

@@ -2,7 +2,8 @@
 
 use std::future::ready;
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -15,6 +16,8 @@ use selvedge_native::body::read;
 use selvedge_native::upload::{Upload, UploadError};
 
 use crate::body::{Bodies, HostBody};
+use crate::observed::Sight;
+use crate::stats::counts::Problem;
 use crate::turns::Held;
 use crate::worker::Worker;
 
@@ -27,16 +30,36 @@ pub(crate) struct EdgeHost {
     pub(crate) worker: Rc<Worker>,
     pub(crate) bodies: Rc<Bodies>,
     pub(crate) held: Rc<Held>,
+    pub(crate) sight: Rc<Sight>,
 }
 
 impl EdgeHost {
     pub(crate) fn new(worker: Rc<Worker>, bodies: Rc<Bodies>) -> Self {
-        Self { worker, bodies, held: Rc::default() }
+        Self::seen(worker, bodies, Rc::default())
+    }
+
+    /// The host of an exchange that is a client's request.
+    pub(crate) fn seen(worker: Rc<Worker>, bodies: Rc<Bodies>, sight: Rc<Sight>) -> Self {
+        Self { worker, bodies, held: Rc::default(), sight }
     }
 
     /// Sends a request and hands its body on as it comes.
     pub(crate) async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
-        let Fetch { request, timeout, connect_timeout, max_body_bytes, .. } = fetch;
+        let (backend, stats, asked) = (Arc::clone(&fetch.backend), self.worker.stats(), Instant::now());
+        stats.counts().count_fetch(&backend);
+        let result = self.send(fetch).await;
+        let (status, waited) =
+            (result.as_ref().map(Response::status).map_err(|error| *error), asked.elapsed());
+        stats.count_fetched(&backend, status, waited);
+        self.sight.on_fetched(waited);
+        result
+    }
+
+    async fn send(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
+        let Fetch { mut request, timeout, connect_timeout, max_body_bytes, .. } = fetch;
+        if let Some(trace) = &self.sight.trace {
+            trace.write(request.headers_mut());
+        }
         let (parts, body) = request.into_parts();
         let upload = self.upload(body, max_body_bytes)?;
         let request = Request::from_parts(parts, upload);
@@ -80,13 +103,16 @@ impl EdgeHost {
     fn record(&self, record: &Record) {
         match record {
             Record::Exposure { experiment, variation, reason } => {
-                self.worker.stats().count_exposure();
+                self.worker.stats().counts().exposures += 1;
+                self.sight.on_exposure(experiment, variation);
                 tracing::debug!(%experiment, %variation, reason = reason.code(), "exposure");
             }
             Record::HandlerFailure { handler, message } => {
+                self.worker.stats().count_problem(Problem::HandlerFailed);
                 tracing::error!(handler, message, "a handler failed");
             }
             Record::JobFailure { name, id, message, settlement } => {
+                self.worker.stats().count_problem(Problem::JobFailed);
                 tracing::warn!(name, id, message, %settlement, "a job was not done");
             }
             Record::Event { name, value } => tracing::info!(name, value, "event"),
@@ -101,7 +127,7 @@ impl Host for EdgeHost {
     }
 
     fn perform(&self, effect: Effect) -> Performing {
-        let shared = &self.worker.shared;
+        let (shared, stats) = (&self.worker.shared, self.worker.stats());
         match effect {
             Effect::Fetch(fetch) => {
                 let host = self.clone();
@@ -113,13 +139,17 @@ impl Host for EdgeHost {
             Effect::CacheWait { key, wait } => self.cache_wait(key, wait),
             Effect::CacheRelease { key, is_futile } => self.cache_release(&key, is_futile),
             Effect::SliceBody { body, start, length } => self.slice_body(body, start, length),
-            Effect::KvGet { key } => done(EffectResult::KvGet(shared.kv.get(&key))),
-            Effect::KvPut { key, value } => done(EffectResult::KvPut(shared.kv.put(key, value))),
+            Effect::KvGet { key } => done(EffectResult::KvGet(stats.count_store(shared.kv.get(&key)))),
+            Effect::KvPut { key, value } => {
+                done(EffectResult::KvPut(stats.count_store(shared.kv.put(key, value))))
+            }
             Effect::Count { key, window } => {
-                done(EffectResult::Count(shared.counters.count(&key, window, self.now())))
+                let count = shared.counters.count(&key, window, self.now());
+                done(EffectResult::Count(stats.count_store(count)))
             }
             Effect::Enqueue { queue, id, body } => {
-                done(EffectResult::Enqueue(shared.queues.put(&queue, &id, &body, self.now())))
+                let put = shared.queues.put(&queue, &id, &body, self.now());
+                done(EffectResult::Enqueue(stats.count_store(put)))
             }
             Effect::ReadBody { body, limit } => self.read_body(body, limit),
             Effect::Sleep { time } => Box::pin(async move {

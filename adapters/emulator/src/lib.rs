@@ -12,12 +12,14 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+mod access_log;
 mod body;
 mod caching;
 mod checks;
 mod client_body;
 mod clock;
 mod config;
+mod counted;
 mod counters;
 mod disk_body;
 mod effects;
@@ -27,6 +29,7 @@ mod jobs;
 mod kv;
 mod listen;
 mod metrics;
+mod observed;
 mod purge;
 mod reload;
 mod replay;
@@ -40,10 +43,12 @@ mod stats;
 mod status;
 pub mod store;
 mod tee;
+mod trace;
 mod tunnel;
 mod turns;
 mod worker;
 
+pub use access_log::{AccessLog, LogQuery, LogTarget, SampleRate};
 pub use clock::{Clock, ManualClock};
 pub use config::{DEFAULT_CACHE_DIR_BYTES, EmulatorConfig, PurgeToken};
 pub use handle::{EngineHandle, PolicyInfo};
@@ -65,7 +70,7 @@ impl Emulator {
     ///
     /// # Errors
     /// When the address is taken or not this machine's, and the message names the address and the
-    /// flag that chooses another; or when the queues' file or the cache folder cannot be opened, as when
+    /// flag that chooses another; or when the access log, the queues' file or the cache folder cannot be opened, as when
     /// another edge has the folder.
     pub fn bind(config: EmulatorConfig, engine: EngineHandle) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(config.listen, config.thread_count())?;

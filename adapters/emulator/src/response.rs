@@ -4,17 +4,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Method, Response, StatusCode};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use selvedge_core::body::Body;
 
 use crate::body::{Bodies, HostBody, StreamError};
+use crate::observed::Observed;
 use crate::worker::InFlight;
 
 /// A response's body; the request is in flight until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     content: Content,
+    observed: Option<Observed>,
     _in_flight: InFlight,
 }
 
@@ -37,7 +39,12 @@ pub(crate) enum BodyError {
 }
 
 /// Makes the response that is sent.
-pub(crate) fn send(response: Response<Body>, bodies: &Bodies, in_flight: InFlight) -> Response<Outgoing> {
+pub(crate) fn send(
+    response: Response<Body>,
+    bodies: &Bodies,
+    mut observed: Observed,
+    in_flight: InFlight,
+) -> Response<Outgoing> {
     let (mut parts, body) = response.into_parts();
     parts.extensions.clear();
     let content = match body {
@@ -45,12 +52,62 @@ pub(crate) fn send(response: Response<Body>, bodies: &Bodies, in_flight: InFligh
         Body::Bytes(bytes) => Content::Bytes(bytes),
         Body::Host(handle) => bodies.take(handle).map_or(Content::Lost, Content::Host),
     };
-    Response::from_parts(parts, Outgoing { content, _in_flight: in_flight })
+    if *observed.method() == Method::HEAD || parts.status == StatusCode::NOT_MODIFIED {
+        observed.on_end();
+    }
+    Response::from_parts(parts, Outgoing { content, observed: Some(observed), _in_flight: in_flight })
 }
 
 /// Makes a response of the emulator's own.
 pub(crate) fn send_bytes(response: Response<Bytes>, in_flight: InFlight) -> Response<Outgoing> {
-    response.map(|bytes| Outgoing { content: Content::Bytes(bytes), _in_flight: in_flight })
+    response.map(|bytes| Outgoing { content: Content::Bytes(bytes), observed: None, _in_flight: in_flight })
+}
+
+impl Outgoing {
+    /// Takes note of what goes to the client, or of why nothing more does.
+    fn observe(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
+        let Some(observed) = &mut self.observed else { return };
+        match frame {
+            Some(Ok(frame)) => observed.on_content(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(_)) => observed.on_break(),
+            None => observed.on_end(),
+        }
+    }
+}
+
+/// Who sends a body of announced length need not ask for its end.
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if self.content.is_end_stream() {
+            self.observe(None);
+        }
+    }
+}
+
+impl Content {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self {
+            Self::Empty => Poll::Ready(None),
+            Self::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+            Self::Host(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(BodyError::Broken)))
+            }
+            Self::Lost => Poll::Ready(Some(Err(BodyError::Lost))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Host(body) => body.is_end_stream(),
+            Self::Lost => false,
+        }
+    }
 }
 
 impl HttpBody for Outgoing {
@@ -62,27 +119,15 @@ impl HttpBody for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match &mut this.content {
-            Content::Empty => Poll::Ready(None),
-            Content::Bytes(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.content = Content::Empty;
-                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
-            }
-            Content::Host(body) => {
-                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(BodyError::Broken)))
-            }
-            Content::Lost => Poll::Ready(Some(Err(BodyError::Lost))),
+        let frame = this.content.poll_frame(cx);
+        if let Poll::Ready(frame) = &frame {
+            this.observe(frame.as_ref());
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Empty => true,
-            Content::Bytes(bytes) => bytes.is_empty(),
-            Content::Host(body) => body.is_end_stream(),
-            Content::Lost => false,
-        }
+        self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -5,9 +5,10 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderName, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -20,16 +21,21 @@ use tokio::net::TcpStream;
 
 use crate::body::Bodies;
 use crate::config::EmulatorConfig;
+use crate::counted::Counted;
 use crate::effects::EdgeHost;
 use crate::jobs;
+use crate::observed::Observed;
 use crate::purge;
 use crate::request::{self, Peer};
 use crate::response::{self, Outgoing};
 use crate::runtime;
 use crate::status;
+use crate::trace;
 use crate::worker::{InFlight, Stopped, Worker};
 
 const MAX_CONCURRENT_STREAMS: u32 = 128;
+/// [Server-Timing](https://www.w3.org/TR/server-timing/).
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Serves HTTP/1.1 and HTTP/2 to connections of one thread.
@@ -71,6 +77,7 @@ pub(crate) async fn serve(
     peer: Peer,
     stopped: Stopped,
 ) {
+    let stream = Counted::new(stream, Arc::clone(&worker.shared), worker.index());
     let (peer, greeted) = (Rc::new(peer), Rc::new(Cell::new(false)));
     let mut silence = pin!(tokio::time::sleep(worker.shared.config.header_read_timeout));
     let mut stopping = pin!(stopped.wait());
@@ -126,23 +133,27 @@ async fn answer(
     if request.headers().contains_key(header::UPGRADE) {
         bodies.ends.keep_client(hyper::upgrade::on(&mut request));
     }
-    let (request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
-    let host = EdgeHost::new(Rc::clone(&worker), Rc::clone(&bodies));
+    let (mut request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
+    let mut observed = Observed::begin(Rc::clone(&worker), &request, &facts, started);
+    if worker.shared.config.trace {
+        trace::remove(request.headers_mut());
+    }
+    let host = EdgeHost::seen(Rc::clone(&worker), Rc::clone(&bodies), observed.sight());
+    let engine = worker.shared.engine.engine();
     let Driven { mut response, summary, after } = match &worker.shared.config.runtime {
         Some(platform) => {
             let answer = Box::pin(runtime::answer(&host, platform, request, &facts));
             let (response, summary) = answer.await;
             Driven { response, summary, after: None }
         }
-        None => {
-            let engine = worker.shared.engine.engine();
-            drive(host, Exchange::new(engine, request, facts, worker.seeds.next())).await
-        }
+        None => drive(host, Exchange::new(Arc::clone(&engine), request, facts, observed.id())).await,
     };
     worker.tunnels.open(&mut response, &bodies.ends);
-    let response = response::send(response, &bodies, in_flight);
-    let latency = started.elapsed();
-    worker.stats().count(response.status(), summary.reason, summary.cache, latency);
+    if worker.shared.config.server_timing {
+        response.headers_mut().append(SERVER_TIMING, observed.server_timing(summary));
+    }
+    let latency = observed.on_head(&response, summary, engine);
+    let response = response::send(response, &bodies, observed, in_flight);
     if let Some(line) = line {
         line.log(response.status(), summary, latency);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use selvedge_core::facts::Facts;
 
+use crate::access_log::writer::LogWriter;
 use crate::clock::Clock;
 use crate::config::EmulatorConfig;
 use crate::counters::Counters;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) kv: KvStore,
     pub(crate) queues: Queues,
     pub(crate) stats: Stats,
+    pub(crate) access_log: Option<LogWriter>,
 }
 
 impl Shared {
@@ -49,6 +51,7 @@ impl Shared {
             kv: KvStore::new(MAX_KV_BYTES),
             queues: Queues::open(config.queues.as_deref())?,
             stats: Stats::new(config.thread_count()),
+            access_log: config.access_log.as_ref().map(|log| LogWriter::open(&log.to)).transpose()?,
             config,
         })
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::metrics;
 use crate::shared::Shared;
-use crate::stats::Counts;
+use crate::stats::counts::Counts;
 
 const PREFIX: &str = "/_selvedge";
 

@@ -25,6 +25,7 @@ use crate::request::Peer;
 use crate::server;
 use crate::shared::Shared;
 use crate::stats::ThreadStats;
+use crate::stats::counts::Problem;
 use crate::tunnel::Tunnels;
 
 /// Most connections of one thread; further ones wait to be accepted.
@@ -124,6 +125,11 @@ impl Worker {
         })
     }
 
+    /// Returns the thread's number.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
     pub(crate) fn stats(&self) -> &ThreadStats {
         self.shared.stats.thread(self.index)
     }
@@ -167,7 +173,8 @@ impl Worker {
             connections.spawn_local(jobs::serve(Rc::clone(&self), stopped.clone()));
             connections.spawn_local(checks::serve(Rc::clone(&self), stopped.clone()));
         }
-        while let Some((stream, address)) = next_connection(&listener, &mut connections, &stopped).await {
+        while let Some((stream, address)) = self.next_connection(&listener, &mut connections, &stopped).await
+        {
             let peer = Peer::new(address.ip());
             let (worker, protocols) = (Rc::clone(&self), Rc::clone(&protocols));
             connections.spawn_local(server::serve(worker, protocols, stream, peer, stopped.clone()));
@@ -179,6 +186,42 @@ impl Worker {
         }
     }
 
+    /// Returns the next connection, or `None` once the edge stops.
+    async fn next_connection(
+        &self,
+        listener: &TcpListener,
+        connections: &mut JoinSet<()>,
+        stopped: &Stopped,
+    ) -> Option<(TcpStream, SocketAddr)> {
+        let accept = async {
+            loop {
+                while connections.try_join_next().is_some() {}
+                if connections.len() >= MAX_CONNECTIONS {
+                    connections.join_next().await;
+                }
+                match accept(listener).await {
+                    Ok(accepted) => return accepted,
+                    Err(error) => self.pause(&error).await,
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped.clone().wait() => None,
+            accepted = accept => Some(accepted),
+        }
+    }
+
+    /// A connection that its client gave up is no reason to pause; having no room for another one is.
+    async fn pause(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::ConnectionAborted && error.kind() != io::ErrorKind::ConnectionReset
+        {
+            self.stats().count_problem(Problem::AcceptFailed);
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
     async fn finish(&self, connections: &mut JoinSet<()>) {
         while connections.join_next().await.is_some() {}
         let mut background = std::mem::take(&mut *self.background.borrow_mut());
@@ -186,43 +229,10 @@ impl Worker {
     }
 }
 
-/// Returns the next connection, or `None` once the edge stops.
-async fn next_connection(
-    listener: &TcpListener,
-    connections: &mut JoinSet<()>,
-    stopped: &Stopped,
-) -> Option<(TcpStream, SocketAddr)> {
-    let accept = async {
-        loop {
-            while connections.try_join_next().is_some() {}
-            if connections.len() >= MAX_CONNECTIONS {
-                connections.join_next().await;
-            }
-            match accept(listener).await {
-                Ok(accepted) => return accepted,
-                Err(error) => pause(&error).await,
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        () = stopped.clone().wait() => None,
-        accepted = accept => Some(accepted),
-    }
-}
-
 async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, address) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, address))
-}
-
-/// A connection that its client gave up is no reason to pause; having no room for another one is.
-async fn pause(error: &io::Error) {
-    if error.kind() != io::ErrorKind::ConnectionAborted && error.kind() != io::ErrorKind::ConnectionReset {
-        tracing::warn!(%error, "cannot accept a connection");
-        tokio::time::sleep(ACCEPT_PAUSE).await;
-    }
 }
 
 impl InFlight {

@@ -1,6 +1,7 @@
 //! The emulator over real sockets, between real clients and real backends.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access_log;
 mod cache;
 mod clients;
 mod cloudfront;
@@ -12,8 +13,11 @@ mod fetch;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod memory;
+mod metrics;
 mod own_pages;
 mod protocol;
 mod purge;
 mod support;
+mod timing;
+mod trace;
 mod upgrade;

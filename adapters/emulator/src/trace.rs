@@ -1,0 +1,231 @@
+//! Whose trace a request belongs to: [Trace Context level 1](https://www.w3.org/TR/trace-context-1/).
+
+use std::fmt::{self, Write as _};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use selvedge_core::transaction::Seed;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Most bytes of `tracestate` that are passed on; a longer one is dropped. The standard asks for at least 512.
+const MAX_STATE_BYTES: usize = 1024;
+/// Most members of `tracestate`, by the standard's section 3.3.1.1.
+const MAX_STATE_MEMBERS: usize = 32;
+
+/// The flag that whoever sent the request may have recorded it.
+const SAMPLED: u8 = 1;
+
+/// A request's trace and the edge's own part in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trace {
+    trace: u128,
+    /// The edge's part.
+    span: u64,
+    flags: u8,
+    state: Option<HeaderValue>,
+}
+
+/// An id in lower-case hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl Trace {
+    /// Goes on with a client's trace, or begins one where the client has none that is valid.
+    ///
+    /// `is_recorded` says whether the edge keeps something of a trace that it begins.
+    pub(crate) fn of(headers: &HeaderMap, fresh: Seed, is_recorded: bool) -> Self {
+        let (first, second) = fresh.split_at(8);
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        // An id of zeros is none.
+        let span = number(first).max(1);
+        match parent(headers) {
+            Some((trace, flags)) => Self { trace, span, flags: flags & SAMPLED, state: state(headers) },
+            None => {
+                let trace = u128::from(number(second).max(1)) << 64 | u128::from(span.rotate_left(32));
+                Self { trace, span, flags: u8::from(is_recorded), state: None }
+            }
+        }
+    }
+
+    /// Puts it in the place of what a request says about its trace, unless the policy has said something itself.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        if headers.contains_key(TRACEPARENT) {
+            return;
+        }
+        let parent = format!("00-{}-{}-{:02x}", self.trace_id(), self.span_id(), self.flags);
+        let parent = HeaderValue::try_from(parent).expect("digits and hyphens are a header's value");
+        headers.insert(TRACEPARENT, parent);
+        if let Some(state) = &self.state {
+            headers.insert(TRACESTATE, state.clone());
+        }
+    }
+
+    pub(crate) fn trace_id(&self) -> String {
+        format!("{:032x}", self.trace)
+    }
+
+    pub(crate) fn span_id(&self) -> String {
+        format!("{:016x}", self.span)
+    }
+}
+
+/// Removes what a client says about its trace, which the edge says anew to backends.
+pub(crate) fn remove(headers: &mut HeaderMap) {
+    headers.remove(TRACEPARENT);
+    headers.remove(TRACESTATE);
+}
+
+/// The id of a request, or of anything else, as backends and logs have it.
+pub(crate) fn hex(id: &[u8]) -> String {
+    Hex(id).to_string()
+}
+
+/// The client's trace and flags, by the standard's section 3.2.2; `None` of what is not valid.
+fn parent(headers: &HeaderMap) -> Option<(u128, u8)> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let value = value.as_bytes().trim_ascii();
+    let (known, rest) = value.split_at_checked(55)?;
+    let mut parts = known.split(|byte| *byte == b'-');
+    let version = number(parts.next()?, 2)?;
+    let (trace, span) = (number(parts.next()?, 32)?, number(parts.next()?, 16)?);
+    let flags = u8::try_from(number(parts.next()?, 2)?).ok()?;
+    // Later versions may add fields, and 255 is none.
+    let is_whole = parts.next().is_none() && (rest.is_empty() || version > 0 && rest[0] == b'-');
+    (version < 0xff && trace != 0 && span != 0 && is_whole).then_some((trace, flags))
+}
+
+/// Reads a number of exactly so many lower-case hexadecimal digits.
+fn number(digits: &[u8], count: usize) -> Option<u128> {
+    let is_number =
+        digits.len() == count && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    let digits = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
+    u128::from_str_radix(digits, 16).ok()
+}
+
+/// What other parties to the trace have to say, as one value; `None` where it is too long.
+fn state(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut whole = Vec::new();
+    for value in headers.get_all(TRACESTATE) {
+        if !whole.is_empty() {
+            whole.push(b',');
+        }
+        whole.extend_from_slice(value.as_bytes());
+        if whole.len() > MAX_STATE_BYTES {
+            return None;
+        }
+    }
+    let members = whole.iter().filter(|byte| **byte == b',').count() + 1;
+    let is_passed_on = !whole.is_empty() && members <= MAX_STATE_MEMBERS && whole.is_ascii();
+    HeaderValue::try_from(whole).ok().filter(|_| is_passed_on)
+}
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.0.iter().try_for_each(|byte| {
+            f.write_char(DIGITS[usize::from(byte >> 4)].into())?;
+            f.write_char(DIGITS[usize::from(byte & 15)].into())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRESH: Seed = *b"\x00\x01\x02\x03\x04\x05\x06\x07abcdefgh";
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    fn headers(parents: &[&str], states: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for parent in parents {
+            headers.append(TRACEPARENT, parent.parse().unwrap());
+        }
+        for state in states {
+            headers.append(TRACESTATE, state.parse().unwrap());
+        }
+        headers
+    }
+
+    fn written(trace: &Trace) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        trace.write(&mut headers);
+        headers
+    }
+
+    #[test]
+    fn a_valid_trace_goes_on_with_the_edges_own_span() {
+        let rows = [
+            (format!("00-{TRACE}-b7ad6b7169203331-01"), "01"),
+            (format!("00-{TRACE}-b7ad6b7169203331-00"), "00"),
+            (format!("00-{TRACE}-b7ad6b7169203331-ff"), "01"),
+            (format!("cc-{TRACE}-b7ad6b7169203331-01"), "01"),
+            (format!("cc-{TRACE}-b7ad6b7169203331-01-what-comes-later"), "01"),
+        ];
+        for (parent, flags) in rows {
+            let trace = Trace::of(&headers(&[&parent], &["a=1", "b=2"]), FRESH, false);
+            assert_eq!(trace.trace_id(), TRACE, "{parent}");
+            let written = written(&trace);
+            assert_eq!(written[TRACEPARENT], format!("00-{TRACE}-0001020304050607-{flags}"), "{parent}");
+            assert_eq!(written[TRACESTATE], "a=1,b=2", "{parent}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_valid_begins_a_trace_and_loses_its_state() {
+        let valid = format!("00-{TRACE}-b7ad6b7169203331-01");
+        let rows = [
+            vec![],
+            vec![valid.clone(), valid.clone()],
+            vec![format!("{valid}-more")],
+            vec![format!("cc-{TRACE}-b7ad6b7169203331-01.more")],
+            vec![format!("ff-{TRACE}-b7ad6b7169203331-01")],
+            vec![format!("00-{}-b7ad6b7169203331-01", "0".repeat(32))],
+            vec![format!("00-{TRACE}-0000000000000000-01")],
+            vec![format!("00-{}-b7ad6b7169203331-01", TRACE.to_uppercase())],
+            vec![format!("00-{TRACE}-b7ad6b716920333-011")],
+            vec![format!("00-{TRACE}-b7ad6b7169203331-0")],
+            vec![format!("00-+{}-b7ad6b7169203331-01", &TRACE[1..])],
+            vec![String::new()],
+        ];
+        for parents in rows {
+            let parents: Vec<&str> = parents.iter().map(String::as_str).collect();
+            for (is_recorded, flags) in [(true, "01"), (false, "00")] {
+                let trace = Trace::of(&headers(&parents, &["a=1"]), FRESH, is_recorded);
+                assert_eq!(
+                    written(&trace)[TRACEPARENT],
+                    format!("00-61626364656667680405060700010203-0001020304050607-{flags}"),
+                    "{parents:?}"
+                );
+                assert_eq!(written(&trace).get(TRACESTATE), None, "{parents:?}");
+            }
+        }
+        let zeros = Trace::of(&HeaderMap::new(), [0; 16], true);
+        assert!(parent(&written(&zeros)).is_some(), "what the edge begins is valid, whatever was drawn");
+    }
+
+    #[test]
+    fn a_state_that_is_too_long_is_dropped_and_the_trace_goes_on() {
+        let valid = format!("00-{TRACE}-b7ad6b7169203331-01");
+        let rows = [
+            (vec!["a=1,".repeat(31) + "a=1"], true),
+            (vec!["a=1,".repeat(32) + "a=1"], false),
+            (vec!["a".repeat(512), "b".repeat(511)], true),
+            (vec!["a".repeat(512), "b".repeat(512)], false),
+            (vec![], false),
+        ];
+        for (states, is_there) in rows {
+            let states: Vec<&str> = states.iter().map(String::as_str).collect();
+            let trace = Trace::of(&headers(&[&valid], &states), FRESH, false);
+            assert_eq!((trace.trace_id().as_str(), trace.state.is_some()), (TRACE, is_there), "{states:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_policy_says_about_a_trace_stays() {
+        let mut headers = headers(&["the policy's"], &[]);
+        Trace::of(&HeaderMap::new(), FRESH, true).write(&mut headers);
+        assert_eq!(headers[TRACEPARENT], "the policy's");
+    }
+}
