@@ -308,6 +308,38 @@ fn dev_runs_the_storefront_and_says_what_to_try() {
 }
 
 #[test]
+fn dev_has_an_access_log_on_its_standard_output_and_tells_the_rest_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags =
+        ["--access-log", "-", "--access-log-query", "names", "--access-log-address", "--server-timing"];
+    let mut dev = Dev::start(folder.path(), &flags);
+    let mut announced = String::new();
+    while !announced.contains("Ctrl-C") {
+        assert_ne!(dev.errors.read_line(&mut announced).unwrap(), 0, "it ended: {announced}");
+    }
+    let answer = dev.get("/static/site.css?token=s3cret", "");
+    assert!(answer.contains("server-timing: edge;dur="), "{answer}");
+    let mut line = String::new();
+    dev.output.read_line(&mut line).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["path"], &line["query"]), (&"/static/site.css".into(), &"token".into()), "{line}");
+    assert_eq!(line["address"], "127.0.0.1");
+}
+
+#[test]
+fn dev_refuses_a_share_that_is_none_and_a_log_without_a_place() {
+    let rows: [(&[&str], &str); 2] = [
+        (&["dev", "--access-log", "-", "--access-log-sample", "1.5"], "from 0 to 1"),
+        (&["dev", "--access-log-sample", "0.5"], "--access-log"),
+    ];
+    for (arguments, part) in rows {
+        let output = selvedge(Path::new("."), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(part), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn dev_without_posing_believes_no_header() {
     let folder = tempfile::tempdir().unwrap();
     let mut dev = Dev::start(folder.path(), &["--no-pose"]);

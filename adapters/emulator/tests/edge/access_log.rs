@@ -203,7 +203,7 @@ async fn what_a_client_writes_stays_within_its_line_and_its_bounds() {
 async fn variations_bot_and_country_are_in_the_line() {
     let policy = "[backends.a]\nurl = \"http://127.0.0.1:9\"\n\
         [experiments.hero]\npaths = \"/\"\nsticky = { cookie = \"hero\", max-age = \"30d\" }\n\
-        force-query = \"hero\"\n\
+        force-query = \"hero\"\ninclude-bots = true\n\
         variations = [{ name = \"plain\", weight = 1 }, { name = \"bold\", weight = 1 }]\n\
         [[routes]]\npath = \"/{*rest}\"\nrespond = { body = \"hello\" }\n";
     let policy = read(policy).unwrap_or_else(|errors| panic!("{errors}"));
