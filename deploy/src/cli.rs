@@ -136,6 +136,12 @@ impl Default for Dev {
             cache_dir: None,
             cache_dir_bytes: DEFAULT_CACHE_DIR_BYTES,
             purge_token_env: PURGE_TOKEN.to_owned(),
+            access_log: None,
+            access_log_query: QueryPart::Omit,
+            access_log_address: false,
+            access_log_sample: SampleRate::ALL,
+            trace: false,
+            server_timing: false,
             runtime: None,
             spin_binary: None,
         }

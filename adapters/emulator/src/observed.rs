@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use selvedge_core::cache::status::CACHE_STATUS;
 use selvedge_core::device::DeviceClass;
 use selvedge_core::engine::Engine;
@@ -15,6 +15,8 @@ use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::Seed;
 use selvedge_log::access::{Access, MAX_PATH_BYTES, MAX_TEXT_BYTES, cut};
 
+use crate::access_log::LogQuery;
+use crate::access_log::cache_status::without_keys;
 use crate::clock::Clock;
 use crate::facts::protocol;
 use crate::stats::counts::{Answered, CacheUse, Problem};
@@ -80,7 +82,7 @@ impl Observed {
         let (config, id) = (&worker.shared.config, worker.seeds.next());
         let asked = config.access_log.is_some().then(|| Box::new(Asked::of(request, facts)));
         let is_recorded = config.access_log.as_ref().is_none_or(|log| log.sample.has(id));
-        let trace = config.trace.then(|| Trace::of(request.headers(), worker.seeds.next(), is_recorded));
+        let trace = config.trace.then(|| Trace::of(request.headers(), || worker.seeds.next(), is_recorded));
         let sight = Rc::new(Sight { trace, ..Sight::default() });
         let method = request.method().clone();
         Self { worker, sight, id, method, started, asked, answer: None, bytes_out: 0, is_whole: false }
@@ -110,7 +112,8 @@ impl Observed {
         let route = summary.route.map(|route| engine.policy().route(route).name.as_str());
         let Summary { reason, cache, .. } = summary;
         self.worker.stats().counts().count(&Answered { status, reason, cache, route, latency });
-        let cache_status = self.asked.is_some().then(|| cache_status(response.headers())).flatten();
+        let log = self.worker.shared.config.access_log.as_ref();
+        let cache_status = log.and_then(|log| cache_status(response.headers(), log.query));
         let origin = self.sight.origin.get();
         self.answer = Some(Answer { status, summary, engine, head: latency, origin, cache_status });
         latency
@@ -216,13 +219,17 @@ impl Sight {
 impl Asked {
     fn of<B>(request: &Request<B>, facts: &Facts) -> Self {
         let headers = request.headers();
-        let host =
-            request.uri().authority().map(|authority| cut(authority.as_str(), MAX_TEXT_BYTES).to_owned());
+        let field = |name| headers.get(name).map(HeaderValue::as_bytes);
+        let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+        // Before the `@` are credentials.
+        let host = authority
+            .or_else(|| field(header::HOST))
+            .and_then(|host| host.rsplit(|byte| *byte == b'@').next());
         Self {
             time: Clock::System.now(),
             uri: request.uri().clone(),
-            host: host.or_else(|| text(headers, header::HOST)),
-            user_agent: text(headers, header::USER_AGENT),
+            host: host.map(text),
+            user_agent: field(header::USER_AGENT).map(text),
             protocol: protocol(request.version()),
             facts: facts.clone(),
             device: DeviceClass::classify(headers),
@@ -240,16 +247,16 @@ impl std::fmt::Debug for Answer {
 }
 
 /// The beginning of a header's value, with a sign in the place of what is no text.
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
-    let value = headers.get(name)?.as_bytes();
+fn text(value: &[u8]) -> String {
     let beginning = &value[..value.len().min(MAX_TEXT_BYTES)];
-    Some(cut(&String::from_utf8_lossy(beginning), MAX_TEXT_BYTES).to_owned())
+    cut(&String::from_utf8_lossy(beginning), MAX_TEXT_BYTES).to_owned()
 }
 
 /// All caches' members of `Cache-Status`, that of the edge being the last.
-fn cache_status(headers: &HeaderMap) -> Option<String> {
+fn cache_status(headers: &HeaderMap, query: LogQuery) -> Option<String> {
     let values = headers.get_all(&CACHE_STATUS).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let whole = values.collect::<Vec<_>>().join(", ");
+    let whole = if query == LogQuery::Whole { whole } else { without_keys(&whole) };
     (!whole.is_empty()).then(|| {
         // What is cut is the part of caches nearer to the origin.
         let from = whole.ceil_char_boundary(whole.len().saturating_sub(MAX_TEXT_BYTES));

@@ -32,18 +32,14 @@ struct Hex<'a>(&'a [u8]);
 impl Trace {
     /// Goes on with a client's trace, or begins one where the client has none that is valid.
     ///
-    /// `is_recorded` says whether the edge keeps something of a trace that it begins.
-    pub(crate) fn of(headers: &HeaderMap, fresh: Seed, is_recorded: bool) -> Self {
-        let (first, second) = fresh.split_at(8);
-        let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    /// `fresh` draws ids, and `is_recorded` says whether the edge keeps something of a trace that it begins.
+    pub(crate) fn of(headers: &HeaderMap, fresh: impl Fn() -> Seed, is_recorded: bool) -> Self {
+        let draw = || u128::from_be_bytes(fresh());
         // An id of zeros is none.
-        let span = number(first).max(1);
+        let span = u64::try_from(draw() >> 64).expect("half of the digits are left").max(1);
         match parent(headers) {
             Some((trace, flags)) => Self { trace, span, flags: flags & SAMPLED, state: state(headers) },
-            None => {
-                let trace = u128::from(number(second).max(1)) << 64 | u128::from(span.rotate_left(32));
-                Self { trace, span, flags: u8::from(is_recorded), state: None }
-            }
+            None => Self { trace: draw().max(1), span, flags: u8::from(is_recorded), state: None },
         }
     }
 
@@ -134,7 +130,7 @@ impl fmt::Display for Hex<'_> {
 mod tests {
     use super::*;
 
-    const FRESH: Seed = *b"\x00\x01\x02\x03\x04\x05\x06\x07abcdefgh";
+    const FRESH: fn() -> Seed = || *b"\x00\x01\x02\x03\x04\x05\x06\x07abcdefgh";
     const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
     fn headers(parents: &[&str], states: &[&str]) -> HeaderMap {
@@ -195,13 +191,13 @@ mod tests {
                 let trace = Trace::of(&headers(&parents, &["a=1"]), FRESH, is_recorded);
                 assert_eq!(
                     written(&trace)[TRACEPARENT],
-                    format!("00-61626364656667680405060700010203-0001020304050607-{flags}"),
+                    format!("00-00010203040506076162636465666768-0001020304050607-{flags}"),
                     "{parents:?}"
                 );
                 assert_eq!(written(&trace).get(TRACESTATE), None, "{parents:?}");
             }
         }
-        let zeros = Trace::of(&HeaderMap::new(), [0; 16], true);
+        let zeros = Trace::of(&HeaderMap::new(), || [0; 16], true);
         assert!(parent(&written(&zeros)).is_some(), "what the edge begins is valid, whatever was drawn");
     }
 

@@ -1,5 +1,6 @@
 //! The access log: what is written of requests, and where to.
 
+pub(crate) mod cache_status;
 pub(crate) mod writer;
 
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use selvedge_log::access::{MAX_PATH_BYTES, cut, query_names};
 pub struct AccessLog {
     /// Where the lines go.
     pub to: LogTarget,
-    /// What of a query is in a line; nothing by default.
+    /// What of a query is in a line; nothing by default. Unless it is all, the keys that caches show are not in it either.
     pub query: LogQuery,
     /// Whether the client's address is in a line; not by default, as it is personal data.
     pub address: bool,

@@ -200,6 +200,21 @@ async fn what_a_client_writes_stays_within_its_line_and_its_bounds() {
 }
 
 #[tokio::test]
+async fn credentials_in_an_address_are_no_part_of_the_host() {
+    let logging = Logging::start(|_| {}).await;
+    for target in ["http://ada:s3cret@shop.example:80/address", "/address"] {
+        let mut client = TcpStream::connect(logging.edge.address).await.unwrap();
+        let head =
+            format!("GET {target} HTTP/1.1\r\nHost: ada:s3cret@shop.example:80\r\nConnection: close\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    let lines = logging.lines().await;
+    let hosts: Vec<&Value> = lines.iter().map(|line| &line["host"]).collect();
+    assert_eq!(hosts, ["shop.example:80", "shop.example:80"], "{lines:#?}");
+}
+
+#[tokio::test]
 async fn variations_bot_and_country_are_in_the_line() {
     let policy = "[backends.a]\nurl = \"http://127.0.0.1:9\"\n\
         [experiments.hero]\npaths = \"/\"\nsticky = { cookie = \"hero\", max-age = \"30d\" }\n\

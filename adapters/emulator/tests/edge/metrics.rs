@@ -13,6 +13,9 @@ use tokio::net::TcpStream;
 
 use crate::support::{Edge, Origin, connect, empty, info, policy, respond, text, with_host};
 
+/// Longest wait for what comes a little later.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A page of metrics that is in order.
 #[derive(Debug, Default)]
 struct Scrape {
@@ -23,6 +26,9 @@ struct Scrape {
 /// A name with its labels in the order of the names.
 type Series = (String, BTreeMap<String, String>);
 
+/// A name, labels and a value.
+type Expected = (&'static str, &'static [(&'static str, &'static str)], f64);
+
 impl Scrape {
     async fn of(edge: &Edge) -> Self {
         Self::read(text(&edge.get("/_selvedge/metrics").await)).unwrap_or_else(|error| panic!("{error}"))
@@ -30,12 +36,16 @@ impl Scrape {
 
     /// Waits until a series has a value: what is counted at a response's end comes a little after it.
     async fn until(edge: &Edge, name: &str, labels: &[(&str, &str)], value: f64) -> Self {
-        loop {
-            let scrape = Self::of(edge).await;
-            if scrape.get(name, labels) == Some(value) {
-                return scrape;
+        let found = async {
+            loop {
+                let scrape = Self::of(edge).await;
+                if scrape.get(name, labels) == Some(value) {
+                    return scrape;
+                }
             }
-        }
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("{name} {labels:?} is never {value}"))
     }
 
     /// Reads a page by the rules of the text format, and refuses what breaks one.
@@ -191,7 +201,7 @@ async fn requests_are_counted_by_route_outcome_cache_and_backend() {
     }
     let unused = [("cache", "unused")];
     let scrape = Scrape::until(&edge, "selvedge_request_duration_seconds_count", &unused, 3.0).await;
-    let rows: &[(&str, &[(&str, &str)], f64)] = &[
+    let rows: &[Expected] = &[
         ("selvedge_requests_total", &[("reason", "cache.hit")], 2.0),
         ("selvedge_requests_total", &[("reason", "backend.timeout")], 1.0),
         ("selvedge_responses_total", &[("class", "2xx")], 5.0),
