@@ -299,9 +299,12 @@ async fn a_backend_with_an_open_circuit_is_down() {
     let breaker = BreakerRule { failures: 3, rate_percent: 100, open: Duration::from_secs(60), probes: 1 };
     policy.backends[1].health = HealthRule { breaker: Some(breaker), ..HealthRule::default() };
     let edge = Edge::start(policy).await;
-    while Scrape::of(&edge).await.get("selvedge_backend_up", &[("backend", "origin")]) == Some(1.0) {
+    let up = async || Scrape::of(&edge).await.get("selvedge_backend_up", &[("backend", "origin")]);
+    assert_eq!(up().await, Some(1.0), "nothing is known against it");
+    for _ in 0..3 {
         assert!(edge.get("/page").await.status().is_server_error());
     }
+    assert_eq!(up().await, Some(0.0), "three failures open the circuit");
     let scrape = Scrape::of(&edge).await;
     assert_eq!(scrape.get("selvedge_backend_up", &[("backend", "impatient")]), Some(1.0));
     assert!(
