@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_core::engine::Engine;
-use selvedge_core::health::{Fate, Place};
+use selvedge_core::health::{Fate, Health, Place};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -59,8 +59,5 @@ async fn repeat(worker: Rc<Worker>, engine: Arc<Engine>, place: Place, every: Du
 async fn check(worker: &Rc<Worker>, engine: &Engine, place: Place) -> Fate {
     let Some(fetch) = engine.check(place) else { return Fate::Success };
     let host = EdgeHost::new(Rc::clone(worker), Rc::new(Bodies::default()));
-    match host.fetch(fetch).await {
-        Ok(response) if response.status().is_success() || response.status().is_redirection() => Fate::Success,
-        Ok(_) | Err(_) => Fate::Failure,
-    }
+    Health::fate_of_check(host.fetch(fetch).await.map(|response| response.status()))
 }

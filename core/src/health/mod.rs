@@ -25,9 +25,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendId;
+use crate::effect::FetchError;
 use crate::policy::Policy;
 use crate::time::Timestamp;
 use budget::Budget;
@@ -183,6 +185,13 @@ impl Health {
             let checks = places.iter().enumerate();
             checks.filter_map(move |(url, tracked)| Some(((id, url), tracked.rule.check.as_ref()?)))
         })
+    }
+
+    /// Decides what the answer to a check says: a status of 200 to 399 is a success.
+    #[must_use]
+    pub fn fate_of_check(answer: Result<StatusCode, FetchError>) -> Fate {
+        let is_success = answer.is_ok_and(|status| status.is_success() || status.is_redirection());
+        if is_success { Fate::Success } else { Fate::Failure }
     }
 
     /// Notes what a check found, and returns whether the place changed between healthy and unhealthy.

@@ -131,7 +131,7 @@ async fn repeats(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> bool {
         return true;
     }
     tx.attempts.repeated = 0;
-    tx.attempts.next < tx.attempts.plan.len()
+    tx.has_next_attempt()
 }
 
 /// Sends a request, and a second one where the policy hedges and the first one takes long; whichever answers first counts.

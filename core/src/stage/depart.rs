@@ -68,8 +68,7 @@ async fn route(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, how: De
 /// Works through the rest of the plan after the platform's own attempt failed.
 async fn recover(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, how: Departing) -> Departure {
     let failure = Failure::Error(FetchError::Connect);
-    let has_next = tx.attempts.next < tx.attempts.plan.len();
-    let attempted = if has_next {
+    let attempted = if tx.has_next_attempt() {
         pipeline::attempt(engine, tx, fx).await.map(|delivered| delivered.response)
     } else {
         Err(failure)
