@@ -37,7 +37,7 @@ pub struct Exchange {
 
 /// What a pipeline comes to.
 enum Finished {
-    Response(Box<(Response<Body>, Summary)>),
+    Response(Box<Respond>),
     Settled(Settlement),
     Departed(Box<(Departure, Transaction)>),
 }
@@ -166,7 +166,9 @@ impl Exchange {
 
     fn of(engine: Arc<Engine>, transaction: Transaction) -> Self {
         Self::start(|effects| async move {
-            Finished::Response(Box::new(pipeline::run(engine, transaction, effects).await))
+            let (response, summary) = pipeline::run(engine, transaction, effects).await;
+            let (effects, rest) = (Vec::new(), Rest::Nothing);
+            Finished::Response(Box::new(Respond { response, summary, effects, rest }))
         })
     }
 
@@ -186,9 +188,9 @@ impl Exchange {
         let issued = std::mem::take(&mut self.mailbox().outbox);
         let rest = if self.background.is_empty() { Rest::Nothing } else { Rest::Pending };
         match outcome {
-            Some(Finished::Response(finished)) => {
-                let (response, summary) = *finished;
-                Step::Respond(Box::new(Respond { response, summary, effects: issued, rest }))
+            Some(Finished::Response(mut respond)) => {
+                (respond.effects, respond.rest) = (issued, rest);
+                Step::Respond(respond)
             }
             Some(Finished::Settled(settlement)) => Step::Settle(Settle { settlement, effects: issued, rest }),
             Some(Finished::Departed(departed)) => {

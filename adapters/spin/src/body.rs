@@ -77,6 +77,11 @@ impl Bodies {
         }
     }
 
+    /// Whether there is something to be stored that no client reads.
+    pub(crate) fn has_unread_stores(&self) -> bool {
+        self.slots.borrow().iter().any(|slot| matches!(slot, Some(HostBody::Stored(_))))
+    }
+
     /// Reads to the end what is to be stored though no client reads it.
     pub(crate) async fn read_unread_stores(&self, component: &Component) {
         for body in self.slots.take().into_iter().flatten() {

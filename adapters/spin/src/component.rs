@@ -139,12 +139,14 @@ impl Component {
         let exchange = Exchange::new(Arc::clone(&self.engine), request, facts, seed);
         let Driven { response, after, .. } = drive(host, exchange).await;
         let response = response::send(response, &bodies, &self, is_head);
-        wasip3::spawn(async move {
-            if let Some(after) = after {
-                after.finish().await;
-            }
-            bodies.read_unread_stores(&self).await;
-        });
+        if after.is_some() || bodies.has_unread_stores() {
+            wasip3::spawn(async move {
+                if let Some(after) = after {
+                    after.finish().await;
+                }
+                bodies.read_unread_stores(&self).await;
+            });
+        }
         Ok(response)
     }
 

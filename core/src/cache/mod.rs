@@ -20,6 +20,7 @@
 pub mod how {}
 
 pub mod client;
+pub mod combine;
 pub mod control;
 pub mod deception;
 mod directive;

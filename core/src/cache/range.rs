@@ -171,10 +171,16 @@ fn of_whole(spec: RangeSpec, complete: u64) -> Wanted {
     }
 }
 
-/// Of a stored part: as many bytes count as really came, so that one that was cut short answers for what it has.
+/// The bytes of a stored part with a body of `length` bytes. As many count as really came, so that one that was cut short answers for what
+/// it has; `None` when that is nothing.
+pub(super) fn held(headers: &HeaderMap, length: u64) -> Option<ContentRange> {
+    let has = content_range(headers)?;
+    let last = has.last.min(has.first.saturating_add(length.checked_sub(1)?));
+    Some(ContentRange { last, ..has })
+}
+
 fn of_part(spec: RangeSpec, headers: &HeaderMap, length: u64) -> Wanted {
-    let Some(has) = content_range(headers).filter(|_| length > 0) else { return Wanted::NotStored };
-    let end = has.last.min(has.first.saturating_add(length - 1));
+    let Some(has) = held(headers, length) else { return Wanted::NotStored };
     let asked = match (spec, has.complete) {
         (spec, Some(complete)) => match resolve(spec, complete) {
             Some(asked) => asked,
@@ -184,7 +190,7 @@ fn of_part(spec: RangeSpec, headers: &HeaderMap, length: u64) -> Wanted {
         (RangeSpec::From { last: None, .. } | RangeSpec::Suffix(_), None) => return Wanted::NotStored,
     };
     let (first, last) = asked;
-    if first < has.first || last > end {
+    if first < has.first || last > has.last {
         return Wanted::NotStored;
     }
     Wanted::Part {

@@ -1,5 +1,6 @@
 //! May a stored response answer this request, and with which head?
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +13,9 @@ use super::stored::StoredResponse;
 use super::validation::{http_date, opaque};
 use super::vary::{Selection, matches};
 use crate::time::Timestamp;
+
+/// Letters of the greatest number.
+const MAX_DIGITS: usize = 20;
 
 /// What a stored response is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,8 +144,17 @@ pub fn serve(stored: &StoredResponse, request: &HeaderMap, now: Timestamp) -> Re
         *response.headers_mut() = headers;
     }
     let age = stored.age(now).as_secs().min(MAX_DELTA_SECONDS);
-    response.headers_mut().insert(header::AGE, HeaderValue::from(age));
+    response.headers_mut().insert(header::AGE, digits(age));
     response
+}
+
+/// A number as a field value, in one piece of memory where `HeaderValue::from` takes two.
+fn digits(number: u64) -> HeaderValue {
+    let mut buffer = [0; MAX_DIGITS];
+    let mut rest = &mut buffer[..];
+    write!(rest, "{number}").expect("no number is longer");
+    let length = MAX_DIGITS - rest.len();
+    HeaderValue::from_bytes(&buffer[..length]).expect("digits make a field value")
 }
 
 /// Decides by age alone, for a stored response that is known to be selected.

@@ -16,6 +16,9 @@ pub static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// The name under which this cache appears in it.
 pub const CACHE_NAME: &str = "Selvedge";
 
+/// Room for a member without a key.
+const USUAL_BYTES: usize = 96;
+
 /// Most bytes of a detail; what is longer is cut.
 const MAX_DETAIL_BYTES: usize = 128;
 
@@ -167,7 +170,9 @@ impl CacheStatus {
     /// Adds the member to a response, after those of caches nearer to the origin,
     /// [RFC 9211 section 2](https://www.rfc-editor.org/rfc/rfc9211#section-2).
     pub fn append_to(&self, headers: &mut HeaderMap) {
-        let value = HeaderValue::from_str(&self.to_string()).expect("a structured item is ASCII");
+        let mut text = String::with_capacity(USUAL_BYTES);
+        self.write(&mut text);
+        let value = HeaderValue::from_str(&text).expect("a structured item is ASCII");
         headers.append(CACHE_STATUS.clone(), value);
     }
 
@@ -179,18 +184,24 @@ impl CacheStatus {
 
 impl fmt::Display for CacheStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let item = ItemSerializer::new().bare_item(token_ref(CACHE_NAME));
+        let mut text = String::with_capacity(USUAL_BYTES);
+        self.write(&mut text);
+        f.write_str(&text)
+    }
+}
+
+impl CacheStatus {
+    fn write(&self, text: &mut String) {
+        let item = ItemSerializer::with_buffer(text).bare_item(token_ref(CACHE_NAME));
         let item = match self.handling {
             Handling::Local => item,
             Handling::Hit => item.parameter(key_ref("hit"), true),
             Handling::Forward(why) => item.parameter(key_ref("fwd"), token_ref(why.as_str())),
         };
-        f.write_str(&self.write_details(item).finish())
+        self.write_details(item);
     }
-}
 
-impl CacheStatus {
-    fn write_details(&self, mut item: ParameterSerializer<String>) -> ParameterSerializer<String> {
+    fn write_details(&self, mut item: ParameterSerializer<&mut String>) {
         if let Some(status) = self.status {
             item = item.parameter(key_ref("fwd-status"), Integer::from(status.as_u16()));
         }
@@ -206,9 +217,8 @@ impl CacheStatus {
             let key = StringRef::from_str(key).expect("a key is printable ASCII");
             item = item.parameter(key_ref("key"), key);
         }
-        match self.detail.as_deref().map(bare_item) {
-            Some(detail) => item.parameter(key_ref("detail"), detail),
-            None => item,
+        if let Some(detail) = self.detail.as_deref().map(bare_item) {
+            let _ = item.parameter(key_ref("detail"), detail);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The life of a request that a stored response may answer.
 
+mod combining;
 mod storing;
 mod turns;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode, header};
 
+use self::combining::{Combined, combine};
 pub(super) use self::storing::store_answered;
 use self::storing::{put, store};
 use self::turns::{LONGEST_WAIT, Waited, may_wait, release, turn_key, wait};
@@ -39,6 +41,20 @@ struct Stored {
     body: Body,
 }
 
+impl Miss {
+    fn of(key: String) -> Self {
+        Self { key, why: Forward::UriMiss, stale: None, part: None, known: Known::default(), waited: None }
+    }
+}
+
+/// What looking a request up comes to.
+struct LookedUp {
+    found: Found,
+    known: Known,
+    /// A stored part that does not answer this request.
+    part: Option<Stored>,
+}
+
 /// What the store holds for a request.
 enum Found {
     Response(Stored),
@@ -52,6 +68,8 @@ struct Miss {
     why: Forward,
     /// A stored response that is too old to answer, or that the client does not want.
     stale: Option<Stored>,
+    /// A stored part beside it, with which the answer may make one.
+    part: Option<Stored>,
     known: Known,
     waited: Option<Waited>,
 }
@@ -72,10 +90,10 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let begun = fx.now();
     tx.shown_key = engine.route_of(tx).filter(|route| route.key.is_shown).map(|_| key.clone());
-    let mut miss = Miss { key, why: Forward::UriMiss, stale: None, known: Known::default(), waited: None };
+    let mut miss = Miss::of(key);
     loop {
         let found;
-        (found, miss.known) = look_up(engine, tx, fx, &miss.key).await;
+        LookedUp { found, known: miss.known, part: miss.part } = look_up(engine, tx, fx, &miss.key).await;
         (miss.why, miss.stale) = match found {
             Found::Nothing(why) => (why, None),
             Found::Response(stored) => match serve_if_usable(engine, tx, fx, &miss, stored).await {
@@ -139,8 +157,8 @@ async fn serve_if_usable(
     note_cache(tx, reason, status);
     release(fx, miss, false);
     if reason == Reason::CacheStaleWhileRevalidate {
-        let (key, known) = (miss.key.clone(), miss.known.clone());
-        let miss = Miss { key, why: Forward::Stale, stale: Some(stored), known, waited: None };
+        let known = miss.known.clone();
+        let miss = Miss { why: Forward::Stale, stale: Some(stored), known, ..Miss::of(miss.key.clone()) };
         fx.after_response(revalidate(Arc::clone(engine), tx.clone(), fx.clone(), miss));
     }
     Ok(response)
@@ -157,9 +175,9 @@ fn judge(engine: &Engine, tx: &Transaction, stored: &StoredResponse, now: Timest
 
 /// Finds the stored response that this request selects, through the variants of its key where there are some. A request for a part looks among
 /// the stored parts too.
-async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> (Found, Known) {
+async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> LookedUp {
     if !engine.has_store() {
-        return (Found::Nothing(Forward::UriMiss), Known::default());
+        return LookedUp { found: Found::Nothing(Forward::UriMiss), known: Known::default(), part: None };
     }
     let (found, whole) = look_up_at(engine, tx, fx, key).await;
     let is_usable = |stored: &Stored| {
@@ -170,14 +188,17 @@ async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> 
     };
     let needs_part = wants_part(tx) && !matches!(&found, Found::Response(stored) if is_usable(stored));
     if !needs_part {
-        return (found, Known { whole, part: None });
+        return LookedUp { found, known: Known { whole, part: None }, part: None };
     }
     let (found_part, part) = look_up_at(engine, tx, fx, &part_key(key)).await;
-    let found = match found_part {
-        Found::Response(part) if is_usable(&part) => Found::Response(part),
-        Found::Response(_) | Found::Nothing(_) => found,
-    };
-    (found, Known { whole, part })
+    let known = Known { whole, part };
+    match found_part {
+        Found::Response(part) if is_usable(&part) => {
+            LookedUp { found: Found::Response(part), known, part: None }
+        }
+        Found::Response(part) => LookedUp { found, known, part: Some(part) },
+        Found::Nothing(_) => LookedUp { found, known, part: None },
+    }
 }
 
 async fn look_up_at(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> (Found, Option<Variants>) {
@@ -252,8 +273,12 @@ async fn on_miss(engine: &Arc<Engine>, tx: &mut Transaction, fx: &Effects, miss:
                 Confirmed::Not(delivered) => delivered,
                 Confirmed::Failure(failure) => return on_failure(engine, tx, fx, miss, failure).await,
             };
-            let Delivered { mut response, storing, .. } = delivered;
-            store(engine, tx, fx, &miss, &response, storing);
+            let combined = combine(engine, tx, fx, &miss, delivered).await;
+            let Combined { mut response, together, storing } = match combined {
+                Ok(combined) => combined,
+                Err(failure) => return on_failure(engine, tx, fx, miss, failure).await,
+            };
+            store(engine, tx, fx, &miss, together.as_ref().unwrap_or(&response), storing);
             if asks_for_whole && reuse::make_conditional(&mut response, tx.request.headers(), fx.now()) {
                 *response.body_mut() = Body::Empty;
             }
@@ -526,9 +551,13 @@ async fn serve(
 
 /// How long a stored body is: as the body itself says, else as its head does.
 fn length_of(stored: &StoredResponse, body: &Body) -> Option<u64> {
+    length_or(body, || stored.field(&header::CONTENT_LENGTH))
+}
+
+fn length_or<'a>(body: &Body, field: impl FnOnce() -> Option<&'a [u8]>) -> Option<u64> {
     match body.len() {
         Some(length) => u64::try_from(length).ok(),
-        None => std::str::from_utf8(stored.field(&header::CONTENT_LENGTH)?).ok()?.parse().ok(),
+        None => std::str::from_utf8(field()?).ok()?.parse().ok(),
     }
 }
 

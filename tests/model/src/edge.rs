@@ -255,11 +255,15 @@ impl Edge {
             Effect::SliceBody { body, start, length } => {
                 EffectResult::SliceBody(self.cut(body, start, length))
             }
+            Effect::ReadBody { body, limit } => {
+                let content = self.content(&Body::Host(body));
+                assert!(content.len() <= limit, "a body is as long as its head says");
+                EffectResult::ReadBody(Ok(content))
+            }
             Effect::Record(_) => EffectResult::Record,
             Effect::KvGet { .. }
             | Effect::KvPut { .. }
             | Effect::Count { .. }
-            | Effect::ReadBody { .. }
             | Effect::Enqueue { .. }
             | Effect::Sleep { .. }
             | Effect::Cancel { .. } => panic!("a cache asks for nothing but its store and its origin"),

@@ -62,10 +62,34 @@ pub enum Aim {
     Everything,
 }
 
+/// How often what a plan is about happens.
+#[derive(Clone, Copy, Debug)]
+struct Odds {
+    /// That a client wants a part.
+    range: f64,
+    /// That it wants it of one response alone.
+    if_range: f64,
+    /// That the origin has parts.
+    parts: f64,
+    /// That a response has a tag, and that the tag is weak.
+    tag: f64,
+    weak: f64,
+}
+
+/// Of everything something.
+const ANYTHING: Odds = Odds { range: 0.25, if_range: 0.25, parts: 0.7, tag: 0.6, weak: 0.3 };
+/// Parts that can be put together.
+const PARTS: Odds = Odds { range: 0.95, if_range: 0.05, parts: 0.95, tag: 0.95, weak: 0.05 };
+
 /// Plans of at most `most` steps, about the pages of one route.
 pub fn plans(most: usize) -> impl Strategy<Value = Plan> {
     let route = prop_oneof![Just(Route::Plain), Just(Route::Ruled), Just(Route::Obey), Just(Route::Guess)];
-    let steps = route.prop_flat_map(move |route| vec(step(route), 2..most));
+    let odds = prop_oneof![3 => Just(ANYTHING), 1 => Just(PARTS)];
+    let steps = (route, odds).prop_flat_map(move |(route, odds)| {
+        let first =
+            (page(route), spec(route, odds)).prop_map(|(page, spec)| Step::Spec(page, Box::new(spec)));
+        (first, vec(step(route, odds), 1..most)).prop_map(|(first, rest)| [vec![first], rest].concat())
+    });
     (any::<bool>(), any::<bool>(), steps).prop_map(|(collapses, has_handles, steps)| Plan {
         collapses,
         has_handles,
@@ -73,7 +97,7 @@ pub fn plans(most: usize) -> impl Strategy<Value = Plan> {
     })
 }
 
-fn step(route: Route) -> impl Strategy<Value = Step> {
+fn step(route: Route, odds: Odds) -> impl Strategy<Value = Step> {
     let during = option::weighted(0.06, order(route));
     let wait = prop_oneof![
         4 => (0..4_u64).prop_map(|seconds| seconds * 1000),
@@ -82,9 +106,9 @@ fn step(route: Route) -> impl Strategy<Value = Step> {
         1 => Just(86_400_000_u64),
     ];
     prop_oneof![
-        12 => (ask(route), during).prop_map(|(ask, during)| Step::Ask(Box::new(ask), during)),
+        12 => (ask(route, odds), during).prop_map(|(ask, during)| Step::Ask(Box::new(ask), during)),
         6 => wait.prop_map(Step::Wait),
-        4 => (page(route), spec(route)).prop_map(|(page, spec)| Step::Spec(page, Box::new(spec))),
+        4 => (page(route), spec(route, odds)).prop_map(|(page, spec)| Step::Spec(page, Box::new(spec))),
         2 => page(route).prop_map(Step::Change),
         2 => option::weighted(0.6, outage()).prop_map(Step::Outage),
         1 => order(route).prop_map(Step::Purge),
@@ -119,7 +143,7 @@ fn tag() -> impl Strategy<Value = Tag> {
     (0..3_u32, prop::bool::weighted(0.3)).prop_map(|(version, is_weak)| Tag { version, status: 200, is_weak })
 }
 
-fn ask(route: Route) -> impl Strategy<Value = Ask> {
+fn ask(route: Route, odds: Odds) -> impl Strategy<Value = Ask> {
     let method = prop_oneof![
         30 => Just(Method::Get),
         5 => Just(Method::Head),
@@ -136,7 +160,7 @@ fn ask(route: Route) -> impl Strategy<Value = Ask> {
     ];
     let who = (option::of(0..2_u8), option::weighted(0.3, 0..2_u8), flag(0.04), flag(0.08));
     let wishes = prop_oneof![6 => Just(Vec::new()), 3 => vec(wish(), 1..3)];
-    (page(route), method, who, condition, range(), (wishes, flag(0.03))).prop_map(
+    (page(route), method, who, condition, range(odds), (wishes, flag(0.03))).prop_map(
         |(page, method, who, condition, (range, if_range), (control, is_pragma))| {
             let (language, origin, is_odd, is_authorized) = who;
             let range = range.filter(|_| method == Method::Get);
@@ -162,14 +186,16 @@ fn flag(probability: f64) -> impl Strategy<Value = bool> {
     prop::bool::weighted(probability)
 }
 
-fn range() -> impl Strategy<Value = (Option<RangeAsk>, Option<Validator>)> {
+fn range(odds: Odds) -> impl Strategy<Value = (Option<RangeAsk>, Option<Validator>)> {
     let range = prop_oneof![
         4 => (0..30_u64, option::of(0..8_u64)).prop_map(|(first, more)| RangeAsk::From(first, more.map(|m| first + m))),
+        // Parts that touch, as clients ask for one after the other.
+        6 => (0..4_u64).prop_map(|part| RangeAsk::From(part * 5, Some(part * 5 + 4))),
         2 => (0..30_u64).prop_map(RangeAsk::Suffix),
         1 => Just(RangeAsk::Several),
     ];
     let if_range = prop_oneof![tag().prop_map(Validator::Tag), (0..3_u32).prop_map(Validator::Modified)];
-    (option::weighted(0.25, range), option::weighted(0.25, if_range))
+    (option::weighted(odds.range, range), option::weighted(odds.if_range, if_range))
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -205,7 +231,7 @@ fn seconds() -> impl Strategy<Value = u64> {
     (0..12_u64).prop_map(|steps| steps * 5)
 }
 
-fn spec(route: Route) -> impl Strategy<Value = Spec> {
+fn spec(route: Route, odds: Odds) -> impl Strategy<Value = Spec> {
     let status = prop_oneof![
         20 => Just(200_u16),
         1 => Just(301),
@@ -222,7 +248,7 @@ fn spec(route: Route) -> impl Strategy<Value = Spec> {
     );
     let time =
         (option::weighted(0.9, prop_oneof![4 => Just(0), 1 => 0..20_u64]), option::weighted(0.15, age()));
-    let validators = (option::weighted(0.6, flag(0.3)), flag(0.5));
+    let validators = (option::weighted(odds.tag, flag(odds.weak)), flag(0.5));
     let about = (vary(), flag(0.06), vec(0..2_u8, 0..2), vec(0..2_u8, 0..2));
     let delay = prop_oneof![4 => Just(0_u64), 1 => Just(1000), 1 => 1..3000_u64];
     let conditions = prop_oneof![
@@ -230,7 +256,7 @@ fn spec(route: Route) -> impl Strategy<Value = Spec> {
         1 => Just(Conditions::Ignored),
         1 => Just(Conditions::Lying),
     ];
-    let manner = (delay, conditions, flag(0.7), change(route));
+    let manner = (delay, conditions, flag(odds.parts), change(route));
     (status, lifetime, time, validators, about, manner).prop_map(
         |(status, lifetime, (date, age), (tag, is_dated), about, manner)| {
             let (control, cdn, surrogate, expires) = lifetime;

@@ -78,7 +78,8 @@ impl MemoryStore {
         if !keep.is_zero() && is_in_memory(&entry) {
             let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
             let until = self.now().saturating_add(keep);
-            self.cache.insert(key.into(), Kept { entry, until });
+            // A body gets its reference count when it is first shared. Here that is beside the rest of the entry, where every lookup finds both.
+            self.cache.insert(key.into(), Kept { entry: entry.clone(), until });
         }
     }
 

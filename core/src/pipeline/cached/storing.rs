@@ -45,7 +45,7 @@ pub(super) fn store(
     };
     tx.note(Reason::CacheStored, Rule::BuiltIn);
     tx.cache_status = tx.cache_status.take().map(CacheStatus::stored);
-    let (key, known) = match response.status() {
+    let (key, known) = match stored.status() {
         StatusCode::PARTIAL_CONTENT => (part_key(&miss.key), &miss.known.part),
         _ => (miss.key.clone(), &miss.known.whole),
     };

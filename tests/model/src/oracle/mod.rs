@@ -2,6 +2,7 @@
 //!
 //! It remembers heads as data and every purge there was, and works each question out anew.
 
+mod parts;
 mod rules;
 mod shelf;
 
@@ -13,7 +14,7 @@ use crate::edge::{Seen, fields};
 use crate::message::{
     AgeField, Ask, Condition, Directive, Head, Method, Page, Part, RangeAsk, Route, Tag, Validator, Wish,
 };
-use crate::origin::{Asked, Origin, Reply, bytes_of, slice};
+use crate::origin::{Asked, Origin, Reply};
 use crate::plan::{Aim, Order};
 use crate::{Millis, START};
 use rules::{Arrival, may_store};
@@ -231,6 +232,9 @@ impl Oracle {
             None if is_whole => unconditional(ask, ask.method),
             None => own_question(ask, ask.method),
         };
+        let wants_part = ask.method == Method::Get && ask.range.is_some();
+        let earlier = wants_part.then(|| self.find_in(&self.parts, ask, true)).flatten();
+        let earlier = earlier.map(|found| found.entry);
         let sent = self.now;
         let (head, body) = match self.fetch(&question) {
             Ok((head, body)) if !matches!(head.status, 500 | 502..=504) => (head, body),
@@ -251,7 +255,15 @@ impl Oracle {
                 }
             }
         }
-        let is_stored = self.replace(ask, stale.as_ref(), (&head, &body), sent, ask.method);
+        let arrival = Arrival { sent, arrived: self.now, method: ask.method };
+        let is_stored = match earlier.and_then(|earlier| parts::union(&earlier, ask, (&head, &body), arrival))
+        {
+            Some(both) => {
+                self.keep(ask, both);
+                true
+            }
+            None => self.replace(ask, stale.as_ref(), (&head, &body), sent, ask.method),
+        };
         let mut answer = Answer { head, body };
         if (subject.is_some() || is_whole) && has_it(ask, &answer.head, self.now) {
             let age = answer.head.age;
@@ -409,9 +421,9 @@ impl Oracle {
         let whole = Answer { head: Head { age, ..entry.head.clone() }, body: entry.body.clone() };
         let range = ask.range.filter(|range| *range != RangeAsk::Several && holds_if_range(ask, entry));
         match (range, entry.head.status, entry.head.part) {
-            (Some(range), 200, _) => Some(part_of_whole(whole, range)),
+            (Some(range), 200, _) => Some(parts::of_whole(whole, range)),
             (Some(range), 206, Some(Part::Bytes(first, last, complete))) => {
-                part_of_part(whole, range, (first, last), complete)
+                parts::of_part(whole, range, (first, last), complete)
             }
             (_, 206, _) => None,
             _ => Some(whole),
@@ -568,33 +580,4 @@ fn holds_if_range(ask: &Ask, entry: &Entry) -> bool {
         Some(Validator::Tag(asked)) => entry.head.tag.is_some_and(|tag| tag.is_strongly(asked)),
         Some(Validator::Modified(version)) => entry.head.modified == Some(version),
     }
-}
-
-fn part_of_whole(mut whole: Answer, range: RangeAsk) -> Answer {
-    let complete = u64::try_from(whole.body.len()).expect("pages are short");
-    match bytes_of(range, complete) {
-        Some((first, last)) => {
-            whole.head.status = 206;
-            whole.head.part = Some(Part::Bytes(first, last, complete));
-            whole.head.length = Some(last - first + 1);
-            Answer { body: slice(&whole.body, first, last), ..whole }
-        }
-        None => unsatisfiable(complete),
-    }
-}
-
-fn part_of_part(mut stored: Answer, range: RangeAsk, has: (u64, u64), complete: u64) -> Option<Answer> {
-    let Some((first, last)) = bytes_of(range, complete) else { return Some(unsatisfiable(complete)) };
-    if first < has.0 || last > has.1 {
-        return None;
-    }
-    stored.head.part = Some(Part::Bytes(first, last, complete));
-    stored.head.length = Some(last - first + 1);
-    Some(Answer { body: slice(&stored.body, first - has.0, last - has.0), ..stored })
-}
-
-fn unsatisfiable(complete: u64) -> Answer {
-    let part = Some(Part::Nothing(complete));
-    let head = Head { status: 416, part, length: Some(0), ..Head::default() };
-    Answer { head, body: String::new() }
 }
