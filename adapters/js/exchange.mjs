@@ -301,7 +301,11 @@ export class Exchange {
       told === undefined || !Number.isSafeInteger(length) ? new TransformStream() : new told(length);
     pass(body.getReader(), writable.getWriter(), started, time, () => {
       this.#platform.failed(`a body took longer than ${time} ms and is broken off`);
-      instance.send(`O\n${this.#host.now()}\n${backend}\n${url}`, NO_BYTES);
+      try {
+        instance.send(`O\n${this.#host.now()}\n${backend}\n${url}`, NO_BYTES);
+      } catch (error) {
+        this.#platform.failed(error.message);
+      }
     });
     return readable;
   }
