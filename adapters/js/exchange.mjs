@@ -249,6 +249,7 @@ export class Exchange {
   }
 
   async #fetch(effect) {
+    const started = Date.now();
     const abort = new AbortController();
     this.#cancels.set(effect.id, () => { abort.abort(); });
     const upload = { isTooLarge: false, abort };
@@ -264,7 +265,7 @@ export class Exchange {
         timer = setTimeout(() => { reject(LATE); abort.abort(); }, effect.timeout);
         this.#platform.fetch(effect.url, init).then(resolve, reject);
       });
-      if (!upload.isTooLarge) return this.#fetched(response);
+      if (!upload.isTooLarge) return this.#fetched(response, effect.total, started);
       response.body?.cancel().catch(() => {});
       return "body-too-large";
     } catch (error) {
@@ -275,8 +276,8 @@ export class Exchange {
     }
   }
 
-  #fetched(response) {
-    const { body, status } = response;
+  #fetched(response, total, started) {
+    const { status } = response;
     this.#webSocket = response.webSocket ?? null;
     let fields = "";
     let count = 0;
@@ -284,8 +285,29 @@ export class Exchange {
       fields += "\n" + name + "\n" + value;
       count++;
     });
-    const kept = body === null ? "-" : this.#keep(body, response.headers.get("content-encoding"));
+    const encoding = response.headers.get("content-encoding");
+    const body = total === null ? response.body : this.#bounded(response, total, started, encoding);
+    const kept = body === null ? "-" : this.#keep(body, encoding);
     return `${status}\n${kept}\n${count}${fields}`;
+  }
+
+  /** A body that breaks off when its backend's time is over, which the module is told where that is the backend's failure. */
+  #bounded({ body, headers }, { time, backend, url }, started, encoding) {
+    if (body === null) return null;
+    const instance = this.#instance;
+    const length = encoding === null ? Number(headers.get("content-length") ?? NaN) : NaN;
+    const told = globalThis.FixedLengthStream;
+    const { readable, writable } =
+      told === undefined || !Number.isSafeInteger(length) ? new TransformStream() : new told(length);
+    pass(body.getReader(), writable.getWriter(), started, time, () => {
+      this.#platform.failed(`a body took longer than ${time} ms and is broken off`);
+      try {
+        instance.send(`O\n${this.#host.now()}\n${backend}\n${url}`, NO_BYTES);
+      } catch (error) {
+        this.#platform.failed(error.message);
+      }
+    });
+    return readable;
   }
 
   /** The body of a request to a backend, bounded where its length is not announced. */
@@ -379,6 +401,41 @@ export class Exchange {
     const stream = body?.stream;
     if (body) body.stream = null;
     return stream ?? undefined;
+  }
+}
+
+/**
+ * Passes a body on until its time is over. Whoever waited for the backend through half of it, the wait for the head included, has a
+ * backend that failed; else its reader was slow.
+ */
+async function pass(reader, writer, started, time, onBackendLate) {
+  let waited = Date.now() - started;
+  let asked = null;
+  const stop = (reason) => {
+    clearTimeout(timer);
+    writer.abort(reason).catch(() => {});
+    reader.cancel(reason).catch(() => {});
+  };
+  const timer = setTimeout(() => {
+    if (asked !== null) waited += Date.now() - asked;
+    stop(LATE);
+    if (2 * waited >= time) onBackendLate();
+  }, time - waited);
+  // Whoever goes away is not noticed by a read.
+  writer.closed.catch(stop);
+  try {
+    for (;;) {
+      asked = Date.now();
+      const { done, value } = await reader.read();
+      waited += Date.now() - asked;
+      asked = null;
+      if (done) break;
+      await writer.write(value);
+    }
+    clearTimeout(timer);
+    await writer.close();
+  } catch (error) {
+    stop(error);
   }
 }
 

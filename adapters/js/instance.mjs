@@ -248,14 +248,24 @@ export function effects(instance, lines) {
   return list;
 }
 
+/** How long a backend has for the whole of a response, and which it is. */
+function parseTotal(line) {
+  if (line === "") return null;
+  const [time, backend, url] = line.split(" ").map(Number);
+  return { time, backend, url };
+}
+
 function parseEffect(instance, lines) {
   const kind = lines.text();
   const id = lines.number();
   switch (kind) {
     case "F": {
       lines.text();
-      const [timeout, maxBytes, method, url] = [lines.number(), lines.number(), lines.text(), lines.text()];
-      return { kind, id, timeout, maxBytes, method, url, body: parseBody(instance, lines), fields: parseFields(lines) };
+      const timeout = lines.number();
+      const total = parseTotal(lines.text());
+      const [maxBytes, method, url] = [lines.number(), lines.text(), lines.text()];
+      const body = parseBody(instance, lines);
+      return { kind, id, timeout, total, maxBytes, method, url, body, fields: parseFields(lines) };
     }
     case "P": {
       const [key, keep] = [lines.text(), lines.number()];

@@ -23,6 +23,8 @@ pub struct Backend {
     pub timeout: Duration,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
+    /// Longest time from the first attempt at it until the end of a response's body; `None` for as long as it takes.
+    pub total_timeout: Option<Duration>,
     /// Name of its region.
     pub region: Option<String>,
     /// Where it stands.

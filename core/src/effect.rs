@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, BodyHandle};
 use crate::cache::purge::{Manner, Purge};
 use crate::cache::stored::StoredResponse;
+use crate::health::Cut;
 use crate::job::Settlement;
 use crate::reason::Reason;
 use crate::time::Timestamp;
@@ -143,9 +144,24 @@ pub struct Fetch {
     pub timeout: Duration,
     /// Longest time until there is a connection, where the host can tell.
     pub connect_timeout: Duration,
+    /// Longest time until the end of the response's body, where the policy bounds it.
+    pub total: Option<TotalTimeout>,
     /// Most bytes of request body to pass on; more makes the fetch fail with
     /// [`FetchError::BodyTooLarge`].
     pub max_body_bytes: u64,
+}
+
+/// How long a backend has for the whole of a response.
+///
+/// When it is over while the body streams, the host breaks the body off, so that whoever reads it takes it for broken and no store keeps it.
+/// Where half of that time was spent on waiting for the backend, it [reports](Cut::report) that; a client that reads slowly is no failure
+/// of a backend.
+#[derive(Clone, Debug)]
+pub struct TotalTimeout {
+    /// From the start of the fetch until the last byte of the body; not less than the fetch's own `timeout`.
+    pub time: Duration,
+    /// What is to be told when the body is broken off.
+    pub cut: Cut,
 }
 
 /// A response to store.
@@ -254,6 +270,8 @@ pub enum FetchError {
     BodyTooLarge,
     /// The client's own body broke off.
     ClientBody,
+    /// The backend is not asked: its circuit is open, its checks fail, or too many requests wait for it. Hosts never say this.
+    Refused,
 }
 
 /// A store did not answer, refused a write, or is not there.
@@ -320,6 +338,7 @@ impl FetchError {
             Self::Protocol => "protocol",
             Self::BodyTooLarge => "body-too-large",
             Self::ClientBody => "client-body",
+            Self::Refused => "refused",
         }
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response, Uri};
 
 use crate::backend::{BackendId, HeaderSource};
 use crate::body::Body;
-use crate::effect::{Fetch, Record};
+use crate::effect::{Fetch, Record, TotalTimeout};
 use crate::facts::Facts;
 use crate::handler::{Handler, HandlerContext, HandlerResult, Handlers};
 use crate::headers::hop_by_hop;
@@ -222,30 +222,33 @@ impl Engine {
         tx.target.as_ref()?.path().get(tx.captures.get(at)?.clone())
     }
 
-    /// Every URL of a backend and of its failover order, in the order in which they are asked.
-    pub(crate) fn places(&self, first: BackendId) -> impl Iterator<Item = (BackendId, usize)> {
-        let order = std::iter::once(first).chain(self.policy.backend(first).failover.iter().copied());
-        order.flat_map(|id| (0..self.backend(id).urls.len()).map(move |url| (id, url)))
+    /// Every URL of these backends and of the first one's failover order, in the order in which they are asked.
+    pub(crate) fn places(&self, backends: &[BackendId]) -> Vec<Place> {
+        let failover = backends.first().map(|first| self.policy.backend(*first).failover.as_slice());
+        let failover = failover.unwrap_or_default().iter().filter(|id| !backends.contains(id));
+        let order = backends.iter().chain(failover);
+        order.flat_map(|id| (0..self.backend(*id).urls.len()).map(move |url| (*id, url))).collect()
     }
 
-    /// A handler's own request to a backend, without hop-by-hop headers.
-    pub(crate) fn handler_fetch(&self, backend: &str, request: Request<Body>) -> Option<Fetch> {
-        let at = self.policy.backends.iter().position(|b| b.name == backend)?;
-        self.fetch_from(BackendId(u16::try_from(at).ok()?), 0, request)
+    /// The backend of a name.
+    pub(crate) fn backend_named(&self, name: &str) -> Option<BackendId> {
+        let at = self.policy.backends.iter().position(|backend| backend.name == name)?;
+        u16::try_from(at).ok().map(BackendId)
     }
 
     /// Prepares the check of a place; `None` when its backend has no rule for one.
     #[must_use]
-    pub fn check(&self, (id, url): Place) -> Option<Fetch> {
-        let rule = self.policy.backend(id).health.check.as_ref()?;
+    pub fn check(&self, place: Place) -> Option<Fetch> {
+        let rule = self.policy.backend(place.0).health.check.as_ref()?;
         let mut request = Request::new(Body::Empty);
         *request.uri_mut() = rule.path.parse().ok()?;
-        let fetch = self.fetch_from(id, url, request)?;
-        Some(Fetch { timeout: rule.timeout, ..fetch })
+        let fetch = self.fetch_from(place, request)?;
+        Some(Fetch { timeout: rule.timeout, total: None, ..fetch })
     }
 
     /// A request that is not a client's to one of a backend's URLs, without hop-by-hop headers.
-    pub(crate) fn fetch_from(&self, id: BackendId, url: usize, mut request: Request<Body>) -> Option<Fetch> {
+    pub(crate) fn fetch_from(&self, place: Place, mut request: Request<Body>) -> Option<Fetch> {
+        let (id, url) = place;
         let compiled = self.backend(id);
         *request.uri_mut() = join(compiled.urls.get(url)?, request.uri().path_and_query()?.clone())?;
         hop_by_hop::strip_request(request.headers_mut());
@@ -258,8 +261,15 @@ impl Engine {
             request,
             timeout: self.policy.backend(id).timeout,
             connect_timeout: self.policy.backend(id).connect_timeout,
+            total: self.total(place),
             max_body_bytes: self.policy.limits.max_body_bytes,
         })
+    }
+
+    /// How long the policy lets a place take for the whole of a response, where it says so.
+    pub(crate) fn total(&self, place: Place) -> Option<TotalTimeout> {
+        let time = self.policy.backend(place.0).total_timeout?;
+        Some(TotalTimeout { time, cut: self.health.cut(place) })
     }
 }
 

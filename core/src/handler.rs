@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::exchange::{Effects, Pending};
 use crate::facts::Facts;
 use crate::job::{EnqueueError, MAX_MESSAGE_BYTES};
+use crate::pipeline;
 use crate::time::Timestamp;
 use crate::transaction::Transaction;
 
@@ -91,18 +92,25 @@ impl HandlerContext {
         self.effects.now()
     }
 
-    /// Sends a request to a backend of the policy; its path and query are added to the backend's URL.
+    /// Sends a request to the first URL of a backend of the policy; its path and query are added to the URL.
+    ///
+    /// It counts for the backend's [health](crate::health) and is refused where that says so; it is sent once, without retries, hedging
+    /// or failover.
     ///
     /// # Errors
-    /// [`FetchError`] when there is no response, [`FetchError::Connect`] also for
-    /// a name that is no backend's.
+    /// [`FetchError`] when there is no response: [`FetchError::Connect`] also for a name that is no backend's,
+    /// [`FetchError::Refused`] when the backend is not asked.
     pub async fn fetch(&self, backend: &str, request: Request<Body>) -> Result<Response<Body>, FetchError> {
-        let fetch = self.engine.handler_fetch(backend, request).ok_or(FetchError::Connect)?;
+        let place = (self.engine.backend_named(backend).ok_or(FetchError::Connect)?, 0);
+        let fetch = self.engine.fetch_from(place, request).ok_or(FetchError::Connect)?;
+        let permit =
+            self.engine.health().admit(place, self.effects.now()).map_err(|_| FetchError::Refused)?;
         let effect = Effect::Fetch(Box::new(fetch));
         let EffectResult::Fetch(result) = self.effects.perform(effect, EffectSpan::BeforeResponse).await
         else {
             return Err(FetchError::Protocol);
         };
+        pipeline::conclude(permit, &result, self.effects.now());
         result
     }
 

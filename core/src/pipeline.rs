@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::Response;
 
-pub(crate) use self::attempts::{Delivered, attempt};
+pub(crate) use self::attempts::{Delivered, attempt, conclude};
 use crate::body::Body;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::effect::{Effect, EffectResult, EffectSpan, Record};
@@ -168,3 +168,6 @@ pub(crate) fn note_cache(tx: &mut Transaction, reason: Reason, status: CacheStat
     tx.cache = Some(reason);
     tx.cache_status = Some(status);
 }
+
+#[cfg(all(test, feature = "policy-file"))]
+mod tests;

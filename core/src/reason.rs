@@ -160,6 +160,7 @@ impl Reason {
                 FetchError::Protocol => "backend.protocol",
                 FetchError::BodyTooLarge => "request.body-too-large",
                 FetchError::ClientBody => "request.body-broken",
+                FetchError::Refused => "backend.refused",
             },
             Self::BackendErrorStatus => "backend.error-status",
             Self::BackendRefused(refusal) => refusal.code(),

@@ -116,6 +116,8 @@ pub(crate) struct Attempts {
     pub(crate) repeated: u32,
     /// How many requests there were in all.
     pub(crate) made: u32,
+    /// The backends that were asked, and when they were first.
+    pub(crate) begun: Vec<(BackendId, Timestamp)>,
 }
 
 impl Transaction {
@@ -295,6 +297,25 @@ impl Attempts {
     /// The backend asked last, or to be asked first.
     pub(crate) fn current(&self) -> Option<(BackendId, usize)> {
         self.plan.get(self.next.saturating_sub(1)).copied()
+    }
+
+    /// Notes that a request leaves for a backend, and returns when the first one did.
+    pub(crate) fn begin(&mut self, backend: BackendId, now: Timestamp) -> Timestamp {
+        self.begun(backend).unwrap_or_else(|| {
+            self.begun.push((backend, now));
+            now
+        })
+    }
+
+    /// When the first request left for a backend.
+    pub(crate) fn begun(&self, backend: BackendId) -> Option<Timestamp> {
+        self.begun.iter().find(|(other, _)| *other == backend).map(|(_, begun)| *begun)
+    }
+
+    /// Passes by the rest of the URLs of a backend.
+    pub(crate) fn leave(&mut self, backend: BackendId) {
+        let rest = self.plan.iter().skip(self.next);
+        self.next += rest.take_while(|(other, _)| *other == backend).count();
     }
 }
 

@@ -192,6 +192,7 @@ fn does(policy: &Policy, route: &Route) -> String {
                 BackendChoice::One(_) => "",
                 BackendChoice::ByPlace(_) => " by place",
                 BackendChoice::Nearest { .. } => " by distance",
+                BackendChoice::Weighted(_) => " by weight",
             };
             format!("backend {}{how}", names.join("|"))
         }

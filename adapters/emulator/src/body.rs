@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use selvedge_core::body::{Body, BodyHandle};
+use selvedge_native::backend_body::{BackendBody, BackendBodyError};
 use selvedge_native::body as native;
 
 use crate::client_body::ClientBody;
@@ -32,7 +33,7 @@ pub(crate) enum HostBody {
     /// From the client.
     Client(ClientBody),
     /// From a backend.
-    Backend(Incoming),
+    Backend(BackendBody),
     /// From a backend, and stored on its way.
     Stored(Box<Tee>),
     /// From the client, with a beginning that was read before.
@@ -44,8 +45,10 @@ pub(crate) enum HostBody {
 /// Why a body breaks off.
 #[derive(Debug)]
 pub(crate) enum StreamError {
-    /// Its connection.
+    /// The client's connection.
     Connection(hyper::Error),
+    /// What it comes from.
+    Backend(BackendBodyError),
     /// The file that it is stored in.
     File(io::Error),
 }
@@ -61,7 +64,7 @@ impl Bodies {
     }
 
     /// Keeps a response's body and returns what the core gets to see of it.
-    pub(crate) fn keep_response(&self, body: Incoming) -> Body {
+    pub(crate) fn keep_response(&self, body: BackendBody) -> Body {
         self.keep(HostBody::Backend(body))
     }
 
@@ -117,18 +120,13 @@ impl HttpBody for HostBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        let frame = match self.get_mut() {
-            Self::Client(body) => Pin::new(body).poll_frame(cx),
-            Self::Backend(body) => Pin::new(body).poll_frame(cx),
-            Self::Stored(tee) => Pin::new(tee).poll_frame(cx),
-            Self::Again(body) => return Pin::new(body).poll_frame(cx),
-            Self::Disk(body) => {
-                return Pin::new(body)
-                    .poll_frame(cx)
-                    .map(|frame| frame.map(|frame| frame.map_err(StreamError::File)));
-            }
-        };
-        frame.map(|frame| frame.map(|frame| frame.map_err(StreamError::Connection)))
+        match self.get_mut() {
+            Self::Client(body) => poll(body, cx, StreamError::Connection),
+            Self::Backend(body) => poll(body, cx, StreamError::Backend),
+            Self::Stored(tee) => poll(&mut **tee, cx, StreamError::Backend),
+            Self::Again(body) => Pin::new(body).poll_frame(cx),
+            Self::Disk(body) => poll(body, cx, StreamError::File),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -152,10 +150,19 @@ impl HttpBody for HostBody {
     }
 }
 
+fn poll<B: HttpBody<Data = Bytes> + Unpin>(
+    body: &mut B,
+    cx: &mut Context<'_>,
+    error: impl FnOnce(B::Error) -> StreamError,
+) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+    Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(error)))
+}
+
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connection(error) => write!(f, "the connection that it comes from broke: {error}"),
+            Self::Backend(error) => write!(f, "{error}"),
             Self::File(error) => write!(f, "the file that it is stored in cannot be read: {error}"),
         }
     }
@@ -165,6 +172,7 @@ impl std::error::Error for StreamError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Connection(error) => Some(error),
+            Self::Backend(error) => Some(error),
             Self::File(error) => Some(error),
         }
     }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record};
+use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, TotalTimeout};
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
+use selvedge_native::backend_body::BackendBody;
 use selvedge_native::body::read;
 use selvedge_native::upload::{Upload, UploadError};
 
@@ -56,7 +56,8 @@ impl EdgeHost {
     }
 
     async fn send(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
-        let Fetch { mut request, timeout, connect_timeout, max_body_bytes, .. } = fetch;
+        let Fetch { mut request, timeout, connect_timeout, total, max_body_bytes, backend } = fetch;
+        let started = tokio::time::Instant::now();
         if let Some(trace) = &self.sight.trace {
             trace.write(request.headers_mut());
         }
@@ -67,7 +68,19 @@ impl EdgeHost {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.bodies.ends.keep_backend(hyper::upgrade::on(&mut response));
         }
-        Ok(keep(&self.bodies, response))
+        let (mut parts, body) = response.into_parts();
+        parts.extensions.clear();
+        let body = match total {
+            None => BackendBody::new(body),
+            Some(TotalTimeout { time, cut }) => {
+                let shared = Arc::clone(&self.worker.shared);
+                BackendBody::within(body, time, started, move || {
+                    tracing::warn!(%backend, total_timeout = ?time, "a body took too long and is broken off");
+                    cut.report(shared.config.clock.now());
+                })
+            }
+        };
+        Ok(Response::from_parts(parts, self.bodies.keep_response(body)))
     }
 
     /// Reads a body into memory.
@@ -169,10 +182,4 @@ impl Host for EdgeHost {
 /// A result that is there at once.
 pub(crate) fn done(result: EffectResult) -> Performing {
     Box::pin(ready(result))
-}
-
-fn keep(bodies: &Bodies, response: Response<Incoming>) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
-    parts.extensions.clear();
-    Response::from_parts(parts, bodies.keep_response(body))
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use selvedge_native::backend_body::{BackendBody, BackendBodyError};
 
 use crate::spill::Spill;
 use crate::store::memory::{BufferFull, Reserved};
@@ -24,7 +25,7 @@ use crate::turns::TurnGuard;
 ///
 /// What is to be stored on disk comes from the backend as fast as the disk takes it.
 pub(crate) struct Tee {
-    body: Incoming,
+    body: BackendBody,
     announced: Option<u64>,
     length: u64,
     stage: Stage,
@@ -60,7 +61,7 @@ struct Gathering {
 }
 
 impl Tee {
-    pub(crate) fn new(body: Incoming, mut storing: Storing) -> Self {
+    pub(crate) fn new(body: BackendBody, mut storing: Storing) -> Self {
         let turn = storing.turn.take();
         let announced = body.size_hint().exact();
         let gathering = Gathering { storing, chunks: Vec::new(), reserved: Reserved::default() };
@@ -135,9 +136,12 @@ impl Tee {
 
 impl HttpBody for Tee {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BackendBodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BackendBodyError>>> {
         let this = self.get_mut();
         if let Stage::Spilling(spill) = &mut this.stage
             && let Err(error) = ready!(spill.poll_room(cx))

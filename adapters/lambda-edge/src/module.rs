@@ -133,6 +133,10 @@ impl Receiver for EdgeModule {
                 let running = taken.ok_or_else(|| format!("there is no event {number}"))?;
                 self.step(number, running, Input::Completed { id, result: *result }, now)
             }
+            Incoming::Cut { place, now } => {
+                self.edge.cut(place).report(now);
+                Ok(Outgoing::of(wire::encode_step(0, &Step::Done)))
+            }
             Incoming::Begin(_) | Incoming::Job(_) => Err("Lambda@Edge has events only".to_owned()),
         }
     }

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use selvedge_native::backend_body::{BackendBody, BackendBodyError};
 
 /// The bodies of one exchange.
 pub(crate) type Bodies = selvedge_native::body::Bodies<HostBody>;
@@ -19,14 +20,17 @@ pub(crate) enum HostBody {
     /// From the client.
     Client(Full<Bytes>),
     /// From a backend.
-    Backend(Incoming),
+    Backend(BackendBody),
 }
 
 impl HttpBody for HostBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BackendBodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BackendBodyError>>> {
         match self.get_mut() {
             Self::Client(body) => Pin::new(body)
                 .poll_frame(cx)

@@ -6,12 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use http::{Request, Response, StatusCode};
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, StoreError};
+use selvedge_core::effect::{
+    Effect, EffectResult, Fetch, FetchError, ReadBodyError, StoreError, TotalTimeout,
+};
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
 use selvedge_log::write_record;
+use selvedge_native::backend_body::BackendBody;
 use selvedge_native::body::read;
 use selvedge_native::upload::{Upload, UploadError};
+use tokio::time::Instant;
 
 use crate::body::{Bodies, HostBody};
 use crate::function::Function;
@@ -33,7 +37,8 @@ impl EdgeHost {
 
     /// Sends a request and hands its body on as it comes.
     async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
-        let Fetch { request, timeout, connect_timeout, max_body_bytes, .. } = fetch;
+        let Fetch { request, timeout, connect_timeout, total, max_body_bytes, .. } = fetch;
+        let started = Instant::now();
         let (parts, body) = request.into_parts();
         let upload = self.upload(body, max_body_bytes)?;
         let request = Request::from_parts(parts, upload);
@@ -43,6 +48,13 @@ impl EdgeHost {
         }
         let (mut parts, body) = response.into_parts();
         parts.extensions.clear();
+        let body = match total {
+            None => BackendBody::new(body),
+            Some(TotalTimeout { time, cut }) => {
+                let clock = self.function.clock;
+                BackendBody::within(body, time, started, move || cut.report(clock()))
+            }
+        };
         Ok(Response::from_parts(parts, self.bodies.keep(HostBody::Backend(body))))
     }
 

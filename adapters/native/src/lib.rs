@@ -4,6 +4,7 @@
 //! streaming bodies are.
 
 pub mod backend;
+pub mod backend_body;
 pub mod body;
 pub mod random;
 pub mod upload;

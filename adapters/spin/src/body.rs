@@ -1,15 +1,19 @@
 //! The bodies of one exchange, by the handles that the core knows, and how they are read and written.
 
 use std::cell::RefCell;
+use std::future::IntoFuture;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{CachePut, ReadBodyError};
+use selvedge_core::effect::{CachePut, ReadBodyError, TotalTimeout};
+use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 
-use crate::component::Component;
+use crate::component::{Component, now};
+use crate::fetch::within;
 use crate::store::Reserved;
 
 /// Most bytes that are read or written at once.
@@ -41,6 +45,17 @@ pub(crate) struct Reader {
     first: Option<Vec<u8>>,
     stream: StreamReader<u8>,
     end: FutureReader<End>,
+    bound: Option<Bound>,
+}
+
+/// The time by which a body has to be whole.
+pub(crate) struct Bound {
+    /// When its fetch began, on the monotonic clock.
+    started: u64,
+    total: TotalTimeout,
+    /// How much of the time was spent on waiting for the backend.
+    waited: u64,
+    is_over: bool,
 }
 
 /// A body that is written.
@@ -111,7 +126,7 @@ impl HostBody {
                 let (done, read) = wit_future::new(|| Ok(()));
                 let (stream, end) = Response::consume_body(response, read);
                 drop(done);
-                Reader { first: None, stream, end }
+                Reader { first: None, stream, end, bound: None }
             }
             Self::Begun(reader) => reader,
             Self::Stored(stored) => stored.0,
@@ -124,7 +139,12 @@ impl Reader {
         let (done, read) = wit_future::new(|| Ok(()));
         let (stream, end) = Request::consume_body(request, read);
         drop(done);
-        Self { first: None, stream, end }
+        Self { first: None, stream, end, bound: None }
+    }
+
+    /// Lets the body break off when its time is over.
+    pub(crate) fn bounded(self, bound: Bound) -> Self {
+        Self { bound: Some(bound), ..self }
     }
 
     /// Waits until it is clear whether there is any content.
@@ -140,18 +160,25 @@ impl Reader {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        let (_, chunk) = self.stream.read(Vec::with_capacity(CHUNK_BYTES)).await;
+        let read = self.stream.read(Vec::with_capacity(CHUNK_BYTES));
+        let (_, chunk) = match &mut self.bound {
+            Some(bound) => bound.wait(read).await?,
+            None => read.await,
+        };
         Some(chunk).filter(|chunk| !chunk.is_empty())
     }
 
     /// Returns how the body ended, once there are no more bytes.
     pub(crate) async fn end(self) -> End {
-        self.end.await
+        match self.bound {
+            Some(mut bound) => bound.wait(self.end).await.unwrap_or(Err(ErrorCode::HttpResponseTimeout)),
+            None => self.end.await,
+        }
     }
 
-    /// Hands the body on as it is, when nothing of it was read: its bytes never come in here then.
+    /// Hands the body on as it is, when nothing of it was read and it may take as long as it does: its bytes never come in here then.
     pub(crate) fn untouched(self) -> Result<(StreamReader<u8>, FutureReader<End>), Self> {
-        if self.first.is_none() { Ok((self.stream, self.end)) } else { Err(self) }
+        if self.first.is_none() && self.bound.is_none() { Ok((self.stream, self.end)) } else { Err(self) }
     }
 
     /// Reads a whole body into memory.
@@ -165,6 +192,33 @@ impl Reader {
         }
         self.end().await.map_err(|_| ReadBodyError::Broken)?;
         Ok(whole.freeze())
+    }
+}
+
+impl Bound {
+    /// Bounds a body whose fetch began at a time of the monotonic clock.
+    pub(crate) fn new(started: u64, total: TotalTimeout) -> Self {
+        let waited = monotonic_clock::now().saturating_sub(started);
+        Self { started, total, waited, is_over: false }
+    }
+
+    /// Waits for the backend; `None` when the time is over. The backend is blamed for that if it was waited for through half of it.
+    async fn wait<F: IntoFuture>(&mut self, future: F) -> Option<F::Output> {
+        let asked = monotonic_clock::now();
+        let total = u64::try_from(self.total.time.as_nanos()).unwrap_or(u64::MAX);
+        let left = self.started.saturating_add(total).saturating_sub(asked);
+        if self.is_over {
+            return None;
+        }
+        let output = within(Duration::from_nanos(left), future.into_future()).await;
+        self.waited = self.waited.saturating_add(monotonic_clock::now().saturating_sub(asked));
+        if output.is_none() {
+            self.is_over = true;
+            if self.waited >= total / 2 {
+                self.total.cut.report(now());
+            }
+        }
+        output
     }
 }
 

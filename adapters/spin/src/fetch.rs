@@ -16,7 +16,7 @@ use spin_sdk::wasip3::http::types::{self, ErrorCode, Scheme};
 use spin_sdk::wasip3::spawn;
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader};
 
-use crate::body::{Bodies, End, HostBody, Reader, Writer, no_trailers};
+use crate::body::{Bodies, Bound, End, HostBody, Reader, Writer, no_trailers};
 use crate::fields;
 use crate::request::length;
 
@@ -32,7 +32,8 @@ struct Upload {
 
 /// Sends a request; its body goes on streaming when the head of the response is there.
 pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body>, FetchError> {
-    let Fetch { backend, request, timeout, connect_timeout, max_body_bytes } = fetch;
+    let Fetch { backend, request, timeout, connect_timeout, total, max_body_bytes } = fetch;
+    let started = monotonic_clock::now();
     let (mut parts, body) = request.into_parts();
     announce(&mut parts.headers, &parts.method, &body);
     let upload = upload(body, &parts.headers, max_body_bytes, bodies)?;
@@ -46,7 +47,7 @@ pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body
         }
         None => return Err(FetchError::Timeout),
     };
-    incoming(response, is_head, bodies)
+    incoming(response, is_head, total.map(|total| Bound::new(started, total)), bodies)
 }
 
 /// Waits for a future, or until its time is over.
@@ -157,7 +158,12 @@ fn outgoing(request: Request<Upload>, connect_timeout: Duration) -> Result<types
     set.map(|()| request).map_err(|()| FetchError::Protocol)
 }
 
-fn incoming(response: types::Response, is_head: bool, bodies: &Bodies) -> Result<Response<Body>, FetchError> {
+fn incoming(
+    response: types::Response,
+    is_head: bool,
+    bound: Option<Bound>,
+    bodies: &Bodies,
+) -> Result<Response<Body>, FetchError> {
     let status = StatusCode::from_u16(response.get_status_code()).map_err(|_| FetchError::Protocol)?;
     // Nobody here could speak another protocol, and no other interim response comes this far.
     if status.is_informational() {
@@ -167,7 +173,12 @@ fn incoming(response: types::Response, is_head: bool, bodies: &Bodies) -> Result
     let is_empty = is_head
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
         || length(&headers) == Some(0);
-    let body = if is_empty { Body::Empty } else { bodies.keep(HostBody::Response(response)) };
+    let body = HostBody::Response(response);
+    let body = match bound {
+        _ if is_empty => Body::Empty,
+        None => bodies.keep(body),
+        Some(bound) => bodies.keep(HostBody::Begun(body.read().bounded(bound))),
+    };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -102,6 +102,21 @@ impl Circuit {
         }
     }
 
+    /// A response failed after its head, which was noted as a success: the latest one is taken back.
+    pub(super) fn on_cut(&mut self, rule: BreakerRule, now: Timestamp) {
+        let latest = self.outcomes.trailing_ones();
+        if latest < self.count {
+            self.outcomes |= 1 << latest;
+        } else {
+            self.note(true);
+        }
+        self.failures = self.failures.saturating_add(1).max(self.outcomes.trailing_ones());
+        let is_over = self.failures >= rule.failures || self.is_over(rule.rate_percent);
+        if self.phase == Phase::Closed && is_over {
+            self.open(rule, now);
+        }
+    }
+
     /// A request that let nobody know how the place fares is over.
     pub(super) fn on_nothing(&mut self, passage: Passage) {
         if let (Phase::Probing { in_flight, .. }, Passage::Probe) = (&mut self.phase, passage) {
@@ -194,6 +209,30 @@ mod tests {
             assert_eq!(circuit.enter(RULE, now), Ok(Passage::Probe));
             circuit.on_failure(RULE, Passage::Probe, now);
         }
+    }
+
+    #[test]
+    fn a_response_that_fails_after_its_head_counts_as_a_failure_and_not_as_a_success() {
+        let mut circuit = Circuit::default();
+        for opens in [false, false, true] {
+            assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular));
+            circuit.on_success(RULE, Passage::Regular);
+            circuit.on_cut(RULE, at(0));
+            assert_eq!(circuit.is_passable(RULE, at(9)), !opens);
+        }
+        circuit.on_cut(RULE, at(5));
+        assert!(circuit.is_passable(RULE, at(10)), "one from before it opened changes nothing");
+    }
+
+    #[test]
+    fn responses_that_come_whole_between_those_that_fail_keep_it_closed() {
+        let mut circuit = Circuit::default();
+        for _ in 0..WINDOW {
+            (0..4).for_each(|_| circuit.on_success(RULE, Passage::Regular));
+            circuit.on_cut(RULE, at(0));
+        }
+        assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular));
+        assert_eq!(circuit.outcomes.count_ones(), WINDOW / 4, "one of four failed");
     }
 
     #[test]

@@ -106,6 +106,13 @@ pub(crate) struct Permit {
     since: Timestamp,
 }
 
+/// How a host tells that a body was broken off because its backend took longer than it may for the whole of a response.
+#[derive(Clone)]
+pub struct Cut {
+    place: Place,
+    tracked: Option<Arc<Tracked>>,
+}
+
 impl Health {
     /// Prepares for the backends of a policy.
     #[must_use]
@@ -152,17 +159,16 @@ impl Health {
         places.is_empty() || places.iter().any(is_up)
     }
 
-    /// Takes a retry out of a place's budget; how long to wait before it. `None` when `done` are all that there may be, or the budget is spent.
+    /// Takes a retry out of a place's budget; how long to wait before it. `None` when `done` are all that there may be, the wait would
+    /// take all that is `left`, or the budget is spent.
     ///
     /// `draw` decides where in the range of the wait it falls.
-    pub(crate) fn retry(&self, place: Place, done: u32, draw: u32) -> Option<Duration> {
+    pub(crate) fn retry(&self, place: Place, done: u32, draw: u32, left: Duration) -> Option<Duration> {
         let tracked = self.tracked(place)?;
         let rule = tracked.rule.retry.filter(|rule| done < rule.attempts)?;
-        if !tracked.state().budget.spend() {
-            return None;
-        }
         let longest = rule.backoff * 2_u32.pow(done.min(MAX_DOUBLINGS));
-        Some(longest.mul_f64(f64::from(draw) / f64::from(u32::MAX)))
+        let wait = longest.mul_f64(f64::from(draw) / f64::from(u32::MAX));
+        (wait < left && tracked.state().budget.spend()).then_some(wait)
     }
 
     /// Takes a second request out of the budget of the place whose answer takes long; `false` when that is spent.
@@ -212,8 +218,14 @@ impl Health {
         changes
     }
 
+    /// Prepares to be told that a body of a place was broken off. Nothing comes of it for a place that is none.
+    #[must_use]
+    pub fn cut(&self, place: Place) -> Cut {
+        Cut { place, tracked: self.tracked(place).cloned() }
+    }
+
     fn tracked(&self, (backend, url): Place) -> Option<&Arc<Tracked>> {
-        self.backends[usize::from(backend.0)].get(url)
+        self.backends.get(usize::from(backend.0))?.get(url)
     }
 }
 
@@ -233,6 +245,28 @@ impl Tracked {
     /// No code that can panic runs under the lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cut {
+    /// Returns whose body it is, for hosts that tell it across a boundary: [`Health::cut`] makes the same of it again.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Tells it. The failure takes the place of the success that the response's head was.
+    pub fn report(&self, now: Timestamp) {
+        let Some(tracked) = &self.tracked else { return };
+        if let Some(rule) = tracked.rule.breaker {
+            tracked.state().circuit.on_cut(rule, now);
+        }
+    }
+}
+
+impl fmt::Debug for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cut").field("place", &self.place).finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,9 @@ use crate::policy::read::read;
 
 const BACKEND: BackendId = BackendId(0);
 
+/// More than any wait before a retry.
+const LONG: Duration = Duration::from_secs(3600);
+
 fn health(rules: &str) -> Health {
     let policy = format!(
         "[backends.a]\nurl = [\"http://a.test\", \"http://b.test\"]\n{rules}\n[[routes]]\npath = \"/\"\nbackend = \"a\"\n"
@@ -29,7 +32,7 @@ fn a_backend_without_rules_is_always_asked() {
     let health = health("");
     fail(&health, 0, 1000);
     assert!(health.is_up(BACKEND, at(0)));
-    assert_eq!(health.retry((BACKEND, 0), 0, 0), None);
+    assert_eq!(health.retry((BACKEND, 0), 0, 0, LONG), None);
     assert_eq!(health.hedge_after((BACKEND, 0)), None);
 }
 
@@ -77,20 +80,44 @@ fn no_more_requests_wait_than_may() {
 fn a_retry_waits_within_a_range_that_doubles_and_has_a_budget() {
     let health = health("retry = { attempts = 7, backoff = \"100ms\" }");
     let place = (BACKEND, 0);
-    let longest: Vec<_> = (0..8).map(|done| health.retry(place, done, u32::MAX)).collect();
+    let longest: Vec<_> = (0..8).map(|done| health.retry(place, done, u32::MAX, LONG)).collect();
     let millis = |millis| Some(Duration::from_millis(millis));
     let expected = [100, 200, 400, 800, 1600, 3200, 3200].map(millis);
     assert_eq!(longest[..7], expected);
     assert_eq!(longest[7], None, "no more attempts for this request");
-    assert_eq!(health.retry(place, 0, 0), Some(Duration::ZERO));
-    assert_eq!(health.retry(place, 0, u32::MAX / 2), millis(50), "half of it");
-    assert!(health.retry(place, 0, 0).is_some(), "the tenth");
-    assert_eq!(health.retry(place, 0, 0), None, "the budget is spent");
+    assert_eq!(health.retry(place, 0, 0, LONG), Some(Duration::ZERO));
+    assert_eq!(health.retry(place, 0, u32::MAX / 2, LONG), millis(50), "half of it");
+    assert!(health.retry(place, 0, 0, LONG).is_some(), "the tenth");
+    assert_eq!(health.retry(place, 0, 0, LONG), None, "the budget is spent");
     for _ in 0..5 {
         health.admit(place, at(0)).expect("it may be asked").settle(Fate::Success, at(0));
     }
-    assert!(health.retry(place, 0, 0).is_some(), "five requests bring one at 20 percent");
-    assert_eq!(health.retry(place, 0, 0), None);
+    assert!(health.retry(place, 0, 0, LONG).is_some(), "five requests bring one at 20 percent");
+    assert_eq!(health.retry(place, 0, 0, LONG), None);
+}
+
+#[test]
+fn a_retry_for_which_there_is_no_time_costs_nothing() {
+    let health = health("retry = { backoff = \"100ms\" }");
+    let place = (BACKEND, 0);
+    let longest = Duration::from_millis(100);
+    (0..100).for_each(|_| assert_eq!(health.retry(place, 0, u32::MAX, longest), None));
+    let made = (0..100).filter(|_| health.retry(place, 0, u32::MAX, LONG).is_some());
+    assert_eq!(made.count(), 10, "the whole budget is there");
+}
+
+#[test]
+fn bodies_that_are_broken_off_open_the_circuit_though_their_heads_were_there() {
+    let health = health("breaker = { failures = 3, open = \"10s\" }");
+    let place = (BACKEND, 0);
+    for _ in 0..3 {
+        health.admit(place, at(0)).expect("it may be asked").settle(Fate::Success, at(0));
+        health.cut(place).report(at(0));
+    }
+    assert_eq!(refusal(health.admit(place, at(9_999))), Some(Refusal::CircuitOpen));
+    let cut = health.cut((BackendId(9), 9));
+    cut.report(at(0));
+    assert_eq!(cut.place(), (BackendId(9), 9), "a place that is none is nobody's failure");
 }
 
 #[test]

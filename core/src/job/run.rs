@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::exchange::Effects;
 use crate::facts::Facts;
 use crate::handler::{self, HandlerContext};
+use crate::pipeline;
 use crate::transaction::{Seed, Transaction};
 
 /// Tells a repeated request from a new one
@@ -116,15 +117,23 @@ impl Run {
     /// Asks each place of a backend and of its failover order in turn: the key makes the request repeatable.
     async fn send(&self, first: BackendId, path: &str, headers: &HeaderMap) -> Delivered {
         let mut outcome = Delivered::Refused("the backend has no URL".to_owned());
-        for (backend, url) in self.engine.places(first) {
-            let Some(fetch) = self.engine.fetch_from(backend, url, self.request(path, headers)) else {
+        for place in self.engine.places(&[first]) {
+            let Some(fetch) = self.engine.fetch_from(place, self.request(path, headers)) else {
                 return Delivered::Refused(format!("`{path}` is no path for the backend"));
+            };
+            let permit = match self.engine.health().admit(place, self.fx.now()) {
+                Ok(permit) => permit,
+                Err(refused) => {
+                    outcome = Delivered::NotNow(refused.refusal.code().to_owned(), None);
+                    continue;
+                }
             };
             let effect = Effect::Fetch(Box::new(fetch));
             let EffectResult::Fetch(result) = self.fx.perform(effect, EffectSpan::BeforeResponse).await
             else {
                 return Delivered::NotNow(FetchError::Protocol.as_str().to_owned(), None);
             };
+            pipeline::conclude(permit, &result, self.fx.now());
             outcome = match result {
                 Ok(response) => judge(response.status(), response.headers()),
                 Err(error) => Delivered::NotNow(error.as_str().to_owned(), None),

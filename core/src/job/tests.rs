@@ -274,3 +274,31 @@ fn failures(effects: Vec<Issued>) -> Vec<String> {
     };
     effects.into_iter().map(message).collect()
 }
+
+#[test]
+fn a_message_passes_by_what_is_down_and_counts_for_what_it_asks() {
+    let policy = POLICY.replace("/base\"\n", "/base\"\nbreaker = { failures = 2, open = \"10s\" }\n");
+    let policy = read(&policy).expect("the policy has no errors");
+    let engine = Engine::builder(policy)
+        .handler("odd", |_| async { Err(HandlerError::new("it is not asked")) })
+        .handler("panic", |_| async { Err(HandlerError::new("it is not asked")) });
+    let engine = Arc::new(engine.compile().expect("nothing is missing"));
+    let hosts = |now: Timestamp| {
+        let mut exchange = Exchange::of_job(Arc::clone(&engine), message("orders", 1, b""), [1; 16], None);
+        let (mut hosts, mut step) = (Vec::new(), exchange.poll(Input::Begin, now));
+        while let Step::Effects(_) = step {
+            let (id, fetch) = fetch(step);
+            hosts.push(fetch.request.uri().host().unwrap_or_default().to_owned());
+            let result = EffectResult::Fetch(status(503, None));
+            step = exchange.poll(Input::Completed { id, result }, now);
+        }
+        (hosts, settled(step).0)
+    };
+    let later = |settlement| matches!(settlement, Settlement::Retry { after } if !after.is_zero());
+    for expected in [["a.test", "b.test"].as_slice(), &["a.test", "b.test"], &["b.test"]] {
+        let (hosts, settlement) = hosts(NOW);
+        assert_eq!(hosts, expected);
+        assert!(later(settlement), "{settlement:?}");
+    }
+    assert_eq!(hosts(NOW + Duration::from_secs(10)).0, ["a.test", "b.test"], "a message is a probe too");
+}

@@ -93,7 +93,8 @@ impl Engine {
     fn chosen_by_place(&self, tx: &Transaction, route: &Route) -> Option<&str> {
         let Action::Proxy { backend, .. } = &route.action else { return None };
         let depends = match backend {
-            BackendChoice::One(_) => false,
+            // Backends with weights answer the same.
+            BackendChoice::One(_) | BackendChoice::Weighted(_) => false,
             BackendChoice::ByPlace(by_place) => by_place.depends_on_place(),
             BackendChoice::Nearest { .. } => true,
         };

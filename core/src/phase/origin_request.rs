@@ -14,6 +14,7 @@ use crate::engine::{Engine, join};
 use crate::geo::country::centroid_of;
 use crate::geo::distance;
 use crate::headers::{hop_by_hop, rules};
+use crate::health::Place;
 use crate::reason::{Reason, Rule};
 use crate::route::{Action, BackendChoice};
 use crate::target::normalise_path;
@@ -43,7 +44,7 @@ impl Engine {
         tx.attempts.next += 1;
         tx.note(Reason::BackendChosen, Rule::Backend(backend));
         match self.outgoing_uri(tx, backend, url) {
-            Some(uri) => OriginRequestOutcome::Fetch(Box::new(self.fetch(tx, backend, uri))),
+            Some(uri) => OriginRequestOutcome::Fetch(Box::new(self.fetch(tx, (backend, url), uri))),
             None => {
                 tx.decide(Reason::RewriteRefused, tx.route.map_or(Rule::BuiltIn, Rule::Route));
                 OriginRequestOutcome::Respond(plain(400, "Bad request"))
@@ -53,10 +54,21 @@ impl Engine {
 
     /// Plans attempts at the chosen backend and at its failover order, unless there is a plan.
     pub(crate) fn plan_attempts(&self, tx: &mut Transaction, now: Timestamp) {
-        if tx.attempts.plan.is_empty()
-            && let Some(chosen) = self.chosen_now(tx, now)
-        {
-            tx.attempts.plan.extend(self.places(chosen));
+        if tx.attempts.plan.is_empty() {
+            let drawn = self.drawn(tx).or_else(|| Some(vec![self.chosen_now(tx, now)?]));
+            tx.attempts.plan = drawn.map(|drawn| self.places(&drawn)).unwrap_or_default();
+        }
+    }
+
+    /// Every backend that the route has weights for, in the order that this request asks them.
+    fn drawn(&self, tx: &Transaction) -> Option<Vec<BackendId>> {
+        match &self.route_of(tx)?.action {
+            Action::Proxy { backend: BackendChoice::Weighted(weighted), .. }
+                if self.chosen_by_variation(tx).is_none() =>
+            {
+                Some(weighted.order(tx.seed()))
+            }
+            Action::Proxy { .. } | Action::Redirect(_) | Action::Respond(_) | Action::Handle(_) => None,
         }
     }
 
@@ -84,13 +96,16 @@ impl Engine {
 
     fn chosen(&self, tx: &Transaction) -> Option<BackendId> {
         let Action::Proxy { backend, .. } = &self.route_of(tx)?.action else { return None };
-        let by_variation = tx.assigned.iter().rev().find_map(|assigned| {
-            self.policy().experiment(assigned.experiment).variations[assigned.variation].backend
-        });
-        Some(by_variation.unwrap_or_else(|| self.choose_backend(tx, backend)))
+        Some(self.chosen_by_variation(tx).unwrap_or_else(|| self.choose_backend(tx, backend)))
     }
 
-    /// Chooses by the client's place; where only the country is known, its centre stands for the client.
+    fn chosen_by_variation(&self, tx: &Transaction) -> Option<BackendId> {
+        tx.assigned.iter().rev().find_map(|assigned| {
+            self.policy().experiment(assigned.experiment).variations[assigned.variation].backend
+        })
+    }
+
+    /// Chooses by the client's place, or by the request's seed; where only the country is known, its centre stands for the client.
     pub(super) fn choose_backend(&self, tx: &Transaction, choice: &BackendChoice) -> BackendId {
         match choice {
             BackendChoice::One(id) => *id,
@@ -98,6 +113,7 @@ impl Engine {
             BackendChoice::Nearest { candidates, unknown } => {
                 self.nearest(tx, candidates).unwrap_or(*unknown)
             }
+            BackendChoice::Weighted(weighted) => weighted.first(tx.seed()),
         }
     }
 
@@ -131,7 +147,8 @@ impl Engine {
         })
     }
 
-    fn fetch(&self, tx: &Transaction, backend: BackendId, uri: Uri) -> Fetch {
+    fn fetch(&self, tx: &Transaction, place: Place, uri: Uri) -> Fetch {
+        let backend = place.0;
         let mut request = Request::new(tx.request.body().clone());
         *request.method_mut() = tx.request.method().clone();
         *request.headers_mut() = self.outgoing_headers(tx, backend, &uri);
@@ -144,6 +161,7 @@ impl Engine {
             request,
             timeout: self.policy().backend(backend).timeout,
             connect_timeout: self.policy().backend(backend).connect_timeout,
+            total: self.total(place),
             max_body_bytes: self.policy().limits.max_body_bytes,
         }
     }

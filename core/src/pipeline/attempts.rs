@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{Method, Response};
 
+use crate::backend::BackendId;
 use crate::body::Body;
 use crate::effect::{Effect, EffectResult, EffectSpan, Fetch, FetchError};
 use crate::engine::Engine;
@@ -62,7 +63,8 @@ pub(crate) async fn attempt(
                 return Ok(Delivered { response, storing: Storing::Bypass, sent });
             }
         };
-        let Attempted { result, sent } = send(engine, tx, fx, within(fetch, left), permit).await;
+        let fetch = within(tx, fetch, left, sent);
+        let Attempted { result, sent } = send(engine, tx, fx, fetch, permit).await;
         match engine.on_origin_response(tx, result, sent, fx.now()) {
             OriginResponseOutcome::Deliver(response, storing) => {
                 return Ok(Delivered { response, storing, sent });
@@ -111,18 +113,35 @@ fn too_late(tx: &mut Transaction) -> Failure {
     Failure::Error(FetchError::Timeout)
 }
 
-fn within(mut fetch: Box<Fetch>, left: Duration) -> Box<Fetch> {
+/// Lets a fetch take no longer than the client waits, nor than its backend has left.
+fn within(tx: &mut Transaction, mut fetch: Box<Fetch>, left: Duration, now: Timestamp) -> Box<Fetch> {
+    if let Some(total) = &mut fetch.total {
+        let spent = now.saturating_since(tx.attempts.begin(total.cut.place().0, now));
+        total.time = total.time.saturating_sub(spent).max(LEAST);
+        fetch.timeout = fetch.timeout.min(total.time);
+    }
     fetch.timeout = fetch.timeout.min(left);
     fetch
 }
 
+/// What a fetch has whose backend's time is over while it leaves.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// How long a backend may still take; `None` when that is over.
+fn total_left(engine: &Engine, tx: &Transaction, backend: BackendId, now: Timestamp) -> Option<Duration> {
+    let total = engine.policy().backend(backend).total_timeout.zip(tx.attempts.begun(backend));
+    let left = total.map_or(Duration::MAX, |(total, begun)| (begun + total).saturating_since(now));
+    (!left.is_zero()).then_some(left)
+}
+
 /// Decides where a request goes that failed and can be repeated: to the same place after a while, or to the next one.
 async fn repeats(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> bool {
-    let draw = tx.draw(tx.attempts.made);
-    let wait =
-        tx.attempts.current().and_then(|place| engine.health().retry(place, tx.attempts.repeated, draw));
-    let fits = |wait: &Duration| time_left(tx, fx.now()).is_some_and(|left| *wait < left);
-    if let Some(wait) = wait.filter(fits) {
+    let Some(place) = tx.attempts.current() else { return false };
+    let (now, draw) = (fx.now(), tx.draw(tx.attempts.made));
+    let total = total_left(engine, tx, place.0, now);
+    let left = time_left(tx, now).zip(total).map(|(left, total)| left.min(total));
+    let wait = left.and_then(|left| engine.health().retry(place, tx.attempts.repeated, draw, left));
+    if let Some(wait) = wait {
         tx.attempts.repeated += 1;
         tx.attempts.next -= 1;
         if !wait.is_zero() {
@@ -131,6 +150,9 @@ async fn repeats(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> bool {
         return true;
     }
     tx.attempts.repeated = 0;
+    if total.is_none() {
+        tx.attempts.leave(place.0);
+    }
     tx.has_next_attempt()
 }
 
@@ -190,7 +212,8 @@ fn second(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> Option<Under> 
         tx.attempts.next = before;
         return None;
     };
-    Some(start(tx, fx, within(fetch, left), permit))
+    let fetch = within(tx, fetch, left, now);
+    Some(start(tx, fx, fetch, permit))
 }
 
 fn start(tx: &mut Transaction, fx: &Effects, fetch: Box<Fetch>, permit: Permit) -> Under {
@@ -206,12 +229,17 @@ fn arrived(tx: &mut Transaction, fx: &Effects, under: Under, result: EffectResul
     let EffectResult::Fetch(result) = result else {
         return Attempted { result: Err(FetchError::Protocol), sent };
     };
-    match &result {
-        // These say nothing of the backend.
-        Err(FetchError::BodyTooLarge | FetchError::ClientBody) => drop(permit),
-        result => permit.settle(if is_success(result) { Fate::Success } else { Fate::Failure }, fx.now()),
-    }
+    conclude(permit, &result, fx.now());
     Attempted { result, sent }
+}
+
+/// Notes what a request's result says of the place that it went to.
+pub(crate) fn conclude(permit: Permit, result: &Result<Response<Body>, FetchError>, now: Timestamp) {
+    match result {
+        // These say nothing of the backend.
+        Err(FetchError::BodyTooLarge | FetchError::ClientBody | FetchError::Refused) => drop(permit),
+        result => permit.settle(if is_success(result) { Fate::Success } else { Fate::Failure }, now),
+    }
 }
 
 fn is_success(result: &Result<Response<Body>, FetchError>) -> bool {

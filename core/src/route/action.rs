@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::weighted::Weighted;
 use crate::backend::BackendId;
 use crate::geo::by_place::ByPlace;
 use crate::template::Template;
@@ -38,6 +39,8 @@ pub enum BackendChoice {
         /// For a client whose place is unknown.
         unknown: BackendId,
     },
+    /// By weights, drawn anew for each request.
+    Weighted(Weighted),
 }
 
 /// A redirect.
@@ -63,12 +66,22 @@ pub struct FixedResponse {
 }
 
 impl BackendChoice {
+    /// Returns whether another backend can follow the first one, whatever that one's failover order is.
+    #[must_use]
+    pub fn is_draw(&self) -> bool {
+        match self {
+            Self::Weighted(weighted) => weighted.backends().count() > 1,
+            Self::One(_) | Self::ByPlace(_) | Self::Nearest { .. } => false,
+        }
+    }
+
     /// Returns every backend that can be chosen.
     pub fn backends(&self) -> Vec<BackendId> {
         match self {
             Self::One(id) => vec![*id],
             Self::ByPlace(by_place) => by_place.values().copied().collect(),
             Self::Nearest { candidates, unknown } => candidates.iter().copied().chain([*unknown]).collect(),
+            Self::Weighted(weighted) => weighted.backends().collect(),
         }
     }
 }

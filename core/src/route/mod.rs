@@ -19,6 +19,7 @@ pub mod condition;
 pub mod pattern;
 pub(crate) mod router;
 pub mod shadow;
+pub mod weighted;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ use crate::template::Template;
 pub use action::{Action, BackendChoice, FixedResponse, Redirect};
 pub use condition::{BotClass, Conditions, PlaceCondition, ValuePattern};
 pub use pattern::{HostPattern, PathPattern, PatternError, Segment};
+pub use weighted::Weighted;
 
 /// The place of a route in [`Policy::routes`](crate::policy::Policy::routes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

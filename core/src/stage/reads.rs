@@ -113,7 +113,7 @@ fn route_facts(route: &Route, facts: &mut FactSet) {
         Action::Respond(fixed) => template_facts(&fixed.body, facts),
         Action::Proxy { backend, rewrite } => {
             let by_place = match backend {
-                BackendChoice::One(_) => false,
+                BackendChoice::One(_) | BackendChoice::Weighted(_) => false,
                 BackendChoice::ByPlace(by_place) => by_place.depends_on_place(),
                 // By the coordinates where they are known; no cache could tell responses apart by those.
                 BackendChoice::Nearest { .. } => true,

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 
 use super::lines::{EXPECTED_VALUE, Reader};
 use super::{Begin, BeginJob, Incoming, REQUEST_BODY, Whole, WireError, head};
+use crate::backend::BackendId;
 use crate::body::{Body, BodyHandle};
 use crate::effect::{CacheEntry, EffectId, EffectResult, FetchError, ReadBodyError, StoreError, Variants};
 use crate::facts::{Continent, Coordinates, CountryCode, Facts};
@@ -32,6 +33,7 @@ pub fn decode(text: &Bytes, bytes: &[u8], names: &[HeaderName]) -> Result<Incomi
         "B" => begin(&mut lines, text, bytes, names)?,
         "J" => job(&mut lines, bytes)?,
         "C" => completed(&mut lines, bytes)?,
+        "O" => cut(&mut lines)?,
         _ => return Err(WireError { expected: "kind of message" }),
     };
     lines.end()?;
@@ -134,6 +136,11 @@ fn flag(lines: &mut Reader<'_>, expected: &'static str) -> Result<Option<bool>> 
 
 fn time(lines: &mut Reader<'_>) -> Result<Timestamp> {
     Ok(Timestamp::from_millis(lines.parse("time")?))
+}
+
+fn cut(lines: &mut Reader<'_>) -> Result<Incoming> {
+    let now = time(lines)?;
+    Ok(Incoming::Cut { place: (BackendId(lines.parse("backend")?), lines.parse("URL of a backend")?), now })
 }
 
 fn completed(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {

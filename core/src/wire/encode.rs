@@ -6,8 +6,9 @@ use bytes::Bytes;
 use http::Response;
 use http::header::CONTENT_TYPE;
 
+use crate::backend::BackendId;
 use crate::body::Body;
-use crate::effect::{CacheEntry, CachePut, Effect, EffectId, Fetch, Issued, Record, Variants};
+use crate::effect::{CacheEntry, CachePut, Effect, EffectId, Fetch, Issued, Record, TotalTimeout, Variants};
 use crate::engine::Answer;
 use crate::exchange::{Rest, Settle, Step};
 use crate::job::Settlement;
@@ -136,6 +137,13 @@ impl Message {
     fn fetch(&mut self, fetch: &Fetch) {
         self.lines.text(&fetch.backend);
         self.lines.number(millis(fetch.timeout));
+        match &fetch.total {
+            Some(TotalTimeout { time, cut }) => {
+                let (BackendId(backend), url) = cut.place();
+                self.lines.number(format_args!("{} {backend} {url}", millis(*time)));
+            }
+            None => self.lines.text(""),
+        }
         self.lines.number(fetch.max_body_bytes);
         self.lines.text(fetch.request.method().as_str());
         self.lines.number(fetch.request.uri());

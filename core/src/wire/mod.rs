@@ -21,6 +21,7 @@ use http::Request;
 use crate::body::{Body, BodyHandle};
 use crate::effect::{EffectId, EffectResult};
 use crate::facts::Facts;
+use crate::health::Place;
 use crate::job::Job;
 use crate::time::Timestamp;
 use crate::transaction::{Omitted, Seed};
@@ -47,6 +48,13 @@ pub enum Incoming {
         id: EffectId,
         /// What came of it.
         result: Box<EffectResult>,
+        /// The time.
+        now: Timestamp,
+    },
+    /// A body was broken off because its backend took longer than it may: for [`Health::cut`](crate::health::Health::cut).
+    Cut {
+        /// The backend.
+        place: Place,
         /// The time.
         now: Timestamp,
     },

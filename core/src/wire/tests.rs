@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use proptest::prelude::*;
 
 use super::*;
+use crate::backend::BackendId;
 use crate::cache::lifetime::{LifetimeSource, Lifetimes};
 use crate::cache::stored::{StoredParts, StoredResponse};
 use crate::cache::vary::SelectingHeader;
@@ -23,6 +24,8 @@ const BEGIN: &str = "B\n1000\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\
 const FETCHED: &str = "C\n1000\n7\n3\nfetch\n200\n4\n2\nset-cookie\na=1\nset-cookie\nb=2";
 
 /// A message of a queue.
+const CUT: &str = "O\n1000\n2\n3";
+
 const JOB: &str = "J\n1000\nqueue\norders\nid-1\n2\nit panicked";
 
 fn decoded(text: impl AsRef<[u8]>, bytes: &[u8], names: &[HeaderName]) -> Result<Incoming, WireError> {
@@ -189,9 +192,16 @@ fn what_becomes_of_a_job_is_written_with_the_effects_behind_it() {
 }
 
 #[test]
+fn a_body_that_was_broken_off_is_told_by_its_backend() {
+    let Ok(Incoming::Cut { place, now }) = decoded(CUT, b"", &[]) else { panic!("a cut") };
+    assert_eq!((place, now), ((BackendId(2), 3), Timestamp::from_millis(1000)));
+    assert_eq!(decoded("O\n1000\n70000\n3", b"", &[]).unwrap_err().expected, "backend");
+}
+
+#[test]
 fn a_message_that_is_cut_short_or_too_long_is_an_error() {
-    for text in [BEGIN, FETCHED, JOB] {
-        let bytes: &[u8] = if text == FETCHED { b"" } else { &SEED };
+    for text in [BEGIN, FETCHED, JOB, CUT] {
+        let bytes: &[u8] = if [FETCHED, CUT].contains(&text) { b"" } else { &SEED };
         let lines: Vec<_> = text.split('\n').collect();
         for end in 0..lines.len() {
             assert!(decoded(lines[..end].join("\n"), bytes, &[]).is_err(), "cut after {end} lines");
@@ -272,19 +282,24 @@ fn a_stored_head_comes_back_as_it_was_and_a_damaged_one_counts_as_not_there() {
 #[test]
 fn every_effect_is_written_line_by_line() {
     use crate::cache::purge::{Manner, Purge};
-    use crate::effect::{CachePurge, CachePut, Effect, EffectSpan, Fetch, Issued, Record, Variants};
+    use crate::effect::{
+        CachePurge, CachePut, Effect, EffectSpan, Fetch, Issued, Record, TotalTimeout, Variants,
+    };
     use crate::exchange::Step;
 
     let mut request =
         Request::post("https://a.test/x").header("host", "a.test").body(Body::Host(REQUEST_BODY)).unwrap();
     request.headers_mut().append("x-bytes", HeaderValue::from_bytes("é".as_bytes()).unwrap());
-    let fetch = Fetch {
+    let fetch = |total, request| Fetch {
         backend: "a".into(),
         request,
         timeout: Duration::from_secs(3),
         connect_timeout: Duration::from_secs(3),
+        total,
         max_body_bytes: 9,
     };
+    let health = crate::health::Health::new(&crate::policy::Policy::default());
+    let total = TotalTimeout { time: Duration::from_secs(60), cut: health.cut((BackendId(2), 3)) };
     let names = Arc::from([HeaderName::from_static("accept")]);
     let variants = CacheEntry::Variants(Variants { names, since: Timestamp::from_millis(7) });
     let response = CacheEntry::Response(Arc::new(stored()), Body::Bytes(Bytes::from_static(b"body")));
@@ -299,8 +314,12 @@ fn every_effect_is_written_line_by_line() {
     };
     let rows = [
         (
-            Effect::Fetch(Box::new(fetch)),
-            "F\n0\na\n3000\n9\nPOST\nhttps://a.test/x\n0\n2\nhost\na.test\nx-bytes\né".to_owned(),
+            Effect::Fetch(Box::new(fetch(None, request))),
+            "F\n0\na\n3000\n\n9\nPOST\nhttps://a.test/x\n0\n2\nhost\na.test\nx-bytes\né".to_owned(),
+        ),
+        (
+            Effect::Fetch(Box::new(fetch(Some(total), Request::new(Body::Empty)))),
+            "F\n0\na\n3000\n60000 2 3\n9\nGET\n/\n-\n0".to_owned(),
         ),
         (Effect::CacheGet { key: "k\nv".into() }, "G\n0\nk\u{1f}v".to_owned()),
         (put(variants), "P\n0\nk\u{1f}v\n1000\nV\n7\n1\naccept".to_owned()),
@@ -392,7 +411,7 @@ proptest! {
     #[test]
     fn no_message_panics(lines in proptest::collection::vec("[A-Z]|[a-z]{0,9}|[0-9]{0,20}|.{0,20}", 0..40), bytes in proptest::collection::vec(any::<u8>(), 0..20)) {
         let text = lines.join("\n");
-        for head in ["", "B\n", "J\n1\nqueue\n", "C\n1\n1\n1\nfetch\n", "C\n1\n1\n1\ncache\nR\n", "C\n1\n1\n1\ncache\nV\n"] {
+        for head in ["", "B\n", "J\n1\nqueue\n", "C\n1\n1\n1\nfetch\n", "C\n1\n1\n1\ncache\nR\n", "C\n1\n1\n1\ncache\nV\n", "O\n"] {
             let _ = decoded(format!("{head}{text}"), &bytes, &[]);
         }
     }

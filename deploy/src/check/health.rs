@@ -27,6 +27,7 @@ pub(super) fn all(policy: &Policy, platform: &str) -> Vec<Finding> {
             ("max-concurrent", health.max_concurrent.is_some()),
             ("hedge", health.hedge.is_some()),
             ("check", health.check.is_some()),
+            ("total-timeout", backend.total_timeout.is_some()),
         ];
         for (key, _) in keys.iter().filter(|(_, is_there)| *is_there) {
             let message = format!("{platform} asks the backends by itself, so that this has no effect");
@@ -45,7 +46,8 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_told_with_its_place() {
-        let keys = "retry = {}\nbreaker = {}\nmax-concurrent = 5\nhedge = {}\ncheck = { path = \"/health\" }";
+        let keys = "retry = {}\nbreaker = {}\nmax-concurrent = 5\nhedge = {}\ncheck = { path = \"/health\" }\n\
+                    total-timeout = \"1m\"";
         let policy = |keys: &str| {
             let text = format!("[backends.a]\nurl = \"http://a.test\"\n{keys}");
             read(&text).unwrap_or_else(|errors| panic!("{errors}"))
@@ -53,7 +55,7 @@ mod tests {
         let paths =
             |found: Vec<Finding>| -> Vec<String> { found.into_iter().map(|finding| finding.path).collect() };
         assert_eq!(paths(checks(&policy(keys), "Spin")), ["backends.a.check"]);
-        let all_of = ["retry", "breaker", "max-concurrent", "hedge", "check"];
+        let all_of = ["retry", "breaker", "max-concurrent", "hedge", "check", "total-timeout"];
         assert_eq!(paths(all(&policy(keys), "CloudFront")), all_of.map(|key| format!("backends.a.{key}")));
         assert_eq!(all(&policy("timeout = \"1s\""), "CloudFront"), []);
         assert_eq!(checks(&policy("breaker = {}"), "Spin"), []);

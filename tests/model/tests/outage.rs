@@ -194,3 +194,34 @@ fn the_same_scenario_plays_the_same_way() {
     let scenario = scenario(GUARDED, Behaviour::Flaps(300), Behaviour::Answers(1_500));
     assert_eq!(play(&scenario), play(&scenario));
 }
+
+#[test]
+fn the_share_of_a_backend_that_is_down_is_spread_over_the_others() {
+    let policy = r#"
+[backends.main]
+url = "http://main"
+breaker = { failures = 5, open = "30s" }
+[backends.spare]
+url = "http://spare"
+[backends.third]
+url = "http://third"
+[[routes]]
+path = "/{*rest}"
+backend = { weights = { main = 6, spare = 3, third = 1 } }
+"#;
+    let mut scenario = scenario(policy, Behaviour::Dead, WELL);
+    scenario.scripts.insert("third", vec![(0, WELL)]);
+    let report = play(&scenario);
+    assert!(report.answers.iter().all(|answer| answer.status == 200));
+    // Within five standard deviations of what the weights promise.
+    let rows = [
+        ((0, OUTAGE.0), [("main", 300, 55), ("spare", 150, 51), ("third", 50, 34)]),
+        ((OUTAGE.0 + 1_000, OUTAGE.1), [("main", 0, 0), ("spare", 1_050, 82), ("third", 350, 82)]),
+    ];
+    for ((from, until), shares) in rows {
+        for (host, expected, most) in shares {
+            let hits = report.hits_within(host, from, until);
+            assert!(hits.abs_diff(expected) <= most, "{host} from {from} to {until}: {hits}, not {expected}");
+        }
+    }
+}

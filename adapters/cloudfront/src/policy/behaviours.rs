@@ -166,6 +166,7 @@ fn fails_over(policy: &Policy, route: &Route) -> bool {
     let variations = policy.experiments.iter().flat_map(|experiment| &experiment.variations);
     policy.fallback.page.is_some()
         || policy.fallback.backend.is_some()
+        || backend.is_draw()
         || backend.backends().iter().any(has_more)
         || variations.filter_map(|variation| variation.backend).any(|id| has_more(&id))
 }

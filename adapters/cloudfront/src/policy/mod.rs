@@ -36,6 +36,7 @@ use selvedge_core::effect::{Issued, Record};
 use selvedge_core::engine::{Answer, Engine};
 use selvedge_core::exchange::{Exchange, Input};
 use selvedge_core::facts::{Fact, Facts};
+use selvedge_core::health::{Cut, Place};
 use selvedge_core::stage::{
     Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage, response_depends_on_place,
 };
@@ -192,6 +193,12 @@ impl Edge {
     #[must_use]
     pub fn answers_repeat(&self) -> bool {
         !self.engine.interest().request_id
+    }
+
+    /// Prepares to be told that a backend's body was broken off.
+    #[must_use]
+    pub fn cut(&self, place: Place) -> Cut {
+        self.engine.health().cut(place)
     }
 
     /// Takes an event.

@@ -36,6 +36,8 @@ enum Manner {
     TwoLengths,
     /// Announces more content than it sends.
     Truncates,
+    /// Begins content that may be stored and never ends it.
+    Stalls,
 }
 
 /// A server that can be told how to behave.
@@ -82,6 +84,9 @@ impl Server {
                 Manner::HalfHead => b"HTTP/1.1 200 OK\r\nContent-Le",
                 Manner::TwoLengths => {
                     b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 2\r\n\r\nmain"
+                }
+                Manner::Stalls => {
+                    b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nmain\r\n"
                 }
                 Manner::Truncates => b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\nmain",
             };
@@ -159,6 +164,50 @@ async fn nobody_takes_a_truncated_body_for_a_whole_one() {
     let response = connect(edge.address).await.send_request(request).await.unwrap();
     assert_eq!(response.headers()["content-length"], "400");
     response.into_body().collect().await.expect_err("the body breaks off");
+    edge.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_takes_too_long_breaks_off_is_not_stored_and_counts_as_a_failure() {
+    let server = Server::start(Manner::Stalls).await;
+    let keys = "total-timeout = \"300ms\"\nbreaker = { failures = 2, open = \"5m\" }";
+    let edge = start(&format!("http://{}", server.address), keys, None).await;
+    for _ in 0..2 {
+        let began = Instant::now();
+        let request = with_host(Request::get("/x").body(empty()).unwrap());
+        let response = connect(edge.address).await.send_request(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(
+            response.headers()["cache-status"],
+            "Selvedge;fwd=uri-miss;stored;detail=backend.responded"
+        );
+        let mut body = response.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first, "main", "what is there comes at once");
+        body.collect().await.expect_err("the body breaks off");
+        assert!((Duration::from_millis(300)..Duration::from_secs(5)).contains(&began.elapsed()));
+    }
+    let refused = edge.get("/x").await;
+    assert_eq!(
+        (refused.status(), detail(&refused)),
+        (StatusCode::SERVICE_UNAVAILABLE, "backend.circuit-open")
+    );
+    edge.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backend_that_is_slow_is_overtaken_by_the_next_one() {
+    let (main, spare) = (Server::start(Manner::Silent).await, Origin::start().await);
+    let keys = "timeout = \"4s\"\nhedge = { min = \"50ms\" }";
+    let edge = start(&format!("http://{}", main.address), keys, Some(spare.address)).await;
+    for answered in 1..=3 {
+        let began = Instant::now();
+        let response = edge.get("/x").await;
+        assert!(text(&response).starts_with("answer "), "the spare one's");
+        let waited = began.elapsed();
+        assert!((Duration::from_millis(50)..Duration::from_secs(3)).contains(&waited), "{waited:?}");
+        assert_eq!(spare.requests.load(Ordering::SeqCst), answered, "it is asked once for each");
+    }
     edge.stop().await.unwrap();
 }
 

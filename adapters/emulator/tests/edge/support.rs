@@ -156,6 +156,7 @@ fn backend(name: &str, address: SocketAddr, timeout: Duration) -> Backend {
         urls: vec![format!("http://{address}")],
         timeout,
         connect_timeout: timeout,
+        total_timeout: None,
         region: None,
         coordinates: None,
         request_headers: Vec::new(),

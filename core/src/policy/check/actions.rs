@@ -9,8 +9,11 @@ use crate::geo::by_place::ByPlace;
 use crate::geo::group::CountrySet;
 use crate::policy::raw::{self, BackendByPlace, Redirect as RawRedirect, RedirectTarget};
 use crate::policy::report::join;
-use crate::route::{Action, BackendChoice, FixedResponse, Redirect};
+use crate::route::{Action, BackendChoice, FixedResponse, Redirect, Weighted};
 use crate::template::{Template, Variable};
+
+/// Largest weight of a backend.
+const MAX_WEIGHT: u32 = 1_000_000;
 
 impl Checker<'_> {
     /// Reads the one action of a route.
@@ -67,6 +70,7 @@ impl Checker<'_> {
     fn backend_choice(&mut self, path: &str, choice: &raw::BackendChoice) -> Option<BackendChoice> {
         match choice {
             raw::BackendChoice::Name(name) => self.backend(path, name).map(BackendChoice::One),
+            raw::BackendChoice::Table(table) if !table.weights.is_empty() => self.weighted(path, table),
             raw::BackendChoice::Table(table) if table.nearest.is_empty() => {
                 self.backend_by_place(path, table).map(BackendChoice::ByPlace)
             }
@@ -86,6 +90,30 @@ impl Checker<'_> {
         let default = self.backend(&join(path, "default"), name)?;
         let unknown = table.unknown.as_ref().and_then(|name| self.backend(&join(path, "unknown"), name));
         Some(ByPlace::new(countries, groups, default, unknown.unwrap_or(default)))
+    }
+
+    fn weighted(&mut self, path: &str, table: &BackendByPlace) -> Option<BackendChoice> {
+        let BackendByPlace { countries, groups, default, nearest, unknown, weights } = table;
+        let is_alone = countries.is_empty()
+            && groups.is_empty()
+            && nearest.is_empty()
+            && default.is_none()
+            && unknown.is_none();
+        if !is_alone {
+            let help = "drop the other keys, or drop `weights`";
+            self.report.error_with_help(path, "`weights` chooses by nothing else", help);
+        }
+        let path = join(path, "weights");
+        let mut candidates = Vec::new();
+        for (name, weight) in weights {
+            let path = join(&path, name);
+            let weight = self.count(&path, Some(*weight), 0..=MAX_WEIGHT);
+            candidates.extend(self.backend(&path, name).zip(weight));
+        }
+        if weights.values().all(|weight| *weight == 0) {
+            self.report.error_with_help(&path, "no backend has a weight", "give one of them more than 0");
+        }
+        Weighted::new(candidates).map(BackendChoice::Weighted)
     }
 
     fn nearest(&mut self, path: &str, table: &BackendByPlace) -> Option<BackendChoice> {

@@ -15,6 +15,8 @@ use crate::policy::report::join;
 
 const MAX_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+const MAX_TOTAL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Checker<'_> {
     pub(super) fn backends(&mut self, backends: &BTreeMap<String, raw::Backend>) -> Vec<Backend> {
         self.bound("backends", backends.len());
@@ -30,6 +32,9 @@ impl Checker<'_> {
         let connect_timeout = raw.connect_timeout.as_ref().and_then(|text| {
             self.duration(&join(&path, "connect-timeout"), text, Duration::from_millis(1), timeout)
         });
+        let total_timeout = raw.total_timeout.as_ref().and_then(|text| {
+            self.duration(&join(&path, "total-timeout"), text, Duration::from_millis(1), MAX_TOTAL_TIMEOUT)
+        });
         let host = match raw.host {
             Some(HostHeader::Client) => HostSource::Client,
             Some(HostHeader::Backend) | None => HostSource::Backend,
@@ -39,6 +44,7 @@ impl Checker<'_> {
             urls: self.urls(&path, raw),
             timeout,
             connect_timeout: connect_timeout.unwrap_or(timeout),
+            total_timeout,
             region: raw.region.clone(),
             coordinates: self.coordinates(&path, raw.coordinates),
             request_headers: self.backend_headers(&path, &raw.request_headers),

@@ -73,7 +73,13 @@ impl Checker<'_> {
         text.and_then(|text| self.duration(path, text, *range.start(), *range.end()))
     }
 
-    fn count(&mut self, path: &str, number: Option<u32>, range: RangeInclusive<u32>) -> Option<u32> {
+    /// Checks a number against a range.
+    pub(super) fn count(
+        &mut self,
+        path: &str,
+        number: Option<u32>,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
         let number = number?;
         if range.contains(&number) {
             return Some(number);

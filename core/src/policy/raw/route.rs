@@ -25,7 +25,7 @@ pub struct Route {
     pub extensions: Vec<String>,
     /// Further conditions; all of them must hold.
     pub when: When,
-    /// Backend to send the request to: a name, a choice by place, or the nearest.
+    /// Backend to send the request to: a name, a choice by place, the nearest, or a draw by weights.
     pub backend: Option<BackendChoice>,
     /// Path for the backend: a template with the path's captures, such as `/v2/{rest}`. A query in it replaces the request's.
     pub rewrite: Option<String>,
@@ -67,7 +67,7 @@ pub struct When {
     pub bots: Vec<String>,
 }
 
-/// A backend by name, by place or by distance.
+/// A backend by name, by place, by distance or by weight.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum BackendChoice {
@@ -77,7 +77,7 @@ pub enum BackendChoice {
     Table(BackendByPlace),
 }
 
-/// A backend by place or by distance.
+/// A backend by place, by distance or by weight.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct BackendByPlace {
@@ -91,6 +91,8 @@ pub struct BackendByPlace {
     pub nearest: Vec<String>,
     /// Backend for a client whose place is unknown. Default: `default`, or the first of `nearest`.
     pub unknown: Option<String>,
+    /// Backends and how many requests each gets beside the others, 0 to 1000000, in place of the keys above. One is drawn for each request; when it is not available, the others follow in the order of further draws, and those of weight 0 come last. They must answer the same: a stored response answers for all of them.
+    pub weights: BTreeMap<String, u32>,
 }
 
 /// A redirect.

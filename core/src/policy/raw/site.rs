@@ -22,6 +22,8 @@ pub struct Backend {
     pub timeout: Option<String>,
     /// Longest wait for a connection, where the platform lets the edge say so (the local edge and Spin). Default and maximum: `timeout`.
     pub connect_timeout: Option<String>,
+    /// Longest time from the first attempt at it, retries and further URLs included, until the end of the response's body, such as `"30s"`; a body that takes longer is broken off. Default: none; at most `"1d"`.
+    pub total_timeout: Option<String>,
     /// Most requests that wait for one URL's answer at the same time, 1 to 1000000; more go to the next one or are answered 503. Default: no limit.
     pub max_concurrent: Option<u32>,
     /// When the same URL is asked again after a failure. Default: never.

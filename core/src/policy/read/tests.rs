@@ -213,7 +213,7 @@ fn what_follows_from_an_error_of_structure_is_not_told_again() {
 #[test]
 fn the_kitchen_sink_is_accepted_and_has_every_key() {
     let policy = read(KITCHEN_SINK).map_err(|errors| errors.to_string()).expect("every value is valid");
-    assert_eq!((policy.routes.len(), policy.experiments.len(), policy.backends.len()), (5, 2, 2));
+    assert_eq!((policy.routes.len(), policy.experiments.len(), policy.backends.len()), (6, 2, 2));
     let schema = json_schema();
     let definitions = schema["$defs"].as_object().expect("the schema has definitions");
     let tables = definitions.iter().map(|(name, part)| (name.as_str(), part)).chain([("", &schema)]);

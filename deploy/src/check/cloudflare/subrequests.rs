@@ -56,7 +56,7 @@ fn worst(policy: &Policy, route: &Route) -> Option<Worst> {
         Action::Proxy { backend, .. } => {
             let uses_cache = route.cache.store == Storing::Store
                 && (route.takes(&http::Method::GET) || route.takes(&http::Method::HEAD));
-            let outcomes = candidates(policy, backend).flat_map(|first| outcomes(policy, first, uses_cache));
+            let outcomes = orders(policy, backend).flat_map(|order| outcomes(policy, &order, uses_cache));
             outcomes.max_by_key(|worst| worst.fetches + worst.cache_calls)
         }
         Action::Handle(_) => {
@@ -67,16 +67,27 @@ fn worst(policy: &Policy, route: &Route) -> Option<Worst> {
     }
 }
 
-/// Every backend that a request of the route can be sent to; a variation's takes the place of the route's.
-fn candidates(policy: &Policy, choice: &BackendChoice) -> impl Iterator<Item = BackendId> {
+/// Every backend that a request of the route can be sent to at first, with those that follow when it fails; a variation's takes the
+/// place of the route's.
+fn orders(policy: &Policy, choice: &BackendChoice) -> impl Iterator<Item = Vec<BackendId>> {
     let variations = policy.experiments.iter().flat_map(|experiment| &experiment.variations);
-    choice.backends().into_iter().chain(variations.filter_map(|variation| variation.backend))
+    let by_variation = variations.filter_map(|variation| variation.backend).map(|id| (id, Vec::new()));
+    let drawn = if choice.is_draw() { choice.backends() } else { Vec::new() };
+    let by_route = choice.backends().into_iter().map(move |id| (id, drawn.clone()));
+    by_route.chain(by_variation).map(|(first, drawn)| {
+        let mut order = vec![first];
+        let others = drawn.into_iter().chain(policy.backend(first).failover.iter().copied());
+        for other in others {
+            if !order.contains(&other) {
+                order.push(other);
+            }
+        }
+        order
+    })
 }
 
 /// The two that ask for most: the last of the backends answers and that is stored, or all of them fail.
-fn outcomes(policy: &Policy, first: BackendId, uses_cache: bool) -> [Worst; 2] {
-    let order: Vec<_> =
-        std::iter::once(first).chain(policy.backend(first).failover.iter().copied()).collect();
+fn outcomes(policy: &Policy, order: &[BackendId], uses_cache: bool) -> [Worst; 2] {
     let urls = |id: BackendId| policy.backend(id).urls.len();
     let fetches: usize = order.iter().map(|id| urls(*id)).sum();
     let last = policy.fallback.backend.filter(|id| !order.contains(id)).map_or(0, urls);

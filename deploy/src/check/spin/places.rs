@@ -49,7 +49,9 @@ fn choices(route: &Route) -> Vec<&'static str> {
         }
         Action::Proxy { backend: BackendChoice::Nearest { .. }, .. } => Some("backend"),
         Action::Redirect(redirect) => redirect.target.depends_on_place().then_some("redirect"),
-        Action::Proxy { backend: BackendChoice::One(_), .. } | Action::Respond(_) | Action::Handle(_) => None,
+        Action::Proxy { backend: BackendChoice::One(_) | BackendChoice::Weighted(_), .. }
+        | Action::Respond(_)
+        | Action::Handle(_) => None,
     };
     route.when.place.is_some().then_some("when").into_iter().chain(by_place).collect()
 }

@@ -176,6 +176,7 @@ impl Carried {
             request,
             timeout,
             connect_timeout: timeout,
+            total: None,
             max_body_bytes: u64::MAX,
         })
     }

@@ -262,6 +262,24 @@ fn what_routes_do() {
             "or drop `nearest`",
         ),
         (
+            "[[routes]]\npath = \"/\"\n§backend = { weights = { a = 1 }, unknown = \"a\" }\n",
+            "routes[0].backend",
+            "`weights` chooses by nothing else",
+            "or drop `weights`",
+        ),
+        (
+            "[[routes]]\npath = \"/\"\nbackend = { §weights = { a = 0 } }\n",
+            "routes[0].backend.weights",
+            "no backend has a weight",
+            "more than 0",
+        ),
+        (
+            "[[routes]]\npath = \"/\"\nbackend = { weights = { a = §1000001 } }\n",
+            "routes[0].backend.weights.a",
+            "it must be from 0 to 1000000",
+            "",
+        ),
+        (
             "[[routes]]\npath = \"/\"\nredirect = { to = \"/x\", status = §304 }\n",
             "routes[0].redirect.status",
             "use 301, 302, 303, 307 or 308",

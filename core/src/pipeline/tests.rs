@@ -1,0 +1,157 @@
+//! Attempts at backends, effect by effect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+
+use super::*;
+use crate::effect::{EffectId, Fetch, FetchError, Issued};
+use crate::exchange::{Exchange, Input, Respond, Step};
+use crate::facts::Facts;
+use crate::handler::{HandlerContext, HandlerError, HandlerResult};
+use crate::policy::read::read;
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn engine(policy: &str) -> Arc<Engine> {
+    let policy = read(policy).unwrap_or_else(|errors| panic!("{errors}"));
+    Arc::new(Engine::builder(policy).handler("ask", ask).compile().expect("nothing is missing"))
+}
+
+/// A handler that asks a backend and says what came of it.
+async fn ask(context: HandlerContext) -> HandlerResult {
+    let mut request = Request::new(Body::Empty);
+    *request.uri_mut() = http::Uri::from_static("/asked");
+    context.fetch("a", request).await.map_err(|error| HandlerError::new(error.as_str()))
+}
+
+fn begin(engine: &Arc<Engine>, seed: u8, now: Timestamp) -> (Exchange, Step) {
+    let request = Request::get("http://shop.test/x").body(Body::Empty).expect("it is a request");
+    let mut exchange = Exchange::new(Arc::clone(engine), request, Facts::default(), [seed; 16]);
+    let step = exchange.poll(Input::Begin, now);
+    (exchange, step)
+}
+
+/// The one fetch that a step asks for.
+fn fetch(step: Step) -> (EffectId, Box<Fetch>) {
+    let Step::Effects(issued) = step else { panic!("a fetch was expected: {step:?}") };
+    let [Issued { id, effect: Effect::Fetch(fetch), .. }] =
+        <[_; 1]>::try_from(issued).expect("one effect was expected")
+    else {
+        panic!("one fetch was expected")
+    };
+    (id, fetch)
+}
+
+fn respond(step: Step) -> Box<Respond> {
+    let Step::Respond(respond) = step else { panic!("a response was expected: {step:?}") };
+    respond
+}
+
+fn failed(id: EffectId, error: FetchError) -> Input {
+    Input::Completed { id, result: EffectResult::Fetch(Err(error)) }
+}
+
+fn answered(id: EffectId) -> Input {
+    Input::Completed { id, result: EffectResult::Fetch(Ok(Response::new(Body::from("answer")))) }
+}
+
+fn host(fetch: &Fetch) -> &str {
+    fetch.request.uri().host().unwrap_or_default()
+}
+
+#[test]
+fn a_backend_has_its_total_time_for_all_of_its_attempts_and_then_the_next_one_is_asked() {
+    let engine = engine(
+        r#"
+[backends.a]
+url = ["http://a1.test", "http://a2.test"]
+timeout = "3s"
+total-timeout = "5s"
+retry = { attempts = 5, backoff = "0ms", budget = 100 }
+failover = ["b"]
+[backends.b]
+url = "http://b.test"
+[[routes]]
+path = "/{*rest}"
+backend = "a"
+cache = { store = false }
+"#,
+    );
+    let times = |fetch: &Fetch| (fetch.timeout, fetch.total.as_ref().map(|total| total.time));
+    let seconds = Duration::from_secs;
+    let (mut exchange, step) = begin(&engine, 1, NOW);
+    let (id, first) = fetch(step);
+    assert_eq!((host(&first), times(&first)), ("a1.test", (seconds(3), Some(seconds(5)))));
+    let (id, again) = fetch(exchange.poll(failed(id, FetchError::Timeout), NOW + seconds(3)));
+    assert_eq!((host(&again), times(&again)), ("a1.test", (seconds(2), Some(seconds(2)))));
+    let (_, last) = fetch(exchange.poll(failed(id, FetchError::Timeout), NOW + seconds(5)));
+    assert_eq!((host(&last), times(&last)), ("b.test", (seconds(30), None)), "not the second URL");
+}
+
+#[test]
+fn a_second_url_has_what_the_first_one_left() {
+    let engine = engine(
+        "[backends.a]\nurl = [\"http://a1.test\", \"http://a2.test\"]\ntotal-timeout = \"5s\"\n\
+         [[routes]]\npath = \"/{*rest}\"\nbackend = \"a\"\ncache = { store = false }\n",
+    );
+    let (mut exchange, step) = begin(&engine, 1, NOW);
+    let (id, _) = fetch(step);
+    let (id, second) = fetch(exchange.poll(failed(id, FetchError::Connect), NOW + Duration::from_secs(1)));
+    assert_eq!((host(&second), second.timeout), ("a2.test", Duration::from_secs(4)));
+    let answer = respond(exchange.poll(failed(id, FetchError::Timeout), NOW + Duration::from_secs(5)));
+    assert_eq!(answer.response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.summary.reason, Reason::BackendFailed(FetchError::Timeout));
+}
+
+#[test]
+fn backends_with_weights_follow_one_another_and_their_failover_comes_last() {
+    let engine = engine(
+        "[backends.a]\nurl = \"http://a.test\"\nfailover = [\"b\", \"d\"]\n[backends.b]\nurl = \"http://b.test\"\n\
+         failover = [\"d\"]\n[backends.c]\nurl = \"http://c.test\"\n[backends.d]\nurl = \"http://d.test\"\n\
+         [[routes]]\npath = \"/{*rest}\"\nbackend = { weights = { a = 1, b = 1, c = 0 } }\ncache = { store = false }\n",
+    );
+    let mut first = std::collections::BTreeSet::new();
+    for seed in 0..16 {
+        let (mut exchange, mut step) = begin(&engine, seed, NOW);
+        let mut asked = Vec::new();
+        while let Step::Effects(_) = step {
+            let (id, fetch) = fetch(step);
+            asked.push(host(&fetch).to_owned());
+            step = exchange.poll(failed(id, FetchError::Connect), NOW);
+        }
+        let expected = if asked[0] == "a.test" { ["a", "b", "c", "d"] } else { ["b", "a", "c", "d"] };
+        assert_eq!(asked, expected.map(|name| format!("{name}.test")), "{seed}");
+        assert_eq!(respond(step).response.status(), StatusCode::BAD_GATEWAY);
+        first.insert(asked.remove(0));
+    }
+    assert_eq!(first.len(), 2, "each is drawn first by some request");
+}
+
+#[test]
+fn what_a_handler_asks_for_counts_for_the_backend_and_is_refused_when_that_is_down() {
+    let engine = engine(
+        "[backends.a]\nurl = \"http://a.test\"\nbreaker = { failures = 2, open = \"10s\" }\nretry = {}\n\
+         [[routes]]\npath = \"/{*rest}\"\nhandler = \"ask\"\n",
+    );
+    let second = Duration::from_secs(1);
+    // A handler is given up at a deadline, of which there is none here.
+    for round in 0..2 {
+        let (mut exchange, step) = begin(&engine, round, NOW);
+        let (id, _) = fetch(step);
+        let answer = respond(exchange.poll(failed(id, FetchError::Connect), NOW));
+        assert_eq!(answer.summary.reason, Reason::HandlerFailed, "without another attempt");
+    }
+    let refused = respond(begin(&engine, 3, NOW + second).1);
+    let message = refused.effects.iter().find_map(|issued| match &issued.effect {
+        Effect::Record(Record::HandlerFailure { message, .. }) => Some(message.as_str()),
+        _ => None,
+    });
+    assert_eq!(message, Some("refused"), "at once, and the backend is not asked");
+    let (mut probe, step) = begin(&engine, 4, NOW + second * 10);
+    let (id, _) = fetch(step);
+    assert_eq!(respond(begin(&engine, 5, NOW + second * 10).1).summary.reason, Reason::HandlerFailed);
+    assert_eq!(respond(probe.poll(answered(id), NOW + second * 10)).response.status(), StatusCode::OK);
+    let _ = fetch(begin(&engine, 6, NOW + second * 10).1);
+}
