@@ -5,5 +5,6 @@
 
 pub mod backend;
 pub mod body;
+mod framing;
 pub mod random;
 pub mod upload;
