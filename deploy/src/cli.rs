@@ -94,7 +94,7 @@ pub(crate) struct Dev {
     /// Most bytes in the cache folder
     #[arg(long, value_name = "N", requires = "cache_dir", default_value_t = DEFAULT_CACHE_DIR_BYTES)]
     pub(crate) cache_dir_bytes: u64,
-    /// Environment variable with the token for `POST /_selvedge/purge`; where it is not set nobody can purge
+    /// Environment variable with the token for `POST /_selvedge/purge`; where it is not set only the reference origin can purge
     #[arg(long, value_name = "NAME", default_value = PURGE_TOKEN)]
     pub(crate) purge_token_env: String,
     /// Write a line of JSON for each request to the end of a file, or to the standard output (-)

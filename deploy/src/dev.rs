@@ -1,7 +1,7 @@
 //! `selvedge dev`: a policy on the local edge, in front of the reference origin.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use selvedge_emulator::{
     AccessLog, Change, Emulator, EmulatorConfig, EngineHandle, GeoDatabase, LogTarget, PolicyInfo,
     PurgeToken, Watcher, Watching,
 };
-use selvedge_origin::{Origin, OriginConfig};
+use selvedge_origin::{Origin, OriginConfig, Secret};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -75,6 +75,7 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let runtime = options.runtime.map(start).transpose()?;
     let access_log = access_log(&options);
     let mut out = announcements(access_log.as_ref());
+    let token = purge_token(&options, origin)?;
     let config = EmulatorConfig {
         access_log,
         trace: options.trace,
@@ -85,13 +86,14 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         queues: options.queues,
         cache_dir: options.cache_dir,
         cache_dir_bytes: options.cache_dir_bytes,
-        purge_token: std::env::var(&options.purge_token_env).ok().and_then(PurgeToken::new),
+        purge_token: token.clone().and_then(PurgeToken::new),
         runtime: runtime.as_ref().map(Runtime::platform),
         ..EmulatorConfig::default()
     };
     let emulator = Emulator::bind(config, handle.clone())?;
     let (stop, stopped) = watch::channel(());
-    let origin_task = start_origin(origin, stopped.clone()).await?;
+    let notices = token.map(|token| (emulator.local_addr(), token));
+    let origin_task = start_origin(origin, notices, stopped.clone()).await?;
     let _kept = watch_policy(&source, text, handle, origin, runtime)?;
     // Before anybody is told how to end it: a signal that nobody handles ends it at once.
     let mut ending = Box::pin(shutdown_requested());
@@ -112,6 +114,17 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         task.await.context("the origin's task ended early")??;
     }
     Ok(())
+}
+
+/// The token for purges: the environment's, else one that only the origin gets to know.
+fn purge_token(options: &Dev, origin: OriginAddress) -> anyhow::Result<Option<String>> {
+    let given = std::env::var(&options.purge_token_env).ok().filter(|token| !token.is_empty());
+    if given.is_some() || !origin.is_started {
+        return Ok(given);
+    }
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).context("cannot make a token for the origin")?;
+    Ok(Some(random.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 fn access_log(options: &Dev) -> Option<AccessLog> {
@@ -153,8 +166,10 @@ impl OriginAddress {
 
 type OriginTask = tokio::task::JoinHandle<anyhow::Result<()>>;
 
+/// Starts the origin; it tells the edge, by its address and with its token, of every change.
 async fn start_origin(
     origin: OriginAddress,
+    edge: Option<(SocketAddr, String)>,
     stopped: watch::Receiver<()>,
 ) -> anyhow::Result<Option<OriginTask>> {
     if !origin.is_started {
@@ -166,7 +181,19 @@ async fn start_origin(
             origin.listen
         )
     })?;
-    let service = Origin::new(&OriginConfig::default()).await?;
+    let mut config = OriginConfig::default();
+    if let Some((mut address, token)) = edge {
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        config.edges = vec![format!("http://{address}").parse()?];
+        config.purge_token = Some(Secret::new(token));
+    }
+    let service = Origin::new(&config).await?;
     let task = async move { selvedge_origin::serve(listener, &service, closed(stopped)).await };
     Ok(Some(tokio::spawn(task)))
 }

@@ -229,6 +229,7 @@ struct Dev {
     output: BufReader<ChildStdout>,
     errors: BufReader<ChildStderr>,
     edge: SocketAddr,
+    origin: SocketAddr,
 }
 
 impl Dev {
@@ -246,7 +247,7 @@ impl Dev {
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let errors = BufReader::new(child.stderr.take().unwrap());
-        Self { child, output, errors, edge }
+        Self { child, output, errors, edge, origin }
     }
 
     /// What it prints until it is ready.
@@ -259,14 +260,18 @@ impl Dev {
     }
 
     fn get(&self, path: &str, header: &str) -> String {
-        let mut stream = TcpStream::connect(self.edge).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n{header}\r\n")
-            .unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        ask(self.edge, &format!("GET {path}"), header, "")
     }
+}
+
+fn ask(server: SocketAddr, line: &str, header: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(server).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let close = format!("Connection: close\r\nContent-Length: {}\r\n", body.len());
+    write!(stream, "{line} HTTP/1.1\r\nHost: shop.example\r\n{close}{header}\r\n{body}").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 impl Drop for Dev {
@@ -305,6 +310,30 @@ fn dev_runs_the_storefront_and_says_what_to_try() {
         let answer = dev.get(path, header);
         assert!(answer.starts_with(status) && answer.contains(part), "{path} {header}:\n{answer}");
     }
+}
+
+#[test]
+fn the_edge_hears_of_what_changes_at_the_origin_that_dev_has_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "[backends.shop]\nurl = \"http://127.0.0.1:8788\"\n\n[[routes]]\npath = \"/api/{*rest}\"\n\
+                  backend = \"shop\"\ncache.edge = \"1h\"\n";
+    fs::write(folder.path().join("edge.toml"), policy).unwrap();
+    let mut dev = Dev::start(folder.path(), &[]);
+    dev.announcement();
+    dev.get("/api/products/1", "");
+    let stored = dev.get("/api/products/1", "");
+    assert!(stored.contains("detail=cache.hit"), "{stored}");
+    let etag = stored.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+    let headers = format!("If-Match: {etag}\r\nContent-Type: application/json\r\n");
+    let body = "{\"name\":\"Corduroy\",\"price_cents\":2500}";
+    let changed = ask(dev.origin, "PUT /api/products/1", &headers, body);
+    assert!(changed.starts_with("HTTP/1.1 200"), "{changed}");
+    let deadline = Instant::now() + PATIENCE;
+    while !dev.get("/api/products/1", "").contains("Corduroy") {
+        assert!(Instant::now() < deadline, "the edge asks anew though what it has is fresh for an hour");
+    }
+    let purge = ask(dev.edge, "POST /_selvedge/purge", "", "{\"everything\":true}");
+    assert!(purge.starts_with("HTTP/1.1 401"), "nobody else has the token: {purge}");
 }
 
 #[test]

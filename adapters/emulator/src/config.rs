@@ -42,8 +42,8 @@ pub struct EmulatorConfig {
     pub cache_dir: Option<PathBuf>,
     /// Most bytes of all files in the cache folder; one response takes at most half of it. 1 GiB by default.
     pub cache_dir_bytes: u64,
-    /// What lets a client purge stored responses by `POST /_selvedge/purge`, as a bearer token; without one, which is the default,
-    /// nobody can.
+    /// What lets a client purge stored responses by `POST /_selvedge/purge`, as a bearer token or as the key of a signature;
+    /// without one, which is the default, nobody can.
     pub purge_token: Option<PurgeToken>,
     /// Log of requests; none by default.
     pub access_log: Option<AccessLog>,
@@ -57,6 +57,9 @@ pub struct EmulatorConfig {
     pub max_header_bytes: u32,
     /// Longest wait for a request's head, also between two requests of one connection; 30 seconds by default.
     pub header_read_timeout: Duration,
+    /// Longest time for which a client may take nothing of what is ready for it, before its connection is closed; 60 seconds by
+    /// default. Any byte that it takes begins the time again.
+    pub client_stall_timeout: Duration,
     /// How long requests in flight may take once the edge shuts down; 10 seconds by default.
     pub shutdown_grace: Duration,
 }
@@ -70,6 +73,11 @@ impl PurgeToken {
     #[must_use]
     pub fn new(token: String) -> Option<Self> {
         (!token.is_empty()).then_some(Self(token))
+    }
+
+    /// The key of signatures.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     /// Compares in a time that says nothing about how much of `given` is right.
@@ -103,6 +111,7 @@ impl Default for EmulatorConfig {
             server_timing: false,
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),
+            client_stall_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(10),
         }
     }

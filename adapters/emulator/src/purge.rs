@@ -1,7 +1,11 @@
 //! `POST /_selvedge/purge`: lets whoever has the token make stored responses invalid before their time.
+//!
+//! People send the token itself, `Authorization: Bearer TOKEN`; programs sign what they send with it, as
+//! [`signature`](crate::signature) has it, and the token stays with them.
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, WWW_AUTHENTICATE};
@@ -14,6 +18,7 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
 use crate::config::PurgeToken;
+use crate::signature::Signature;
 use crate::status::{not_found, text};
 use crate::worker::Worker;
 
@@ -21,6 +26,9 @@ const PATH: &str = "/_selvedge/purge";
 
 /// Most bytes of a request's content.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// How long the content may take: who signs it is not known before it is there.
+const CONTENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a request asks for, as JSON.
 #[derive(Debug, Default, Deserialize)]
@@ -40,16 +48,27 @@ pub(crate) fn owns(path: &str) -> bool {
 /// Purges what the request's content names. Where no token is set there is no such page.
 pub(crate) async fn respond(worker: &Rc<Worker>, request: Request<Incoming>) -> Response<Bytes> {
     let Some(token) = &worker.shared.config.purge_token else { return not_found() };
-    if !is_authorized(request.headers(), token) {
-        return with(text(StatusCode::UNAUTHORIZED, "a token is needed\n"), WWW_AUTHENTICATE, "Bearer");
+    let is_authorized = is_authorized(request.headers(), token);
+    let signature = Signature::of(request.headers(), worker.shared.config.clock.now());
+    if !is_authorized && signature.is_none() {
+        return unauthorized();
     }
     if request.method() != Method::POST {
         return with(text(StatusCode::METHOD_NOT_ALLOWED, "use POST\n"), ALLOW, "POST");
     }
-    let Ok(body) = Limited::new(request.into_body(), MAX_BYTES).collect().await else {
+    let content = Limited::new(request.into_body(), MAX_BYTES).collect();
+    let Ok(Ok(content)) = tokio::time::timeout(CONTENT_TIMEOUT, content).await else {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "the content is too long, or broke off\n");
     };
-    let asked = match serde_json::from_slice::<Asked>(&body.to_bytes()) {
+    let content = content.to_bytes();
+    if !is_authorized && !signature.is_some_and(|signature| signature.is_of(token, &content)) {
+        return unauthorized();
+    }
+    purge(worker, &content).await
+}
+
+async fn purge(worker: &Rc<Worker>, content: &[u8]) -> Response<Bytes> {
+    let asked = match serde_json::from_slice::<Asked>(content) {
         Ok(asked) => asked,
         Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
     };
@@ -69,6 +88,10 @@ pub(crate) async fn respond(worker: &Rc<Worker>, request: Request<Incoming>) -> 
         let _ = spawn_blocking(move || store.keep_purges(&purges, manner, now)).await;
     }
     text(StatusCode::OK, "purged\n")
+}
+
+fn unauthorized() -> Response<Bytes> {
+    with(text(StatusCode::UNAUTHORIZED, "a token or a signature is needed\n"), WWW_AUTHENTICATE, "Bearer")
 }
 
 fn is_authorized(headers: &HeaderMap, token: &PurgeToken) -> bool {

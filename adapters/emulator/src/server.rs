@@ -23,6 +23,7 @@ use crate::body::Bodies;
 use crate::config::EmulatorConfig;
 use crate::counted::Counted;
 use crate::effects::EdgeHost;
+use crate::framing;
 use crate::jobs;
 use crate::observed::Observed;
 use crate::purge;
@@ -124,6 +125,9 @@ async fn answer(
 ) -> Result<Response<Outgoing>, Infallible> {
     let started = Instant::now();
     let in_flight = InFlight::begin(Rc::clone(&worker));
+    if let Some(refusal) = framing::refusal(request.headers()) {
+        return Ok(response::send_bytes(refusal, in_flight));
+    }
     if status::owns(request.uri().path()) {
         let page = Box::pin(own_page(&worker, &peer, request)).await;
         return Ok(response::send_bytes(page, in_flight));

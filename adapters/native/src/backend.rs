@@ -14,6 +14,7 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use selvedge_core::effect::FetchError;
 
+use crate::framing;
 use crate::upload::{Upload, UploadError};
 
 /// Below the keep-alive times that common servers use, so that a pooled connection seldom turns out closed.
@@ -69,7 +70,8 @@ where
     /// Sends a request; the future ends with the head of the response.
     ///
     /// # Errors
-    /// When there is no connection within `connect_timeout` or no head within `timeout`, or the upload breaks off.
+    /// When there is no connection within `connect_timeout` or no head within `timeout`, or the upload breaks off, or the
+    /// response's end could be found in two ways.
     pub fn send(
         &self,
         mut request: Request<Upload<B>>,
@@ -86,7 +88,7 @@ where
         };
         async move {
             match tokio::time::timeout(timeout, response).await {
-                Ok(response) => response.map_err(|error| fetch_error(&error)),
+                Ok(response) => settled(response.map_err(|error| fetch_error(&error))?),
                 Err(_) => Err(FetchError::Timeout),
             }
         }
@@ -101,6 +103,11 @@ where
     client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
     client.pool_max_idle_per_host(MAX_IDLE_PER_BACKEND);
     client.build(connector_within(connect_timeout))
+}
+
+fn settled(mut response: Response<Incoming>) -> Result<Response<Incoming>, FetchError> {
+    framing::settle(response.headers_mut())?;
+    Ok(response)
 }
 
 fn fetch_error(error: &Error) -> FetchError {

@@ -6,5 +6,6 @@
 pub mod backend;
 pub mod backend_body;
 pub mod body;
+mod framing;
 pub mod random;
 pub mod upload;

@@ -6,6 +6,7 @@
 
 mod outbox;
 mod send;
+mod signature;
 
 use std::fmt;
 use std::str::FromStr;
@@ -97,7 +98,7 @@ impl Notices {
             return Ok(Self { edges: Arc::default() });
         }
         let Some(token) = token else { bail!("the edges' token is missing: set SELVEDGE_PURGE_TOKEN") };
-        let sender = Sender::new(token)?;
+        let sender = Sender::new(token);
         let mut rung = Vec::new();
         for edge in edges {
             let bell = Arc::new(Notify::new());

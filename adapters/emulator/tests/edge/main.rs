@@ -10,6 +10,7 @@ mod crash;
 mod disk;
 mod failure;
 mod fetch;
+mod hostile;
 mod lifecycle;
 #[cfg(target_os = "linux")]
 mod memory;
@@ -17,6 +18,8 @@ mod metrics;
 mod own_pages;
 mod protocol;
 mod purge;
+#[cfg(target_os = "linux")]
+mod storm;
 mod support;
 mod timing;
 mod trace;

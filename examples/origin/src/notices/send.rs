@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::body::Bytes;
-use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::resource::now_ms;
 use crate::secret::Secret;
 
 use super::Edge;
 use super::outbox::Purge;
+use super::signature::{SIGNATURE, Signer};
 
 /// How long an edge may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,11 +28,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    authorization: HeaderValue,
+    signer: Signer,
 }
 
 impl Sender {
-    pub(super) fn new(token: &Secret) -> anyhow::Result<Self> {
+    pub(super) fn new(token: &Secret) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -40,11 +42,7 @@ impl Sender {
             .enable_http1()
             .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        let authorization = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
-        let mut authorization =
-            authorization.ok().context("the edges' token has characters that no header may have")?;
-        authorization.set_sensitive(true);
-        Ok(Self { client, authorization })
+        Self { client, signer: Signer::new(token) }
     }
 
     /// Returns when the edge has taken the notice.
@@ -53,14 +51,14 @@ impl Sender {
         let request = Request::builder()
             .method(Method::POST)
             .uri(edge.purge_uri())
-            .header(header::AUTHORIZATION, self.authorization.clone())
+            .header(SIGNATURE, self.signer.sign(&body, now_ms()))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))?;
         let asked = tokio::time::timeout(TIMEOUT, self.client.request(request)).await;
         let status = asked.context("the edge does not answer")?.context("cannot reach the edge")?.status();
         match status {
             status if status.is_success() => Ok(()),
-            StatusCode::UNAUTHORIZED => bail!("the edge does not know this token"),
+            StatusCode::UNAUTHORIZED => bail!("the edge has another token, or its clock another time"),
             StatusCode::NOT_FOUND => bail!("the edge takes no notices: it has no token"),
             status => bail!("the edge answered {status}"),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use selvedge_origin::{Edge, OriginConfig, Secret};
 use serde_json::Value;
@@ -61,7 +61,10 @@ impl RecordingEdge {
 }
 
 async fn hear(State(shared): State<Shared>, headers: HeaderMap, body: String) -> StatusCode {
-    assert_eq!(headers[header::AUTHORIZATION], format!("Bearer {TOKEN}"));
+    let signature = headers["selvedge-signature"].to_str().unwrap();
+    assert!(signature.starts_with("t=") && signature.contains(", v1="), "{signature}");
+    let told = format!("{headers:?}");
+    assert!(!told.contains(TOKEN), "the token itself stays with the origin: {told}");
     shared.heard.send(serde_json::from_str(&body).unwrap()).unwrap();
     StatusCode::from_u16(shared.status.load(Ordering::Relaxed)).unwrap()
 }

@@ -72,12 +72,18 @@ async fn under_load(origin: &Origin, disturb: impl FnOnce() + Send + 'static) ->
     written
 }
 
-async fn assert_nothing_is_lost(origin: &Origin, written: &[(String, String)]) {
-    for (place, name) in written {
-        assert_eq!(&get(origin, place).await.json()["name"], name.as_str(), "{place}");
+/// Reads everything back, here and at an origin that begins with nothing but the database.
+async fn assert_nothing_is_lost(origin: &Origin, config: &OriginConfig, written: &[(String, String)]) {
+    let other = Origin::new(&OriginConfig { cache_url: None, ..config.clone() }).await.unwrap();
+    for origin in [origin, &other] {
+        for (place, name) in written {
+            assert_eq!(&get(origin, place).await.json()["name"], name.as_str(), "{place}");
+        }
+        let users = get(origin, "/api/users?limit=100").await.json();
+        assert_eq!(users["items"].as_array().unwrap().len(), 4 + written.len(), "a key has created one user");
     }
-    let users = get(origin, "/api/users?limit=100").await.json();
-    assert_eq!(users["items"].as_array().unwrap().len(), 4 + written.len(), "each key has created one user");
+    assert_eq!(other.counts().database_reads, written.len() as u64, "it has read them from the database");
+    other.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +98,7 @@ async fn postgresql_killed_under_load_loses_nothing_that_was_acknowledged() {
         sender.send(postgres).unwrap();
     });
     let written = written.await;
-    assert_nothing_is_lost(&origin, &written).await;
+    assert_nothing_is_lost(&origin, &config, &written).await;
     assert_eq!(get(&origin, "/ready").await.status, 200);
     let mut postgres = killed.recv().unwrap();
     postgres.kill();
@@ -105,7 +111,9 @@ async fn postgresql_killed_under_load_loses_nothing_that_was_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_killed_under_load_makes_no_read_fail_or_stale() {
     let Some(mut redis) = Redis::start_if_installed() else { return };
+    let folder = tempfile::tempdir().unwrap();
     let config = OriginConfig { cache_url: Some(redis.url()), ..OriginConfig::default() };
+    let config = config.with_database_file(&folder.path().join("shop.db"));
     let origin = Origin::new(&config).await.unwrap();
     let (sender, killed) = std::sync::mpsc::channel();
     let written = under_load(&origin, move || {
@@ -115,7 +123,7 @@ async fn redis_killed_under_load_makes_no_read_fail_or_stale() {
         sender.send(redis).unwrap();
     });
     let written = written.await;
-    assert_nothing_is_lost(&origin, &written).await;
+    assert_nothing_is_lost(&origin, &config, &written).await;
     assert!(origin.counts().cache_failures > 0, "the outage is counted");
     let _redis = killed.recv().unwrap();
     read_until_cached(&origin, &written[0].0).await;
@@ -154,6 +162,21 @@ async fn what_redis_had_saved_before_it_died_is_not_believed() {
     read_until_cached(&origin, ADA).await;
     redis.kill();
     redis.start();
+    assert!(read_until_cached(&origin, ADA).await.contains("Ada Lovelace"));
+}
+
+#[tokio::test]
+async fn what_has_expired_in_redis_is_not_read_again() {
+    let Some(redis) = Redis::start_if_installed() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let alone = OriginConfig::default().with_database_file(&folder.path().join("shop.db"));
+    let origin = Origin::new(&OriginConfig { cache_url: Some(redis.url()), ..alone.clone() }).await.unwrap();
+    read_until_cached(&origin, ADA).await;
+    let unaware = Origin::new(&alone).await.unwrap();
+    rename_ada(&unaware, "Ada Lovelace").await;
+    assert!(get(&origin, ADA).await.body.contains("Ada Weaver"), "nobody has told Redis");
+    redis.expire("*:user-1");
+    assert!(get(&origin, ADA).await.body.contains("Ada Lovelace"), "the database is asked after the expiry");
     assert!(read_until_cached(&origin, ADA).await.contains("Ada Lovelace"));
 }
 

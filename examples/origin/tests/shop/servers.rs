@@ -187,13 +187,23 @@ impl Redis {
 
     /// Tells whether the one entry whose name fits has exactly this value, and an hour to live.
     pub(crate) fn has_entry(&self, name: &str, value: &str) -> bool {
-        let find =
-            "local names = redis.call('KEYS', ARGV[1]) return #names == 1 and redis.call('GET', names[1])";
+        let find = "local names = redis.call('KEYS', ARGV[1]) if #names ~= 1 then return false end \
+            local left = redis.call('TTL', names[1]) \
+            return left > 3000 and left <= 3600 and redis.call('GET', names[1])";
+        self.evaluate(find, name).strip_suffix(b"\n") == Some(value.as_bytes())
+    }
+
+    /// Lets the time of the one entry whose name fits be over.
+    pub(crate) fn expire(&self, name: &str) {
+        let expire = "local names = redis.call('KEYS', ARGV[1]) return #names == 1 and redis.call('PEXPIRE', names[1], 0)";
+        assert_eq!(self.evaluate(expire, name), b"1\n", "{name} is there and expires");
+    }
+
+    fn evaluate(&self, script: &str, name: &str) -> Vec<u8> {
         let port = self.server.port.to_string();
         let mut command = self.server.command(Path::new("redis-cli"));
-        let output =
-            command.args(["-e", "-p", &port, "EVAL", find, "0", name]).stdout(Stdio::piped()).output();
-        output.unwrap().stdout.strip_suffix(b"\n") == Some(value.as_bytes())
+        command.args(["-e", "-p", &port, "EVAL", script, "0", name]).stdout(Stdio::piped());
+        command.output().unwrap().stdout
     }
 
     /// Keeps what there is, but answers nobody.

@@ -4,6 +4,7 @@ pub(crate) mod cache;
 mod cache_speed;
 mod criterion;
 mod edge;
+mod failure;
 mod lambda;
 mod lambda_edge;
 mod load;
@@ -27,8 +28,8 @@ const MICROSECOND: f64 = 1_000.0;
 const MILLISECOND: f64 = 1_000_000.0;
 
 /// Runs every benchmark and writes the report; with `args`, only the criterion benchmarks
-/// that they name, or `workerd` for what is measured on that, or `cache`, `lambda`, `lambda-edge` or `spin` for that part of the
-/// report.
+/// that they name, or `workerd` for what is measured on that, or `cache`, `failure`, `lambda`, `lambda-edge` or `spin` for that part
+/// of the report.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     match args {
         [] => whole(workspace),
@@ -40,6 +41,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
             Ok(())
         }
         [only] if only == "cache" => write_chapter(workspace, cache_speed::measure),
+        [only] if only == "failure" => write_chapter(workspace, failure::measure),
         [only] if only == "lambda" => write_chapter(workspace, lambda::measure),
         [only] if only == "lambda-edge" => write_chapter(workspace, lambda_edge::measure),
         [only] if only == "spin" => write_chapter(workspace, spin::measure),
@@ -65,8 +67,8 @@ fn whole(workspace: &Workspace) -> Result<()> {
     rows.push(nginx_row(workspace)?);
     let (on_workerd, section) = workerd::measure(workspace)?;
     rows.extend(on_workerd);
-    let measures: [fn(&Workspace) -> Result<Chapter>; 4] =
-        [lambda_edge::measure, lambda::measure, spin::measure, cache_speed::measure];
+    let measures: [fn(&Workspace) -> Result<Chapter>; 5] =
+        [lambda_edge::measure, lambda::measure, spin::measure, cache_speed::measure, failure::measure];
     let chapters = measures.iter().map(|measure| measure(workspace)).collect::<Result<_>>()?;
     let report = Report { machine: machine::describe(), rows, section, chapters };
     let path = report_path(workspace);

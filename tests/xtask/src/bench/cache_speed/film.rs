@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::origin::{FILM, FILM_BYTES, Origin};
-use super::servers::{Emulator, require_hit};
+use super::servers::{Emulator, policy, require_hit};
 use crate::bench::report::{Measured, Row};
 use crate::workspace::Workspace;
 
@@ -19,7 +19,7 @@ pub(super) fn rows(workspace: &Workspace, origin: &Origin) -> Result<Vec<Row>> {
     anstream::println!("a body of 1 GiB through the store");
     let folder = tempfile::tempdir()?;
     let cache = folder.path().join("cache");
-    let edge = Emulator::start(workspace, folder.path(), origin.address, Some(&cache))?;
+    let edge = Emulator::start(workspace, folder.path(), &policy(origin.address), Some(&cache))?;
     require_hit(edge.address)?;
     let idle = edge.peak_kibibytes();
     let miss = stream(edge.address)?;

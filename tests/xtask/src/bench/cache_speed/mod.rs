@@ -1,9 +1,9 @@
 //! How fast the cache is, beside nginx and Varnish, and what it costs.
 
 mod film;
-mod origin;
+pub(super) mod origin;
 mod rates;
-mod servers;
+pub(super) mod servers;
 
 use anyhow::{Context as _, Result};
 

@@ -1,4 +1,4 @@
-//! The small origin behind every cache.
+//! The small origin behind every cache, and behind the edge where it only passes on.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,6 +9,9 @@ use std::{io, thread};
 /// What is served from the caches.
 pub(super) const OBJECT: &str = "/object";
 pub(super) const OBJECT_BYTES: u64 = 10 * 1024;
+/// A small answer that is not stored.
+pub(in crate::bench) const SMALL: &str = "/small";
+pub(in crate::bench) const SMALL_BYTES: u64 = 128;
 /// What streams through.
 pub(super) const FILM: &str = "/film";
 pub(super) const FILM_BYTES: u64 = 1 << 30;
@@ -17,13 +20,13 @@ static CHUNK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 /// An origin of threads that end with this process; a clone is the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
-    pub(super) address: SocketAddr,
+pub(in crate::bench) struct Origin {
+    pub(in crate::bench) address: SocketAddr,
     requests: Arc<AtomicU64>,
 }
 
 impl Origin {
-    pub(super) fn start() -> anyhow::Result<Self> {
+    pub(in crate::bench) fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let origin = Self { address: listener.local_addr()?, requests: Arc::default() };
         let requests = Arc::clone(&origin.requests);
@@ -38,7 +41,7 @@ impl Origin {
     }
 
     /// How many requests it has answered.
-    pub(super) fn requests(&self) -> u64 {
+    pub(in crate::bench) fn requests(&self) -> u64 {
         self.requests.load(Ordering::SeqCst)
     }
 }
@@ -53,6 +56,7 @@ fn serve(stream: &TcpStream, requests: &AtomicU64) -> io::Result<()> {
         let length = match line.split(' ').nth(1) {
             Some(OBJECT) => OBJECT_BYTES,
             Some(FILM) => FILM_BYTES,
+            Some(SMALL) => SMALL_BYTES,
             Some(_) | None => 0,
         };
         answer(stream, length)?;
@@ -61,16 +65,18 @@ fn serve(stream: &TcpStream, requests: &AtomicU64) -> io::Result<()> {
 }
 
 fn answer(mut stream: &TcpStream, length: u64) -> io::Result<()> {
-    write!(
-        stream,
+    let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nETag: \"{length}\"\r\n\
          Last-Modified: Wed, 14 Jan 2026 08:12:31 GMT\r\nCache-Control: public, max-age=86400\r\n\r\n"
-    )?;
-    let mut left = length;
-    while left > 0 {
-        let part = left.min(CHUNK.len() as u64);
-        stream.write_all(&CHUNK[..usize::try_from(part).unwrap_or(CHUNK.len())])?;
-        left -= part;
+    );
+    let part = |left: u64| &CHUNK[..usize::try_from(left).unwrap_or(CHUNK.len()).min(CHUNK.len())];
+    // In one piece with its head, as servers send what is short.
+    let mut sent = part(length).len() as u64;
+    stream.write_all(&[head.as_bytes(), part(length)].concat())?;
+    while sent < length {
+        let next = part(length - sent);
+        stream.write_all(next)?;
+        sent += next.len() as u64;
     }
     Ok(())
 }

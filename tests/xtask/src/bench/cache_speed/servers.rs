@@ -20,7 +20,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 const HIT: [&str; 2] = ["cache-status: selvedge;hit", "x-cache: hit"];
 
 /// The policy of the emulator: everything is from the origin, and stored as the origin says.
-fn policy(origin: SocketAddr) -> String {
+pub(super) fn policy(origin: SocketAddr) -> String {
     format!(
         "[backends.origin]\nurl = \"http://{origin}\"\n\n[[routes]]\npath = \"/{{*rest}}\"\nbackend = \"origin\"\n"
     )
@@ -28,21 +28,21 @@ fn policy(origin: SocketAddr) -> String {
 
 /// The emulator, in a process of its own.
 #[derive(Debug)]
-pub(super) struct Emulator {
+pub(in crate::bench) struct Emulator {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(in crate::bench) address: SocketAddr,
 }
 
 impl Emulator {
     /// Starts one with its files in `folder`; with a cache folder there, when it has one.
-    pub(super) fn start(
+    pub(in crate::bench) fn start(
         workspace: &Workspace,
         folder: &Path,
-        origin: SocketAddr,
+        policy: &str,
         cache: Option<&Path>,
     ) -> Result<Self> {
         let file = folder.join("edge.toml");
-        fs::write(&file, policy(origin))?;
+        fs::write(&file, policy)?;
         let program = workspace.target_directory.join("release/cache-edge");
         let mut child = Command::new(&program)
             .arg(file)
@@ -155,7 +155,7 @@ impl Servers {
         let has_nginx = crate::bench::nginx::version().is_some();
         let nginx = has_nginx.then(|| Nginx::start(folder, origin, OBJECT, "1")).transpose()?;
         let varnish = Varnish::version().is_some().then(|| Varnish::start(folder, origin)).transpose()?;
-        let emulator = Emulator::start(workspace, folder, origin, None)?;
+        let emulator = Emulator::start(workspace, folder, &policy(origin), None)?;
         let servers = Self { emulator, nginx, varnish };
         servers.named().iter().try_for_each(|(_, address)| require_hit(*address))?;
         Ok(servers)
