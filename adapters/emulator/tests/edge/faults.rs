@@ -95,7 +95,13 @@ async fn a_backend_that_is_made_slow_takes_so_much_longer() {
     edge.stop().await.unwrap();
 }
 
-async fn set(edge: &Edge, method: &str, backend: &str, token: Option<&str>, content: &str) -> Response<Bytes> {
+async fn set(
+    edge: &Edge,
+    method: &str,
+    backend: &str,
+    token: Option<&str>,
+    content: &str,
+) -> Response<Bytes> {
     let uri = format!("/_selvedge/faults/{backend}");
     let mut request = Request::builder().method(method).uri(uri).body(full(content.to_owned())).unwrap();
     if let Some(token) = token {
