@@ -38,7 +38,7 @@ use reload::{Reloader, Reloading};
 const ORIGIN_ADDRESS: &str = "127.0.0.1:8788";
 
 /// What is logged when nothing else is said. Requests are shown by other means.
-const LOG_FILTER: &str = "info,selvedge_emulator::server=warn";
+const LOG_FILTER: &str = "info,selvedge_emulator::server=warn,selvedge_origin=warn";
 
 /// Runs until Ctrl-C, or until the view is ended.
 pub(crate) fn run(options: Dev) -> anyhow::Result<ExitCode> {

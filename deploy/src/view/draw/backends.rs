@@ -8,17 +8,19 @@ use ratatui::widgets::{Row, Table, TableState};
 use selvedge_core::health::{CircuitState, PlaceReport};
 use selvedge_emulator::{BackendSnapshot, Fault};
 
-use super::titled;
+use super::{cells, titled};
 use crate::view::state::State;
 
-const WIDTHS: [Constraint; 6] = [
-    Constraint::Min(8),
-    Constraint::Length(20),
-    Constraint::Length(20),
+/// The columns after the name.
+const WIDTHS: [Constraint; 5] = [
+    Constraint::Length(18),
+    Constraint::Length(17),
+    Constraint::Length(7),
+    Constraint::Length(9),
     Constraint::Length(8),
-    Constraint::Length(9),
-    Constraint::Length(9),
 ];
+const LEAST_NAME_WIDTH: u16 = 8;
+const MOST_NAME_WIDTH: u16 = 30;
 
 /// All backends, the chosen one marked.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &State, area: Rect) {
@@ -33,7 +35,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, area: Rect) {
         ])
     });
     let heading = ["BACKEND", "CIRCUIT", "FAULT", "FAILING", "IN FLIGHT", "REQUESTS"];
-    let table = Table::new(rows, WIDTHS)
+    let names = state.snapshot.backends.iter().map(|backend| cells(backend.name.chars().count()));
+    let name = names.max().unwrap_or_default().clamp(LEAST_NAME_WIDTH, MOST_NAME_WIDTH);
+    let widths = std::iter::once(Constraint::Length(name)).chain(WIDTHS);
+    let table = Table::new(rows, widths)
         .header(Row::new(heading).style(Style::new().dark_gray()))
         .highlight_symbol("> ")
         .row_highlight_style(Style::new().bold())

@@ -58,7 +58,7 @@ fn small(state: &State, area: Rect) -> Heights {
 }
 
 fn large(state: &State, area: Rect) -> Heights {
-    let backends = rows(state.snapshot.backends.len()).saturating_add(2).min(area.height / BACKENDS_SHARE);
+    let backends = cells(state.snapshot.backends.len()).saturating_add(2).min(area.height / BACKENDS_SHARE);
     let log = if area.height < 30 { 3 } else { 6 };
     let log = if state.log.is_empty() { 0 } else { log };
     let refusal = refusal_height(state, area);
@@ -68,10 +68,11 @@ fn large(state: &State, area: Rect) -> Heights {
 
 fn refusal_height(state: &State, area: Rect) -> u16 {
     let lines = state.refusal.as_deref().map_or(0, |text| text.lines().count() + 1);
-    rows(lines).min(area.height / REFUSAL_SHARE)
+    cells(lines).min(area.height / REFUSAL_SHARE)
 }
 
-fn rows(count: usize) -> u16 {
+/// A length on the terminal.
+fn cells(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }
 
@@ -134,7 +135,7 @@ fn draw_help(frame: &mut Frame<'_>, area: Rect) {
         .iter()
         .map(|(key, does)| Line::from(vec![format!(" {key:<14} ").bold(), (*does).into()]))
         .collect();
-    let (width, height) = (72.min(area.width), (rows(lines.len()) + 2).min(area.height));
+    let (width, height) = (72.min(area.width), (cells(lines.len()) + 2).min(area.height));
     let place =
         Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     frame.render_widget(Clear, place);

@@ -96,9 +96,9 @@ impl Column {
             Self::Method => length(6, 7),
             Self::Url | Self::Path => Constraint::Fill(1),
             Self::Status => length(4, 4),
-            Self::Reason => length(18, 24),
-            Self::Cache => length(8, 22),
-            Self::Backend => length(8, 14),
+            Self::Reason => length(18, 22),
+            Self::Cache => length(8, 14),
+            Self::Backend => length(8, 10),
             Self::Millis => length(7, 8),
         }
     }

@@ -10,11 +10,15 @@ use crate::view::board::Told;
 use crate::view::keys::Action;
 use crate::view::state::tests::{backend, request, snapshot, state};
 
-/// What a terminal of this size shows.
-fn shown(state: &State, width: u16, height: u16) -> String {
+fn drawn(state: &State, width: u16, height: u16) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, state)).unwrap();
-    terminal.backend().to_string()
+    terminal
+}
+
+/// What a terminal of this size shows.
+fn shown(state: &State, width: u16, height: u16) -> String {
+    drawn(state, width, height).backend().to_string()
 }
 
 /// An edge with something of everything.
@@ -114,7 +118,7 @@ fn no_size_is_too_small_for_anything_that_is_shown() {
     states.push(state);
     for state in &states {
         for (width, height) in [(0, 0), (1, 1), (2, 40), (40, 2), (59, 15), (60, 16), (300, 5), (300, 100)] {
-            shown(state, width, height);
+            drawn(state, width, height);
         }
     }
 }

@@ -71,7 +71,8 @@ impl FailureRates {
         if self.looks.back().is_none_or(|(at, _)| now >= *at + FAILURE_STEP) {
             self.looks.push_back((now, self.latest.clone()));
         }
-        while self.looks.len() > 1 && self.looks.front().is_some_and(|(at, _)| *at + FAILURE_WINDOW < now) {
+        // The latest of those before the window is what the window's counts begin from.
+        while self.looks.get(1).is_some_and(|(at, _)| *at + FAILURE_WINDOW <= now) {
             self.looks.pop_front();
         }
     }
