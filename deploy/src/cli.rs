@@ -57,6 +57,7 @@ const PURGE_TOKEN: &str = "SELVEDGE_PURGE_TOKEN";
   selvedge dev --access-log - --access-log-query names
   selvedge dev --access-log access.log --access-log-sample 0.1 --trace
   selvedge dev --server-timing
+  selvedge dev --plain | grep cache.miss
   selvedge dev --runtime cloudflare
   selvedge dev --runtime lambda
   selvedge dev --runtime spin
@@ -64,6 +65,14 @@ const PURGE_TOKEN: &str = "SELVEDGE_PURGE_TOKEN";
 
 Pose as a client anywhere with a header:
   curl -i -H 'Selvedge-Client-Ip: 203.0.113.9' http://127.0.0.1:8787/
+
+On a terminal it is a live view: requests, outcomes, hit ratio, latencies, backends. Press ? for its keys, such as
+f to make a backend fail, s to make it slow, h to heal it, p to purge, r to reload, q to end. With --runtime, with
+`--access-log -`, with TERM=dumb and where the output is no terminal, it prints lines.
+
+Where the purge token is set, faults of backends can also be set over HTTP, with {\"kind\": \"fail\"} or \"slow\" or \"none\":
+  curl -H \"Authorization: Bearer $SELVEDGE_PURGE_TOKEN\" -d '{\"kind\": \"slow\", \"delay-ms\": 2000}' \\
+    http://127.0.0.1:8787/_selvedge/faults/us
 
 Edits to the policy take effect within a second.")]
 pub(crate) struct Dev {
@@ -94,9 +103,16 @@ pub(crate) struct Dev {
     /// Most bytes in the cache folder
     #[arg(long, value_name = "N", requires = "cache_dir", default_value_t = DEFAULT_CACHE_DIR_BYTES)]
     pub(crate) cache_dir_bytes: u64,
-    /// Environment variable with the token for `POST /_selvedge/purge`; where it is not set only the reference origin can purge
+    /// Environment variable with the token for `POST /_selvedge/purge` and `/_selvedge/faults/`; where it is not set only the reference origin
+    /// can purge
     #[arg(long, value_name = "NAME", default_value = PURGE_TOKEN)]
     pub(crate) purge_token_env: String,
+    /// Print a line for each request instead of showing the live view
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Print no line for each request, and show no view
+    #[arg(long)]
+    pub(crate) quiet: bool,
     /// Write a line of JSON for each request to the end of a file, or to the standard output (-)
     #[arg(long, value_name = "FILE|-")]
     pub(crate) access_log: Option<PathBuf>,
@@ -136,6 +152,8 @@ impl Default for Dev {
             cache_dir: None,
             cache_dir_bytes: DEFAULT_CACHE_DIR_BYTES,
             purge_token_env: PURGE_TOKEN.to_owned(),
+            plain: false,
+            quiet: false,
             access_log: None,
             access_log_query: QueryPart::Omit,
             access_log_address: false,

@@ -1,45 +1,51 @@
 //! `selvedge dev`: a policy on the local edge, in front of the reference origin.
 
+mod announce;
+mod lines;
+mod reload;
+
+use std::future::Future;
 use std::io::{self, IsTerminal as _, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anstream::adapter::strip_str;
 use anyhow::Context as _;
 use selvedge_core::engine::Engine;
 use selvedge_core::job::QueueStore;
 use selvedge_core::policy::Policy;
 use selvedge_emulator::{
-    AccessLog, Change, Emulator, EmulatorConfig, EngineHandle, GeoDatabase, LogTarget, PolicyInfo,
-    PurgeToken, Watcher, Watching,
+    AccessLog, Emulator, EmulatorConfig, EngineHandle, GeoDatabase, LogTarget, PolicyInfo, PurgeToken,
 };
 use selvedge_origin::{Origin, OriginConfig, Secret};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
 
 use crate::build::Project;
-use crate::cli::{BOLD, CYAN, DIM, Dev, GREEN, error_label};
-use crate::policy::{self, Refused, STOREFRONT_GEOIP, Source, fingerprint};
+use crate::cli::{DIM, Dev};
+use crate::policy::{STOREFRONT_GEOIP, Source, fingerprint};
 use crate::runtime::Runtime;
+use crate::view::board::Board;
+use crate::view::state::About;
+use crate::view::{Desk, View};
+use lines::Lines;
+use reload::{Reloader, Reloading};
 
 /// Where policies expect the reference origin; a backend at this address follows `--origin-listen`.
 const ORIGIN_ADDRESS: &str = "127.0.0.1:8788";
 
-/// Requests that show what the storefront does, each with what to expect.
-const STOREFRONT_TRIES: [(&str, &str); 5] = [
-    ("-H 'Selvedge-Client-Ip: 223.5.5.5' {edge}/", "403: blocked in China"),
-    ("-A 'sqlmap/1.7' {edge}/", "403: an attack tool"),
-    ("-H 'Selvedge-Client-Ip: 8.8.8.8' {edge}/go", "302 to the US shop"),
-    ("{edge}/static/site.css", "200: a miss, then a hit"),
-    ("-A 'Mozilla/5.0 (X11; Linux) Firefox/140.0' '{edge}/?hero=bold'", "200: the bold variation"),
-];
+/// What is logged when nothing else is said. Requests are shown by other means.
+const LOG_FILTER: &str = "info,selvedge_emulator::server=warn,selvedge_origin=warn";
 
-/// Runs until Ctrl-C.
+/// Runs until Ctrl-C, or until the view is ended.
 pub(crate) fn run(options: Dev) -> anyhow::Result<ExitCode> {
-    init_logs();
+    let board = Board::default();
+    init_logs(board.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(options))?;
+    runtime.block_on(serve(options, board))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,18 +57,47 @@ pub(crate) fn geoip(file: Option<&Path>) -> anyhow::Result<GeoDatabase> {
     }
 }
 
-fn init_logs() {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("SELVEDGE_LOG").unwrap_or_else(|_| "info".into());
+fn init_logs(board: Board) {
+    let filter = EnvFilter::try_from_env("SELVEDGE_LOG").unwrap_or_else(|_| LOG_FILTER.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(board)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
 }
 
-async fn serve(options: Dev) -> anyhow::Result<()> {
+/// How whoever runs the edge is told of its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// On a live view.
+    View,
+    /// By a line for each.
+    Lines,
+    /// Not at all, or by an access log.
+    Quiet,
+}
+
+impl Manner {
+    /// Chooses by the options and by whether the standard input and output are a terminal that can show a view.
+    fn choose(options: &Dev, is_terminal: bool) -> Self {
+        if options.quiet || logs_to_stdout(options) {
+            Self::Quiet
+        } else if options.plain || !is_terminal || options.runtime.is_some() {
+            // A platform's runtime writes on the terminal itself, and asks the backends itself.
+            Self::Lines
+        } else {
+            Self::View
+        }
+    }
+}
+
+fn is_terminal() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+    !is_dumb && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+async fn serve(options: Dev, board: Board) -> anyhow::Result<()> {
     let source = Source::find(options.policy.as_deref());
     let text = source.text()?;
     let origin = OriginAddress { listen: options.origin_listen, is_started: !options.no_origin };
@@ -73,28 +108,15 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         Runtime::start(target, project, options.spin_binary.clone())
     };
     let runtime = options.runtime.map(start).transpose()?;
-    let access_log = access_log(&options);
-    let mut out = announcements(access_log.as_ref());
     let token = purge_token(&options, origin)?;
-    let config = EmulatorConfig {
-        access_log,
-        trace: options.trace,
-        server_timing: options.server_timing,
-        listen: options.listen,
-        geoip: Some(geoip(options.geoip.as_deref())?),
-        pose: !options.no_pose,
-        queues: options.queues,
-        cache_dir: options.cache_dir,
-        cache_dir_bytes: options.cache_dir_bytes,
-        purge_token: token.clone().and_then(PurgeToken::new),
-        runtime: runtime.as_ref().map(Runtime::platform),
-        ..EmulatorConfig::default()
-    };
+    let config = config(&options, token.clone(), runtime.as_ref())?;
+    let faults = config.faults.clone();
     let emulator = Emulator::bind(config, handle.clone())?;
     let (stop, stopped) = watch::channel(());
     let notices = token.map(|token| (emulator.local_addr(), token));
     let origin_task = start_origin(origin, notices, stopped.clone()).await?;
-    let _kept = watch_policy(&source, text, handle, origin, runtime)?;
+    let reloader = Reloader { source: source.clone(), handle, origin, runtime, board: board.clone() };
+    let reloading = Reloading::start(reloader, text)?;
     // Before anybody is told how to end it: a signal that nobody handles ends it at once.
     let mut ending = Box::pin(shutdown_requested());
     tokio::select! {
@@ -102,18 +124,66 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
         () = &mut ending => return Ok(()),
         () = std::future::ready(()) => {}
     }
-    announce(&mut *out, &engine, &source, emulator.local_addr(), origin)?;
-    drop(out);
-    tokio::spawn(async move {
-        ending.await;
+    let (mut view, mut lines) = (None, None);
+    let (console, address) = (emulator.console(), emulator.local_addr());
+    let manner = Manner::choose(&options, is_terminal());
+    if manner == Manner::View {
+        let about = about(&source, &engine, address, origin);
+        let desk = Desk { console, faults, board, reload: Box::new(reloading.again()) };
+        view = Some(View::show(about, desk).context("cannot show the view; --plain does without it")?);
+    } else {
+        let requests = (manner == Manner::Lines).then(|| console.requests());
+        drop(console);
+        announce::announce(&mut *announcements(&options), &engine, &source, address, origin)?;
+        lines = requests.map(Lines::print).transpose()?;
+    }
+    let ended = tokio::spawn(async move {
+        let result = until_end(ending, view).await;
         anstream::eprintln!("\n{DIM}finishing the requests in flight{DIM:#}");
         drop(stop);
+        result
     });
     emulator.run(closed(stopped)).await?;
+    if let Some(lines) = lines {
+        lines.finish().await;
+    }
     if let Some(task) = origin_task {
         task.await.context("the origin's task ended early")??;
     }
-    Ok(())
+    ended.await.context("the view's task ended early")?.context("the view ended early")
+}
+
+/// Waits for a signal or, where there is a view, for its end; the terminal is then as it was before.
+async fn until_end(signal: impl Future<Output = ()>, view: Option<View>) -> io::Result<()> {
+    let Some(mut view) = view else {
+        signal.await;
+        return Ok(());
+    };
+    tokio::select! {
+        () = signal => Ok(()),
+        result = view.ended() => result,
+    }
+}
+
+fn config(
+    options: &Dev,
+    token: Option<String>,
+    runtime: Option<&Runtime>,
+) -> anyhow::Result<EmulatorConfig> {
+    Ok(EmulatorConfig {
+        access_log: access_log(options),
+        trace: options.trace,
+        server_timing: options.server_timing,
+        listen: options.listen,
+        geoip: Some(geoip(options.geoip.as_deref())?),
+        pose: !options.no_pose,
+        queues: options.queues.clone(),
+        cache_dir: options.cache_dir.clone(),
+        cache_dir_bytes: options.cache_dir_bytes,
+        purge_token: token.and_then(PurgeToken::new),
+        runtime: runtime.map(Runtime::platform),
+        ..EmulatorConfig::default()
+    })
 }
 
 /// The token for purges: the environment's, else one that only the origin gets to know.
@@ -129,17 +199,28 @@ fn purge_token(options: &Dev, origin: OriginAddress) -> anyhow::Result<Option<St
 
 fn access_log(options: &Dev) -> Option<AccessLog> {
     let path = options.access_log.clone()?;
-    let to = if path.as_os_str() == "-" { LogTarget::Stdout } else { LogTarget::File(path) };
+    let to = if logs_to_stdout(options) { LogTarget::Stdout } else { LogTarget::File(path) };
     let (address, sample) = (options.access_log_address, options.access_log_sample);
     Some(AccessLog { query: options.access_log_query.into(), address, sample, ..AccessLog::new(to) })
 }
 
+fn logs_to_stdout(options: &Dev) -> bool {
+    options.access_log.as_ref().is_some_and(|path| path.as_os_str() == "-")
+}
+
 /// Where the user is told what runs: beside the access log, where that has the standard output.
-fn announcements(log: Option<&AccessLog>) -> Box<dyn Write> {
-    if log.is_some_and(|log| log.to == LogTarget::Stdout) {
-        Box::new(anstream::stderr())
-    } else {
-        Box::new(anstream::stdout())
+fn announcements(options: &Dev) -> Box<dyn Write> {
+    if logs_to_stdout(options) { Box::new(anstream::stderr()) } else { Box::new(anstream::stdout()) }
+}
+
+/// What the view says of the edge.
+fn about(source: &Source, engine: &Engine, edge: SocketAddr, origin: OriginAddress) -> About {
+    let tries = announce::tries(engine.policy(), edge);
+    About {
+        source: source.name(),
+        edge,
+        origin: origin.is_started.then_some(origin.listen),
+        tries: tries.iter().map(|line| strip_str(line).to_string()).collect(),
     }
 }
 
@@ -207,14 +288,6 @@ fn info(engine: &Engine, text: &str) -> PolicyInfo {
     PolicyInfo { name: engine.policy().name.clone(), hash: fingerprint(text) }
 }
 
-/// What ends when it is dropped.
-enum Kept {
-    /// The watch over the policy, which has the runtime.
-    Watching(#[expect(dead_code, reason = "dropping it ends the watch")] Watching),
-    /// The runtime of a policy that cannot be edited.
-    Unwatched(#[expect(dead_code, reason = "dropping it ends the runtime")] Option<Runtime>),
-}
-
 /// What the engine was compiled from, as a runtime is built from it.
 fn project(source: &Source, engine: &Engine, geoip: Option<PathBuf>) -> anyhow::Result<Project> {
     let folder = match source {
@@ -229,87 +302,6 @@ fn local(policy: &Policy) -> Policy {
     let mut policy = policy.clone();
     policy.queues.iter_mut().for_each(|queue| queue.store = QueueStore::Edge);
     policy
-}
-
-/// Lets edits take effect; an invalid one leaves the policy as it is and says why.
-fn watch_policy(
-    source: &Source,
-    text: String,
-    handle: EngineHandle,
-    origin: OriginAddress,
-    mut runtime: Option<Runtime>,
-) -> anyhow::Result<Kept> {
-    let Source::File(path) = source else { return Ok(Kept::Unwatched(runtime)) };
-    let name = source.name();
-    let on_change = move |change| match change {
-        Change::Edited(text) => match policy::compile_with(&text, |policy| origin.redirect(policy)) {
-            Ok(engine) => {
-                if let Some(Err(error)) =
-                    runtime.as_mut().map(|runtime| runtime.reload(&local(engine.policy())))
-                {
-                    anstream::eprintln!("{} {name}: {error:#}", error_label());
-                    return;
-                }
-                let info = info(&engine, &text);
-                anstream::eprintln!("{GREEN}reloaded{GREEN:#} {name} ({})", info.hash);
-                handle.replace(Arc::new(engine), info);
-            }
-            Err(Refused::Policy(errors)) => {
-                anstream::eprint!("{}", policy::render(&name, &text, &errors));
-                anstream::eprintln!("{DIM}the policy before this edit stays in use{DIM:#}");
-            }
-            Err(Refused::Compile(message)) => {
-                anstream::eprintln!(
-                    "{} {name}: {message}; the policy before this edit stays in use",
-                    error_label()
-                );
-            }
-        },
-        Change::Unreadable(error) => anstream::eprintln!("{} cannot read {name}: {error}", error_label()),
-        Change::Unchanged => {}
-    };
-    Ok(Kept::Watching(Watcher::new(path, text).spawn(on_change)?))
-}
-
-fn announce(
-    out: &mut dyn Write,
-    engine: &Engine,
-    source: &Source,
-    edge: SocketAddr,
-    origin: OriginAddress,
-) -> io::Result<()> {
-    let started =
-        if origin.is_started { format!("http://{}", origin.listen) } else { "not started".to_owned() };
-    writeln!(out, "{BOLD}Selvedge{BOLD:#} runs {}", source.name())?;
-    writeln!(out, "  edge    {CYAN}http://{edge}{CYAN:#}   status {CYAN}http://{edge}/_selvedge/{CYAN:#}")?;
-    writeln!(out, "  origin  {CYAN}{started}{CYAN:#}\n")?;
-    writeln!(out, "{}", policy::routes(engine.policy()))?;
-    writeln!(out, "{BOLD}Try{BOLD:#}")?;
-    for line in tries(engine.policy(), edge) {
-        writeln!(out, "  {line}")?;
-    }
-    writeln!(out, "\n{DIM}Edits to the policy take effect within a second. Ctrl-C ends.{DIM:#}")
-}
-
-/// Five commands worth trying.
-fn tries(policy: &Policy, edge: SocketAddr) -> Vec<String> {
-    let base = format!("http://{edge}");
-    if policy.name == "storefront" {
-        let line = |(command, expect): &(&str, &str)| {
-            format!("curl -i {:<62} {DIM}# {expect}{DIM:#}", command.replace("{edge}", &base))
-        };
-        return STOREFRONT_TRIES.iter().map(line).collect();
-    }
-    let sample = |path: &str| {
-        let segment =
-            |segment: &str| if segment.starts_with('{') { "1".to_owned() } else { segment.to_owned() };
-        path.split('/').map(segment).collect::<Vec<_>>().join("/")
-    };
-    let routes =
-        policy.routes.iter().take(3).map(|route| format!("curl -i {base}{}", sample(route.path.as_str())));
-    let bot = format!("curl -i -A sqlmap/1.7 {base}/");
-    let status = format!("curl {base}/_selvedge/");
-    routes.chain([bot, status]).collect()
 }
 
 async fn shutdown_requested() {
@@ -327,5 +319,32 @@ async fn shutdown_requested() {
     // Without a handler for the signal there is nothing to wait for but the default action.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Target;
+
+    #[test]
+    fn there_is_a_view_where_a_terminal_has_room_for_it() {
+        let plain = Dev { plain: true, ..Dev::default() };
+        let quiet = Dev { quiet: true, ..Dev::default() };
+        let logs = |path: &str| Dev { access_log: Some(path.into()), ..Dev::default() };
+        let runtime = Dev { runtime: Some(Target::Lambda), ..Dev::default() };
+        let rows = [
+            (Dev::default(), true, Manner::View),
+            (Dev::default(), false, Manner::Lines),
+            (plain, true, Manner::Lines),
+            (quiet.clone(), true, Manner::Quiet),
+            (quiet, false, Manner::Quiet),
+            (logs("-"), true, Manner::Quiet),
+            (logs("access.log"), true, Manner::View),
+            (runtime, true, Manner::Lines),
+        ];
+        for (options, is_terminal, expected) in rows {
+            assert_eq!(Manner::choose(&options, is_terminal), expected, "{options:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod policy;
 mod runtime;
 mod table;
 mod tools;
+mod view;
 
 use std::process::ExitCode;
 

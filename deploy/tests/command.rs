@@ -355,6 +355,26 @@ fn dev_has_an_access_log_on_its_standard_output_and_tells_the_rest_beside_it() {
     assert_eq!(line["address"], "127.0.0.1");
 }
 
+#[cfg(unix)]
+#[test]
+fn dev_prints_a_line_for_each_request_unless_it_is_to_be_quiet() {
+    let rows: [(&[&str], bool); 2] = [(&[], true), (&["--quiet"], false)];
+    for (flags, has_lines) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        let mut dev = Dev::start(folder.path(), flags);
+        dev.announcement();
+        dev.get("/static/site.css?token=s3cret", "");
+        assert!(Command::new("kill").args(["-INT", &dev.child.id().to_string()]).status().unwrap().success());
+        let mut lines = String::new();
+        dev.output.read_to_string(&mut lines).unwrap();
+        let words: Vec<&str> = lines.split_whitespace().collect();
+        let expected = ["GET", "/static/site.css", "200", "backend.responded", "cache.miss", "global"];
+        assert_eq!(words.starts_with(&expected), has_lines, "{flags:?}: {lines}");
+        assert_eq!(words.is_empty(), !has_lines, "{flags:?}: {lines}");
+        assert!(!lines.contains(['\u{1b}', '?']), "no colours and no queries: {lines:?}");
+    }
+}
+
 #[test]
 fn dev_refuses_a_share_that_is_none_and_a_log_without_a_place() {
     let rows: [(&[&str], &str); 2] = [

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::access_log::AccessLog;
 use crate::clock::Clock;
+use crate::faults::Faults;
 use crate::runtime::Platform;
 use selvedge_mmdb::GeoDatabase;
 
@@ -42,9 +43,11 @@ pub struct EmulatorConfig {
     pub cache_dir: Option<PathBuf>,
     /// Most bytes of all files in the cache folder; one response takes at most half of it. 1 GiB by default.
     pub cache_dir_bytes: u64,
-    /// What lets a client purge stored responses by `POST /_selvedge/purge`, as a bearer token or as the key of a signature;
-    /// without one, which is the default, nobody can.
+    /// What lets a client purge stored responses by `POST /_selvedge/purge`, as a bearer token or as the key of a signature, and set faults by
+    /// `POST /_selvedge/faults/BACKEND`, as a bearer token; without one, which is the default, nobody can.
     pub purge_token: Option<PurgeToken>,
+    /// What is wrong with backends on purpose; keep a clone to change it while the edge runs. Nothing by default.
+    pub faults: Faults,
     /// Log of requests; none by default.
     pub access_log: Option<AccessLog>,
     /// Whether requests belong to traces ([Trace Context](https://www.w3.org/TR/trace-context-1/)): a client's goes on and others begin,
@@ -64,7 +67,7 @@ pub struct EmulatorConfig {
     pub shutdown_grace: Duration,
 }
 
-/// A secret that lets whoever has it purge stored responses. No log shows it.
+/// A secret that lets whoever has it purge stored responses and set faults. No log shows it.
 #[derive(Clone)]
 pub struct PurgeToken(String);
 
@@ -106,6 +109,7 @@ impl Default for EmulatorConfig {
             cache_dir: None,
             cache_dir_bytes: DEFAULT_CACHE_DIR_BYTES,
             purge_token: None,
+            faults: Faults::default(),
             access_log: None,
             trace: false,
             server_timing: false,

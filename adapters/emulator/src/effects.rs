@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -16,6 +16,7 @@ use selvedge_native::body::read;
 use selvedge_native::upload::{Upload, UploadError};
 
 use crate::body::{Bodies, HostBody};
+use crate::fetching::Fetching;
 use crate::observed::Sight;
 use crate::stats::counts::Problem;
 use crate::turns::Held;
@@ -45,19 +46,17 @@ impl EdgeHost {
 
     /// Sends a request and hands its body on as it comes.
     pub(crate) async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
-        let (backend, stats, asked) = (Arc::clone(&fetch.backend), self.worker.stats(), Instant::now());
-        stats.counts().count_fetch(&backend);
+        let fetching = Fetching::begin(Rc::clone(&self.worker), Arc::clone(&fetch.backend));
         let result = self.send(fetch).await;
-        let (status, waited) =
-            (result.as_ref().map(Response::status).map_err(|error| *error), asked.elapsed());
-        stats.count_fetched(&backend, status, waited);
+        let waited = fetching.end(result.as_ref().map(Response::status).map_err(|error| *error));
         self.sight.on_fetched(waited);
         result
     }
 
-    async fn send(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
-        let Fetch { mut request, timeout, connect_timeout, total, max_body_bytes, backend } = fetch;
+    async fn send(&self, mut fetch: Fetch) -> Result<Response<Body>, FetchError> {
         let started = tokio::time::Instant::now();
+        self.worker.shared.config.faults.meet(&mut fetch).await?;
+        let Fetch { mut request, timeout, connect_timeout, total, max_body_bytes, backend } = fetch;
         if let Some(trace) = &self.sight.trace {
             trace.write(request.headers_mut());
         }

@@ -19,12 +19,16 @@ mod checks;
 mod client_body;
 mod clock;
 mod config;
+mod console;
 mod counted;
 mod counters;
 mod disk_body;
 mod effects;
 mod facts;
 mod framing;
+mod faults;
+mod feed;
+mod fetching;
 mod handle;
 mod jobs;
 mod kv;
@@ -45,6 +49,7 @@ mod stats;
 mod status;
 pub mod store;
 mod tee;
+mod token;
 mod trace;
 mod tunnel;
 mod turns;
@@ -53,7 +58,11 @@ mod worker;
 pub use access_log::{AccessLog, LogQuery, LogTarget, SampleRate};
 pub use clock::{Clock, ManualClock};
 pub use config::{DEFAULT_CACHE_DIR_BYTES, EmulatorConfig, PurgeToken};
+pub use console::{BackendSnapshot, Console, PurgeError, Snapshot};
+pub use faults::{Fault, Faults};
+pub use feed::{Requests, SeenRequest};
 pub use handle::{EngineHandle, PolicyInfo};
+pub use purge::PurgeRequest;
 pub use reload::{Change, Watcher, Watching};
 pub use selvedge_mmdb::GeoDatabase;
 
@@ -83,6 +92,12 @@ impl Emulator {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.listeners.address()
+    }
+
+    /// Returns what shows how the edge fares, and purges, while it runs.
+    #[must_use]
+    pub fn console(&self) -> Console {
+        Console::new(Arc::clone(&self.shared))
     }
 
     /// Serves until `shutdown` is ready, then lets requests in flight finish within the configured grace.

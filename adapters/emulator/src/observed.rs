@@ -19,6 +19,7 @@ use crate::access_log::LogQuery;
 use crate::access_log::cache_status::without_keys;
 use crate::clock::Clock;
 use crate::facts::protocol;
+use crate::feed::SeenRequest;
 use crate::stats::counts::{Answered, CacheUse, Problem};
 use crate::trace::{Trace, hex};
 use crate::worker::Worker;
@@ -34,7 +35,7 @@ pub(crate) struct Observed {
     id: Seed,
     method: Method,
     started: Instant,
-    /// What the access log tells, where there is one.
+    /// What is told of it, where somebody is told.
     asked: Option<Box<Asked>>,
     answer: Option<Answer>,
     bytes_out: u64,
@@ -80,7 +81,8 @@ impl Observed {
         started: Instant,
     ) -> Self {
         let (config, id) = (&worker.shared.config, worker.seeds.next());
-        let asked = config.access_log.is_some().then(|| Box::new(Asked::of(request, facts)));
+        let is_told = config.access_log.is_some() || worker.shared.feed.has_listeners();
+        let asked = is_told.then(|| Box::new(Asked::of(request, facts)));
         let is_recorded = config.access_log.as_ref().is_none_or(|log| log.sample.has(id));
         let trace = config.trace.then(|| Trace::of(request.headers(), || worker.seeds.next(), is_recorded));
         let sight = Rc::new(Sight { trace, ..Sight::default() });
@@ -147,6 +149,24 @@ impl Observed {
         self.is_whole = true;
     }
 
+    fn seen(&self, duration: Duration) -> Option<SeenRequest> {
+        let (asked, answer) = (self.asked.as_ref()?, self.answer.as_ref());
+        let summary = answer.map(|answer| answer.summary);
+        let backend = answer.and_then(|answer| Some(answer.engine.policy().backend(answer.summary.backend?)));
+        Some(SeenRequest {
+            time: asked.time,
+            method: cut(self.method.as_str(), MAX_TEXT_BYTES).to_owned(),
+            host: asked.host.clone(),
+            path: cut(asked.uri.path(), MAX_PATH_BYTES).to_owned(),
+            status: answer.map(|answer| answer.status.as_u16()),
+            reason: summary.map(|summary| summary.reason.code()),
+            cache: summary.and_then(|summary| summary.cache).map(Reason::code),
+            backend: backend.map(|backend| backend.name.clone()),
+            duration,
+            is_aborted: !self.is_whole,
+        })
+    }
+
     fn line(&self, duration: Duration) -> Option<Vec<u8>> {
         let (log, asked) = (self.worker.shared.config.access_log.as_ref()?, self.asked.as_ref()?);
         let answer = self.answer.as_ref();
@@ -197,6 +217,10 @@ impl Drop for Observed {
         self.worker.stats().count_end(cache, duration, !self.is_whole);
         if let (Some(writer), Some(line)) = (&self.worker.shared.access_log, self.line(duration)) {
             writer.write(line);
+        }
+        let feed = &self.worker.shared.feed;
+        if let Some(request) = feed.has_listeners().then(|| self.seen(duration)).flatten() {
+            feed.tell(request);
         }
     }
 }

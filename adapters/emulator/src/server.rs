@@ -24,6 +24,7 @@ use crate::config::EmulatorConfig;
 use crate::counted::Counted;
 use crate::effects::EdgeHost;
 use crate::framing;
+use crate::faults;
 use crate::jobs;
 use crate::observed::Observed;
 use crate::purge;
@@ -169,9 +170,11 @@ async fn answer(
 
 /// The status is for this machine only, whoever the client poses as.
 async fn own_page(worker: &Rc<Worker>, peer: &Peer, request: Request<Incoming>) -> Response<bytes::Bytes> {
+    // A token is what protects the first two.
     if purge::owns(request.uri().path()) {
-        // Its token is what protects it.
         purge::respond(worker, request).await
+    } else if faults::page::owns(request.uri().path()) {
+        faults::page::respond(worker, request).await
     } else if !peer.is_loopback() {
         status::not_found()
     } else if jobs::page::owns(request.uri().path()) {

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::EmulatorConfig;
 use crate::counters::Counters;
 use crate::facts::locate;
+use crate::feed::Feed;
 use crate::handle::EngineHandle;
 use crate::jobs::queues::Queues;
 use crate::kv::KvStore;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) queues: Queues,
     pub(crate) stats: Stats,
     pub(crate) access_log: Option<LogWriter>,
+    pub(crate) feed: Feed,
 }
 
 impl Shared {
@@ -52,6 +54,7 @@ impl Shared {
             queues: Queues::open(config.queues.as_deref())?,
             stats: Stats::new(config.thread_count()),
             access_log: config.access_log.as_ref().map(|log| LogWriter::open(&log.to)).transpose()?,
+            feed: Feed::default(),
             config,
         })
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::CircuitState;
 use super::rule::BreakerRule;
 use crate::time::Timestamp;
 
@@ -73,6 +74,15 @@ impl Circuit {
             Phase::Closed => true,
             Phase::Open(until) => until <= now,
             Phase::Probing { in_flight, .. } => in_flight < rule.probes,
+        }
+    }
+
+    /// Returns what becomes of requests, as far as that depends on no rule.
+    pub(super) fn state(&self, now: Timestamp) -> CircuitState {
+        match self.phase {
+            Phase::Closed => CircuitState::Closed,
+            Phase::Open(until) if until > now => CircuitState::Open(until.saturating_since(now)),
+            Phase::Open(_) | Phase::Probing { .. } => CircuitState::HalfOpen,
         }
     }
 
@@ -167,6 +177,7 @@ mod tests {
         assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular));
         fail(&mut circuit, 1, at(0));
         assert_eq!(circuit.enter(RULE, at(4)), Err(Duration::from_secs(6)));
+        assert_eq!(circuit.state(at(4)), CircuitState::Open(Duration::from_secs(6)));
         assert!(!circuit.is_passable(RULE, at(9)) && circuit.is_passable(RULE, at(10)));
     }
 
@@ -186,14 +197,18 @@ mod tests {
     #[test]
     fn as_many_probes_as_the_rule_has_go_out_at_once_and_close_it() {
         let mut circuit = Circuit::default();
+        assert_eq!(circuit.state(at(0)), CircuitState::Closed);
         fail(&mut circuit, 3, at(0));
+        assert_eq!(circuit.state(at(10)), CircuitState::HalfOpen, "the next request tries it");
         for expected in [Ok(Passage::Probe), Ok(Passage::Probe), Err(Duration::from_secs(1))] {
             assert_eq!(circuit.enter(RULE, at(10)), expected);
         }
         circuit.on_success(RULE, Passage::Probe);
         assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe), "one more may go out");
+        assert_eq!(circuit.state(at(10)), CircuitState::HalfOpen);
         circuit.on_nothing(Passage::Probe);
         circuit.on_success(RULE, Passage::Probe);
+        assert_eq!(circuit.state(at(10)), CircuitState::Closed);
         assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Regular));
     }
 

@@ -19,6 +19,7 @@ mod circuit;
 #[doc = include_str!("how.md")]
 pub mod how {}
 mod latency;
+mod report;
 pub mod rule;
 
 use std::fmt;
@@ -35,6 +36,7 @@ use crate::time::Timestamp;
 use budget::Budget;
 use circuit::{Circuit, Passage};
 use latency::Latency;
+pub use report::{CircuitState, PlaceReport};
 use rule::{CheckRule, HealthRule};
 
 /// A URL of a backend.

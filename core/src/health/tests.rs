@@ -32,6 +32,7 @@ fn a_backend_without_rules_is_always_asked() {
     let health = health("");
     fail(&health, 0, 1000);
     assert!(health.is_up(BACKEND, at(0)));
+    assert_eq!(health.report(BACKEND, at(0)).count(), 0);
     assert_eq!(health.retry((BACKEND, 0), 0, 0, LONG), None);
     assert_eq!(health.hedge_after((BACKEND, 0)), None);
 }
@@ -42,8 +43,12 @@ fn each_url_has_a_circuit_of_its_own() {
     fail(&health, 0, 3);
     let refused = health.admit((BACKEND, 0), at(4_000)).expect_err("its circuit is open");
     assert_eq!(refused, Refused { refusal: Refusal::CircuitOpen, left: Duration::from_secs(6) });
-    assert!(health.admit((BACKEND, 1), at(4_000)).is_ok());
+    let permit = health.admit((BACKEND, 1), at(4_000)).expect("it may be asked");
     assert!(health.is_up(BACKEND, at(4_000)), "the other URL answers");
+    let place = |circuit, in_flight| PlaceReport { circuit: Some(circuit), is_unhealthy: false, in_flight };
+    let expected = [place(CircuitState::Open(Duration::from_secs(6)), 0), place(CircuitState::Closed, 1)];
+    assert!(health.report(BACKEND, at(4_000)).eq(expected));
+    drop(permit);
     fail(&health, 1, 3);
     assert!(!health.is_up(BACKEND, at(4_000)) && health.is_up(BACKEND, at(10_000)));
 }

@@ -41,6 +41,8 @@ pub(crate) struct Counts {
 #[derive(Debug, Default)]
 pub(crate) struct BackendCounts {
     pub(crate) requests: u64,
+    /// Those that wait for a response's head.
+    pub(crate) in_flight: u64,
     pub(crate) by_status: ByClass,
     pub(crate) errors: BTreeMap<&'static str, u64>,
     pub(crate) first_byte: Buckets,
@@ -164,7 +166,15 @@ impl Counts {
 
     /// Counts a request on its way to a backend.
     pub(crate) fn count_fetch(&mut self, backend: &str) {
-        self.by_backend.of(backend).requests += 1;
+        let counts = self.by_backend.of(backend);
+        counts.requests += 1;
+        counts.in_flight += 1;
+    }
+
+    /// Counts a request to a backend that nobody waits for any more.
+    pub(crate) fn count_given_up(&mut self, backend: &str) {
+        let counts = self.by_backend.of(backend);
+        counts.in_flight = counts.in_flight.saturating_sub(1);
     }
 
     pub(super) fn count_fetched(
@@ -174,6 +184,7 @@ impl Counts {
         waited: Duration,
     ) {
         let counts = self.by_backend.of(backend);
+        counts.in_flight = counts.in_flight.saturating_sub(1);
         match result {
             Ok(status) => {
                 counts.by_status[class(status)] += 1;
@@ -219,8 +230,15 @@ impl Counts {
 }
 
 impl BackendCounts {
+    /// Returns how many requests had no response, or a 5xx.
+    pub(crate) fn failures(&self) -> u64 {
+        let [.., server_error] = self.by_status;
+        self.errors.values().sum::<u64>() + server_error
+    }
+
     fn add(&mut self, other: &Self) {
         self.requests += other.requests;
+        self.in_flight += other.in_flight;
         add_all(&mut self.by_status, &other.by_status);
         add_by_name(&mut self.errors, &other.errors);
         self.first_byte.add(&other.first_byte);

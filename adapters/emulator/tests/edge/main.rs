@@ -5,10 +5,12 @@ mod access_log;
 mod cache;
 mod clients;
 mod cloudfront;
+mod console;
 #[cfg(unix)]
 mod crash;
 mod disk;
 mod failure;
+mod faults;
 mod fetch;
 mod hostile;
 mod lifecycle;

@@ -23,7 +23,7 @@ use selvedge_core::health::rule::HealthRule;
 use selvedge_core::policy::Policy;
 use selvedge_core::route::{Action, BackendChoice, FixedResponse, PathPattern, Route};
 use selvedge_core::template::Template;
-use selvedge_emulator::{Emulator, EmulatorConfig, EngineHandle, PolicyInfo};
+use selvedge_emulator::{Console, Emulator, EmulatorConfig, EngineHandle, PolicyInfo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -42,6 +42,7 @@ pub(crate) type AnyBody = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync
 pub(crate) struct Edge {
     pub(crate) address: SocketAddr,
     pub(crate) engine: EngineHandle,
+    pub(crate) console: Console,
     stop: oneshot::Sender<()>,
     running: JoinHandle<anyhow::Result<()>>,
 }
@@ -75,9 +76,9 @@ impl Edge {
         let config = EmulatorConfig { listen, threads: Some(1), ..config };
         let emulator = Emulator::bind(config, engine.clone()).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let address = emulator.local_addr();
+        let (address, console) = (emulator.local_addr(), emulator.console());
         let running = tokio::spawn(emulator.run(async move { drop(stopped.await) }));
-        Self { address, engine, stop, running }
+        Self { address, engine, console, stop, running }
     }
 
     /// Tells the edge to stop; the returned future ends when it has.

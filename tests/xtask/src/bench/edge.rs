@@ -26,7 +26,7 @@ impl Edge {
         let program = workspace.target_directory.join("release/selvedge");
         let (edge, origin) = (free_address()?, free_address()?);
         let mut child = Command::new(&program)
-            .args(["dev", "--policy", "examples/storefront/edge.toml"])
+            .args(["dev", "--quiet", "--policy", "examples/storefront/edge.toml"])
             .args(["--listen", &edge.to_string(), "--origin-listen", &origin.to_string()])
             .env("SELVEDGE_LOG", "warn")
             .current_dir(&workspace.root)
