@@ -78,6 +78,8 @@ async fn serve(options: Dev) -> anyhow::Result<()> {
     let config = EmulatorConfig {
         access_log,
         trace: options.trace,
+        #[cfg(feature = "otlp")]
+        spans: spans(options.otlp.as_deref())?,
         server_timing: options.server_timing,
         listen: options.listen,
         geoip: Some(geoip(options.geoip.as_deref())?),
@@ -119,6 +121,17 @@ fn access_log(options: &Dev) -> Option<AccessLog> {
     let to = if path.as_os_str() == "-" { LogTarget::Stdout } else { LogTarget::File(path) };
     let (address, sample) = (options.access_log_address, options.access_log_sample);
     Some(AccessLog { query: options.access_log_query.into(), address, sample, ..AccessLog::new(to) })
+}
+
+/// Sends traces where somebody says to.
+#[cfg(feature = "otlp")]
+fn spans(collector: Option<&str>) -> anyhow::Result<Option<Arc<dyn selvedge_emulator::SpanSink>>> {
+    const COLLECTORS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if collector.is_none() && !COLLECTORS.into_iter().any(is_set) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(selvedge_emulator::otlp::Otlp::start(collector)?)))
 }
 
 /// Where the user is told what runs: beside the access log, where that has the standard output.

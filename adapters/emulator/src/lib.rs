@@ -30,6 +30,8 @@ mod kv;
 mod listen;
 mod metrics;
 mod observed;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod purge;
 mod reload;
 mod replay;
@@ -38,6 +40,7 @@ mod response;
 pub mod runtime;
 mod server;
 mod shared;
+mod span;
 mod spill;
 mod stats;
 mod status;
@@ -54,6 +57,7 @@ pub use config::{DEFAULT_CACHE_DIR_BYTES, EmulatorConfig, PurgeToken};
 pub use handle::{EngineHandle, PolicyInfo};
 pub use reload::{Change, Watcher, Watching};
 pub use selvedge_mmdb::GeoDatabase;
+pub use span::{Span, SpanKind, SpanSink, SpanValue};
 
 use listen::Listeners;
 use shared::Shared;

@@ -135,7 +135,7 @@ async fn answer(
     }
     let (mut request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
     let mut observed = Observed::begin(Rc::clone(&worker), &request, &facts, started);
-    if worker.shared.config.trace {
+    if worker.shared.config.traces() {
         trace::remove(request.headers_mut());
     }
     let host = EdgeHost::seen(Rc::clone(&worker), Rc::clone(&bodies), observed.sight());

@@ -2,13 +2,14 @@
 
 use std::future::ready;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{Request, Response, StatusCode};
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, StoreError};
+use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, StoreError};
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
+use selvedge_log::request::Seen;
 use selvedge_log::write_record;
 use selvedge_native::body::read;
 use selvedge_native::upload::{Upload, UploadError};
@@ -24,15 +25,28 @@ const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct EdgeHost {
     function: Rc<Function>,
     bodies: Rc<Bodies>,
+    seen: Rc<Seen>,
 }
 
 impl EdgeHost {
     pub(crate) fn new(function: Rc<Function>, bodies: Rc<Bodies>) -> Self {
-        Self { function, bodies }
+        Self { function, bodies, seen: Rc::default() }
+    }
+
+    /// What the effects show about the request.
+    pub(crate) fn seen(&self) -> Rc<Seen> {
+        Rc::clone(&self.seen)
     }
 
     /// Sends a request and hands its body on as it comes.
     async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
+        let asked = Instant::now();
+        let result = self.send(fetch).await;
+        self.seen.on_fetched(asked.elapsed());
+        result
+    }
+
+    async fn send(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
         let Fetch { request, timeout, connect_timeout, max_body_bytes, .. } = fetch;
         let (parts, body) = request.into_parts();
         let upload = self.upload(body, max_body_bytes)?;
@@ -95,6 +109,9 @@ impl Host for EdgeHost {
                 EffectResult::Sleep
             }),
             Effect::Record(record) => {
+                if let Record::Exposure { experiment, variation, .. } = &record {
+                    self.seen.on_exposure(experiment, variation);
+                }
                 write_record(&record);
                 done(EffectResult::Record)
             }

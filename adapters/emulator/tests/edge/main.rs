@@ -7,6 +7,7 @@ mod clients;
 mod cloudfront;
 #[cfg(unix)]
 mod crash;
+mod dashboard;
 mod disk;
 mod failure;
 mod fetch;
@@ -17,6 +18,7 @@ mod metrics;
 mod own_pages;
 mod protocol;
 mod purge;
+mod spans;
 mod support;
 mod timing;
 mod trace;
