@@ -14,10 +14,13 @@
 //   kvGet(key) -> Promise<Uint8Array | null>, kvPut(key, bytes) -> Promise<void>
 //   count(key, windowMilliseconds) -> Promise<number>
 //   record(kind, ...values), failed(message): for whatever collects records and errors
+//   access(line, isChosen): what is told of a request, with its response's head; called only with SELVEDGE_ACCESS_LOG in the
+//                 environment, and for those outside its share with `false`
 //   after(promise): keeps the host alive until the promise settles
 //
 // A call that the platform does not have may throw: the core counts that as a store that does not answer.
 
+import { AccessLog } from "./access.mjs";
 import { Exchange } from "./exchange.mjs";
 import { Crash, effects, Instance, Lines, parseResponse } from "./instance.mjs";
 
@@ -38,6 +41,7 @@ export class Runtime {
   #facts = 0;
   #head = new Head();
   #lastResort = null;
+  #log;
   #seeds = new Uint8Array(SEEDS * SEED_BYTES);
   #nextSeedAt = SEEDS * SEED_BYTES;
 
@@ -50,6 +54,7 @@ export class Runtime {
     this.#module = module;
     this.#policy = policy;
     this.#environment = environment;
+    this.#log = AccessLog.of(environment);
     this.#instance();
   }
 
@@ -57,23 +62,31 @@ export class Runtime {
   handle(request, host) {
     const head = this.#head;
     let seed;
+    let observed = null;
     try {
       const instance = this.#instance();
       head.read(request.headers, this.#names);
       const part = start(request, host, this.#facts) + head.end();
       const known = instance.recall(part);
-      if (known) return new Response(known.body, known.init);
+      if (known && this.#log === null) return new Response(known.body, known.init);
       seed = this.#nextSeed();
+      if (this.#log !== null) {
+        observed = this.#log.begin(request, host, this.#seeds.subarray(seed, seed + SEED_BYTES));
+        if (known) {
+          observed.answered(known, []);
+          return new Response(known.body, known.init);
+        }
+      }
       if (known !== NOT_ENOUGH) {
         const end = instance.write(`B\n${host.now()}\n${part}`, 0);
-        const response = this.#alone(instance, end, seed, part, request, host);
+        const response = this.#alone(instance, end, seed, part, request, host, observed);
         if (response !== null) return response;
         instance.remember(part, NOT_ENOUGH);
       }
     } catch (error) {
-      return this.#answerAtLast(host.platform(request), error);
+      return this.#answerAtLast(host.platform(request), error, observed);
     }
-    const subject = new RequestSubject(request, host, head.all(), this.#seeds.slice(seed, seed + SEED_BYTES));
+    const subject = new RequestSubject(request, host, head.all(), this.#seeds.slice(seed, seed + SEED_BYTES), observed);
     return new Exchange(this, subject, host).run();
   }
 
@@ -92,16 +105,17 @@ export class Runtime {
   }
 
   /** Sends the part of a request that the policy can read at first; null when that is not enough for an answer. */
-  #alone(instance, end, seed, part, request, host) {
+  #alone(instance, end, seed, part, request, host, observed) {
     const place = instance.receive(end, this.#seeds, seed, seed + SEED_BYTES);
     const keep = instance.keep(place);
     if (keep !== 0 && keep % 2 === 0) {
       const kept = instance.kept[keep - 1];
       instance.remember(part, kept);
+      observed?.answered(kept, []);
       return kept.response();
     }
     const lines = instance.read(place);
-    return lines[0] === "R" ? answer(instance, lines, request, host, keep, part) : null;
+    return lines[0] === "R" ? answer(instance, lines, request, host, keep, part, observed) : null;
   }
 
   /** The instance for new requests. */
@@ -138,14 +152,15 @@ export class Runtime {
     if (this.#current === instance) this.#current = null;
   }
 
-  #answerAtLast(platform, error) {
+  #answerAtLast(platform, error, observed) {
     if (error instanceof Crash) this.#current = null;
-    return this.answerAtLast(platform, error);
+    return this.answerAtLast(platform, error, observed);
   }
 
   /** The policy's page for when nothing works, with what went wrong for the logs. */
-  answerAtLast(platform, error) {
+  answerAtLast(platform, error, observed) {
     platform.failed(error.message);
+    observed?.answered(this.#lastResort, []);
     return this.#lastResort.response();
   }
 }
@@ -156,12 +171,14 @@ class RequestSubject {
   #host;
   #fields;
   #seed;
+  #observed;
 
-  constructor(request, host, fields, seed) {
+  constructor(request, host, fields, seed, observed) {
     this.#request = request;
     this.#host = host;
     this.#fields = fields;
     this.#seed = seed;
+    this.#observed = observed;
   }
 
   get request() {
@@ -178,7 +195,17 @@ class RequestSubject {
 
   /** What answers when the module cannot. */
   atLast(runtime, platform, error) {
-    return runtime.answerAtLast(platform, error);
+    return runtime.answerAtLast(platform, error, this.#observed);
+  }
+
+  /** Takes note of the wait for a backend. */
+  fetched(milliseconds) {
+    this.#observed?.fetched(milliseconds);
+  }
+
+  /** Takes note of the response and of the effects that begin with it. */
+  answered(response, started) {
+    this.#observed?.answered(response, records(started));
   }
 }
 
@@ -208,6 +235,9 @@ class JobSubject {
     platform.failed(error.message);
     throw error;
   }
+
+  /** Nothing is told of a job's requests. */
+  fetched() {}
 }
 
 /** The header fields of a request as lines: those that the policy can read at first, and the others. One is used again and again. */
@@ -252,18 +282,24 @@ function start(request, host, facts) {
 }
 
 /** An answer that needed no effect; a common one is kept as the module says. */
-function answer(instance, message, request, host, keep, part) {
+function answer(instance, message, request, host, keep, part, observed) {
   const lines = new Lines(message, 2);
   const parsed = parseResponse(instance, lines);
-  const records = effects(instance, lines);
-  if (records.length > 0) {
+  const told = records(effects(instance, lines));
+  if (told.length > 0) {
     const platform = host.platform(request);
-    for (const { values } of records) platform.record(...values);
+    for (const values of told) platform.record(...values);
   }
+  observed?.answered(parsed, told);
   if (keep !== 0) {
     parsed.keep();
     instance.kept[keep] = parsed;
     instance.remember(part, parsed);
   }
   return parsed.response();
+}
+
+/** What of the effects is for whatever collects records. */
+function records(effects) {
+  return effects.filter(({ kind }) => kind === "X").map(({ values }) => values);
 }

@@ -109,6 +109,7 @@ export class Exchange {
     const stream = parsed.handle === null ? undefined : this.#take(parsed.handle);
     const response = parsed.response(stream, this.#webSocket);
     this.#isAnswered = true;
+    this.#subject.answered(parsed, started);
     this.#start(started);
     if (this.#running > 0) this.#platform.after(this.#finished);
     this.#respond(response);
@@ -127,9 +128,12 @@ export class Exchange {
   #return(lines) {
     this.#wantsResults = lines.text() === "1";
     const outcome = JSON.parse(lines.text());
+    const summary = lines.text();
     for (let count = lines.number(); count > 0; count--) this.#platform.violated(lines.text());
     this.#isAnswered = true;
-    this.#start(effects(this.#instance, lines));
+    const started = effects(this.#instance, lines);
+    this.#subject.returned(outcome, summary, started);
+    this.#start(started);
     if (this.#running > 0) this.#platform.after(this.#finished);
     this.#respond(outcome);
   }
@@ -259,6 +263,7 @@ export class Exchange {
     const headers = record(effect.fields);
     const init = { method, headers, body, redirect: "manual", signal: abort.signal };
     if (body instanceof ReadableStream) init.duplex = "half";
+    const asked = this.#host.now();
     let timer;
     try {
       const response = await new Promise((resolve, reject) => {
@@ -273,6 +278,7 @@ export class Exchange {
       return error === LATE ? "timeout" : (error.fetchError ?? "protocol");
     } finally {
       clearTimeout(timer);
+      this.#subject.fetched(this.#host.now() - asked);
     }
   }
 

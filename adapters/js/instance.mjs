@@ -180,8 +180,11 @@ export class Instance {
 
 /** A response as the module gave it. */
 class Parsed {
-  constructor(isPending, status, { bytes, handle }, fields) {
+  constructor(isPending, [reason, cache, names], status, { bytes, handle }, fields) {
     this.isPending = isPending;
+    this.reason = reason;
+    this.cache = cache;
+    this.names = names;
     this.status = status;
     this.body = bytes;
     this.handle = handle;
@@ -221,10 +224,10 @@ export function record(fields) {
 /** Reads a response, up to its last header. */
 export function parseResponse(instance, lines) {
   const isPending = lines.text() === "1";
-  lines.at += 2;
+  const summary = [lines.text(), lines.text(), lines.text()];
   const status = lines.number();
   const body = parseBody(instance, lines);
-  return new Parsed(isPending, status, body, parseFields(lines));
+  return new Parsed(isPending, summary, status, body, parseFields(lines));
 }
 
 function parseBody(instance, lines) {

@@ -305,6 +305,8 @@ pub enum Record {
     HandlerFailure {
         /// Name of the handler.
         handler: String,
+        /// [`Reason::HandlerFailed`] or [`Reason::HandlerPanicked`].
+        reason: Reason,
         /// What it said.
         message: String,
     },

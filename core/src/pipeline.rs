@@ -121,7 +121,7 @@ pub(crate) async fn handle(
         }
     };
     tx.decide(reason, rule);
-    fx.detach(Effect::Record(Record::HandlerFailure { handler: name.to_owned(), message }));
+    fx.detach(Effect::Record(Record::HandlerFailure { handler: name.to_owned(), reason, message }));
     fall_back(engine, tx, fx, Failure::Handler).await
 }
 

@@ -128,6 +128,10 @@ pub(crate) struct Dev {
     /// Go on with clients' traces (traceparent) and begin others, with a part of the edge's own that backends are told
     #[arg(long)]
     pub(crate) trace: bool,
+    /// Send traces to a collector, by OTLP over HTTP [default: the one of OTEL_EXPORTER_OTLP_ENDPOINT, if it is set]
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
     /// Tell clients in Server-Timing what took how long, and whether the cache answered
     #[arg(long)]
     pub(crate) server_timing: bool,
@@ -159,6 +163,8 @@ impl Default for Dev {
             access_log_address: false,
             access_log_sample: SampleRate::ALL,
             trace: false,
+            #[cfg(feature = "otlp")]
+            otlp: None,
             server_timing: false,
             runtime: None,
             spin_binary: None,
@@ -256,8 +262,7 @@ impl From<QueryPart> for LogQuery {
 }
 
 fn sample_rate(text: &str) -> Result<SampleRate, String> {
-    let share = text.parse().ok().and_then(SampleRate::new);
-    share.ok_or_else(|| "a share is a number from 0 to 1, such as 0.1".to_owned())
+    text.parse().map_err(|_| "a share is a number from 0 to 1, such as 0.1".to_owned())
 }
 
 /// A platform that policies are built for.

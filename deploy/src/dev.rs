@@ -165,14 +165,12 @@ async fn until_end(signal: impl Future<Output = ()>, view: Option<View>) -> io::
     }
 }
 
-fn config(
-    options: &Dev,
-    token: Option<String>,
-    runtime: Option<&Runtime>,
-) -> anyhow::Result<EmulatorConfig> {
+fn config(options: &Dev, token: Option<String>, runtime: Option<&Runtime>) -> anyhow::Result<EmulatorConfig> {
     Ok(EmulatorConfig {
         access_log: access_log(options),
         trace: options.trace,
+        #[cfg(feature = "otlp")]
+        spans: spans(options.otlp.as_deref())?,
         server_timing: options.server_timing,
         listen: options.listen,
         geoip: Some(geoip(options.geoip.as_deref())?),
@@ -206,6 +204,17 @@ fn access_log(options: &Dev) -> Option<AccessLog> {
 
 fn logs_to_stdout(options: &Dev) -> bool {
     options.access_log.as_ref().is_some_and(|path| path.as_os_str() == "-")
+}
+
+/// Sends traces where somebody says to.
+#[cfg(feature = "otlp")]
+fn spans(collector: Option<&str>) -> anyhow::Result<Option<Arc<dyn selvedge_emulator::SpanSink>>> {
+    const COLLECTORS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if collector.is_none() && !COLLECTORS.into_iter().any(is_set) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(selvedge_emulator::otlp::Otlp::start(collector)?)))
 }
 
 /// Where the user is told what runs: beside the access log, where that has the standard output.

@@ -93,7 +93,15 @@ fn assert_tools_are_installed() {
 fn wrangler_takes_the_storefront_with_its_one_binding() {
     let Rehearsal { code, shown, .. } = &*STOREFRONT;
     assert_eq!(*code, Some(0), "{shown}");
-    for file in ["index.mjs", "platform.mjs", "driver.mjs", "instance.mjs", "policy.bin", "wrangler.toml"] {
+    for file in [
+        "index.mjs",
+        "platform.mjs",
+        "access.mjs",
+        "driver.mjs",
+        "instance.mjs",
+        "policy.bin",
+        "wrangler.toml",
+    ] {
         assert!(STOREFRONT.sizes(file).is_some(), "no row for {file} in\n{shown}");
     }
     let (wasm, compressed) = STOREFRONT.sizes("policy.wasm").unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_core::facts::Facts;
@@ -13,6 +14,7 @@ use crate::access_log::AccessLog;
 use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::runtime::Platform;
+use crate::span::SpanSink;
 use selvedge_mmdb::GeoDatabase;
 
 /// Most bytes in a cache folder when nothing else is said.
@@ -53,6 +55,9 @@ pub struct EmulatorConfig {
     /// Whether requests belong to traces ([Trace Context](https://www.w3.org/TR/trace-context-1/)): a client's goes on and others begin,
     /// with the edge's own part told to backends. Not by default: the headers then pass as any others.
     pub trace: bool,
+    /// Takes the spans of traces that are sampled: one a request, and below it one for each attempt at a backend. None by default; with
+    /// one requests belong to traces, as with `trace`.
+    pub spans: Option<Arc<dyn SpanSink>>,
     /// Whether `Server-Timing` tells clients what took how long. Not by default, as it tells everybody what is cached.
     pub server_timing: bool,
     /// Most bytes of a request's head, 64 KiB by default. The policy's own limit, which is
@@ -112,6 +117,7 @@ impl Default for EmulatorConfig {
             faults: Faults::default(),
             access_log: None,
             trace: false,
+            spans: None,
             server_timing: false,
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),
@@ -122,6 +128,11 @@ impl Default for EmulatorConfig {
 }
 
 impl EmulatorConfig {
+    /// Whether requests belong to traces.
+    pub(crate) fn traces(&self) -> bool {
+        self.trace || self.spans.is_some()
+    }
+
     pub(crate) fn thread_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.threads.unwrap_or_else(cores).max(1)

@@ -18,7 +18,9 @@ use selvedge_native::upload::{Upload, UploadError};
 use crate::body::{Bodies, HostBody};
 use crate::fetching::Fetching;
 use crate::observed::Sight;
+use crate::span::Attempt;
 use crate::stats::counts::Problem;
+use crate::trace::fresh_part;
 use crate::turns::Held;
 use crate::worker::Worker;
 
@@ -47,18 +49,28 @@ impl EdgeHost {
     /// Sends a request and hands its body on as it comes.
     pub(crate) async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
         let fetching = Fetching::begin(Rc::clone(&self.worker), Arc::clone(&fetch.backend));
-        let result = self.send(fetch).await;
+        let attempt = self.attempt(&fetch);
+        let result = self.send(fetch, attempt.as_ref()).await;
+        attempt.into_iter().for_each(|attempt| attempt.end(&result));
         let waited = fetching.end(result.as_ref().map(Response::status).map_err(|error| *error));
-        self.sight.on_fetched(waited);
+        self.sight.seen.on_fetched(waited);
         result
     }
 
-    async fn send(&self, mut fetch: Fetch) -> Result<Response<Body>, FetchError> {
+    /// Begins a span, where somebody takes those of the trace.
+    fn attempt(&self, fetch: &Fetch) -> Option<Attempt> {
+        let sink = self.worker.shared.config.spans.as_ref()?;
+        let trace = self.sight.trace.as_ref().filter(|trace| trace.is_sampled())?;
+        let id = fresh_part(self.worker.seeds.next());
+        Some(Attempt::begin(Arc::clone(sink), trace, id, &fetch.backend, &fetch.request))
+    }
+
+    async fn send(&self, mut fetch: Fetch, attempt: Option<&Attempt>) -> Result<Response<Body>, FetchError> {
         let started = tokio::time::Instant::now();
         self.worker.shared.config.faults.meet(&mut fetch).await?;
         let Fetch { mut request, timeout, connect_timeout, total, max_body_bytes, backend } = fetch;
         if let Some(trace) = &self.sight.trace {
-            trace.write(request.headers_mut());
+            trace.write(attempt.map_or(trace.span(), Attempt::id), request.headers_mut());
         }
         let (parts, body) = request.into_parts();
         let upload = self.upload(body, max_body_bytes)?;
@@ -116,12 +128,12 @@ impl EdgeHost {
         match record {
             Record::Exposure { experiment, variation, reason } => {
                 self.worker.stats().counts().exposures += 1;
-                self.sight.on_exposure(experiment, variation);
+                self.sight.seen.on_exposure(experiment, variation);
                 tracing::debug!(%experiment, %variation, reason = reason.code(), "exposure");
             }
-            Record::HandlerFailure { handler, message } => {
-                self.worker.stats().count_problem(Problem::HandlerFailed);
-                tracing::error!(handler, message, "a handler failed");
+            Record::HandlerFailure { handler, reason, message } => {
+                self.worker.stats().count_problem(Problem::of_handler(*reason));
+                tracing::error!(handler, reason = reason.code(), message, "a handler failed");
             }
             Record::JobFailure { name, id, message, settlement } => {
                 self.worker.stats().count_problem(Problem::JobFailed);

@@ -1,31 +1,27 @@
 //! What is seen of one request, from its head to the end of its response.
 
-use std::cell::{Cell, RefCell};
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use selvedge_core::cache::status::CACHE_STATUS;
-use selvedge_core::device::DeviceClass;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use selvedge_core::engine::Engine;
 use selvedge_core::facts::Facts;
-use selvedge_core::reason::{Reason, Summary};
-use selvedge_core::time::Timestamp;
+use selvedge_core::reason::Summary;
 use selvedge_core::transaction::Seed;
-use selvedge_log::access::{Access, MAX_PATH_BYTES, MAX_TEXT_BYTES, cut};
+use selvedge_log::access::Access;
+use selvedge_log::cache_status::cache_status;
+use selvedge_log::request::{Asked, Seen};
 
-use crate::access_log::LogQuery;
-use crate::access_log::cache_status::without_keys;
 use crate::clock::Clock;
 use crate::facts::protocol;
 use crate::feed::SeenRequest;
+use crate::span;
 use crate::stats::counts::{Answered, CacheUse, Problem};
-use crate::trace::{Trace, hex};
+use crate::trace::Trace;
 use crate::worker::Worker;
-
-/// Most variations of one response that the log tells.
-const MAX_VARIATIONS: usize = 32;
 
 /// One request. When it is dropped its response has ended or broken off, which is counted and written to the access log.
 #[derive(Debug)]
@@ -36,7 +32,7 @@ pub(crate) struct Observed {
     method: Method,
     started: Instant,
     /// What is told of it, where somebody is told.
-    asked: Option<Box<Asked>>,
+    asked: Option<Box<Logged>>,
     answer: Option<Answer>,
     bytes_out: u64,
     is_whole: bool,
@@ -46,20 +42,15 @@ pub(crate) struct Observed {
 #[derive(Debug, Default)]
 pub(crate) struct Sight {
     pub(crate) trace: Option<Trace>,
-    variations: RefCell<Vec<(Arc<str>, Arc<str>)>>,
-    origin: Cell<Option<Duration>>,
+    pub(crate) seen: Seen,
 }
 
-/// A request as it came.
+/// A request as the access log has it.
 #[derive(Debug)]
-struct Asked {
-    time: Timestamp,
-    uri: Uri,
-    host: Option<String>,
-    user_agent: Option<String>,
+struct Logged {
+    asked: Asked,
     protocol: &'static str,
-    facts: Facts,
-    device: DeviceClass,
+    address: Option<IpAddr>,
 }
 
 /// A response's head.
@@ -81,10 +72,12 @@ impl Observed {
         started: Instant,
     ) -> Self {
         let (config, id) = (&worker.shared.config, worker.seeds.next());
-        let is_told = config.access_log.is_some() || worker.shared.feed.has_listeners();
-        let asked = is_told.then(|| Box::new(Asked::of(request, facts)));
         let is_recorded = config.access_log.as_ref().is_none_or(|log| log.sample.has(id));
-        let trace = config.trace.then(|| Trace::of(request.headers(), || worker.seeds.next(), is_recorded));
+        let trace =
+            config.traces().then(|| Trace::of(request.headers(), || worker.seeds.next(), is_recorded));
+        let has_span = config.spans.is_some() && trace.as_ref().is_some_and(Trace::is_sampled);
+        let is_told = has_span || config.access_log.is_some() || worker.shared.feed.has_listeners();
+        let asked = is_told.then(|| Box::new(Logged::of(request, facts)));
         let sight = Rc::new(Sight { trace, ..Sight::default() });
         let method = request.method().clone();
         Self { worker, sight, id, method, started, asked, answer: None, bytes_out: 0, is_whole: false }
@@ -115,8 +108,8 @@ impl Observed {
         let Summary { reason, cache, .. } = summary;
         self.worker.stats().counts().count(&Answered { status, reason, cache, route, latency });
         let log = self.worker.shared.config.access_log.as_ref();
-        let cache_status = log.and_then(|log| cache_status(response.headers(), log.query));
-        let origin = self.sight.origin.get();
+        let cache_status = log.and_then(|log| cache_status(response.headers(), log.query.into()));
+        let origin = self.sight.seen.origin();
         self.answer = Some(Answer { status, summary, engine, head: latency, origin, cache_status });
         latency
     }
@@ -128,7 +121,7 @@ impl Observed {
         if let Some(cache) = summary.cache {
             timing += &format!(", cache;desc=\"{}\"", cache.code());
         }
-        if let Some(origin) = self.sight.origin.get() {
+        if let Some(origin) = self.sight.seen.origin() {
             timing += &format!(", origin;dur={:.3}", millis(origin));
         }
         HeaderValue::try_from(timing).expect("codes and numbers are a header's value")
@@ -149,64 +142,69 @@ impl Observed {
         self.is_whole = true;
     }
 
-    fn seen(&self, duration: Duration) -> Option<SeenRequest> {
-        let (asked, answer) = (self.asked.as_ref()?, self.answer.as_ref());
-        let summary = answer.map(|answer| answer.summary);
-        let backend = answer.and_then(|answer| Some(answer.engine.policy().backend(answer.summary.backend?)));
-        Some(SeenRequest {
-            time: asked.time,
-            method: cut(self.method.as_str(), MAX_TEXT_BYTES).to_owned(),
-            host: asked.host.clone(),
-            path: cut(asked.uri.path(), MAX_PATH_BYTES).to_owned(),
-            status: answer.map(|answer| answer.status.as_u16()),
-            reason: summary.map(|summary| summary.reason.code()),
-            cache: summary.and_then(|summary| summary.cache).map(Reason::code),
-            backend: backend.map(|backend| backend.name.clone()),
-            duration,
-            is_aborted: !self.is_whole,
-        })
-    }
-
-    fn line(&self, duration: Duration) -> Option<Vec<u8>> {
-        let (log, asked) = (self.worker.shared.config.access_log.as_ref()?, self.asked.as_ref()?);
-        let answer = self.answer.as_ref();
-        let is_failure = answer.is_some_and(|answer| answer.status.is_server_error());
-        if !is_failure && !log.sample.has(self.id) {
-            return None;
-        }
-        let variations = self.sight.variations.borrow();
-        let policy = answer.map(|answer| answer.engine.policy());
-        let summary = answer.map(|answer| answer.summary);
-        let trace = self.sight.trace.as_ref();
+    /// Hands what is known of the request to a function, if it was kept.
+    fn tell<T>(&self, duration: Duration, to: impl FnOnce(&Logged, Access<'_>) -> T) -> Option<T> {
+        let logged = self.asked.as_ref()?;
+        let (variations, trace) = (self.sight.seen.variations(), self.sight.trace.as_ref());
         let access = Access {
-            request_id: hex(&self.id).into(),
             trace_id: trace.map(|trace| trace.trace_id().into()),
             span_id: trace.map(|trace| trace.span_id().into()),
-            method: cut(self.method.as_str(), MAX_TEXT_BYTES).into(),
-            host: asked.host.as_deref().map(Into::into),
-            path: cut(asked.uri.path(), MAX_PATH_BYTES).into(),
-            query: asked.uri.query().and_then(|query| log.query.keep(query)).map(Into::into),
-            protocol: Some(asked.protocol),
-            status: answer.map(|answer| answer.status.as_u16()),
-            bytes_out: self.bytes_out,
-            head: answer.map(|answer| answer.head),
-            origin: answer.and_then(|answer| answer.origin),
+            protocol: Some(logged.protocol.into()),
+            bytes_out: Some(self.bytes_out),
             duration: Some(duration),
-            aborted: !self.is_whole,
-            outcome: summary.map(|summary| summary.reason.code()),
-            cache: summary.and_then(|summary| summary.cache).map(Reason::code),
-            cache_status: answer.and_then(|answer| answer.cache_status.as_deref()).map(Into::into),
-            route: summary.and_then(|summary| Some(policy?.route(summary.route?).name.as_str())),
-            backend: summary.and_then(|summary| Some(policy?.backend(summary.backend?).name.as_str())),
-            bot: summary.and_then(|summary| summary.bot).map(|bot| bot.as_str()),
+            aborted: Some(!self.is_whole),
             variations: &variations,
-            country: asked.facts.country.map(|country| country.to_string().into()),
-            device: Some(asked.device.as_str()),
-            address: asked.facts.client_ip.filter(|_| log.address),
-            user_agent: asked.user_agent.as_deref().map(Into::into),
-            ..Access::at(asked.time)
+            ..logged.asked.access(&self.id)
         };
-        Some(access.to_line())
+        let access = match &self.answer {
+            Some(answer) => answer.add_to(access),
+            None => access,
+        };
+        Some(to(logged, access))
+    }
+
+    /// Writes the line of the access log, if it is to have one.
+    fn log(&self, duration: Duration) {
+        let shared = &self.worker.shared;
+        let (Some(log), Some(writer)) = (&shared.config.access_log, &shared.access_log) else { return };
+        let is_failure = self.answer.as_ref().is_some_and(|answer| answer.status.is_server_error());
+        if !is_failure && !log.sample.has(self.id) {
+            return;
+        }
+        let line = self.tell(duration, |logged, access| {
+            let query = logged.asked.query().and_then(|query| log.query.keep(query)).map(Into::into);
+            Access { query, address: logged.address.filter(|_| log.address), ..access }.to_line()
+        });
+        line.into_iter().for_each(|line| writer.write(line));
+    }
+
+    /// Hands its span to whoever takes them.
+    fn trace(&self, duration: Duration) {
+        let (sink, trace) = (self.worker.shared.config.spans.as_ref(), self.sight.trace.as_ref());
+        let (Some(sink), Some(trace)) = (sink, trace.filter(|trace| trace.is_sampled())) else { return };
+        let span = self.tell(duration, |_, access| span::of_request(trace, &access, duration));
+        span.into_iter().for_each(|span| sink.take(span));
+    }
+
+    /// Tells whoever listens that it has ended.
+    fn show(&self, duration: Duration) {
+        let feed = &self.worker.shared.feed;
+        if !feed.has_listeners() {
+            return;
+        }
+        let request = self.tell(duration, |_, access| SeenRequest {
+            time: access.time,
+            method: access.method.into_owned(),
+            host: access.host.map(Cow::into_owned),
+            path: access.path.into_owned(),
+            status: access.status,
+            reason: access.outcome,
+            cache: access.cache,
+            backend: access.backend.map(str::to_owned),
+            duration,
+            is_aborted: !self.is_whole,
+        });
+        request.into_iter().for_each(|request| feed.tell(request));
     }
 }
 
@@ -215,49 +213,29 @@ impl Drop for Observed {
         let duration = self.started.elapsed();
         let cache = CacheUse::of(self.answer.as_ref().and_then(|answer| answer.summary.cache));
         self.worker.stats().count_end(cache, duration, !self.is_whole);
-        if let (Some(writer), Some(line)) = (&self.worker.shared.access_log, self.line(duration)) {
-            writer.write(line);
-        }
-        let feed = &self.worker.shared.feed;
-        if let Some(request) = feed.has_listeners().then(|| self.seen(duration)).flatten() {
-            feed.tell(request);
-        }
+        self.log(duration);
+        self.trace(duration);
+        self.show(duration);
     }
 }
 
-impl Sight {
-    /// Takes note of a variation that the response shows.
-    pub(crate) fn on_exposure(&self, experiment: &Arc<str>, variation: &Arc<str>) {
-        let mut variations = self.variations.borrow_mut();
-        if variations.len() < MAX_VARIATIONS {
-            variations.push((Arc::clone(experiment), Arc::clone(variation)));
-        }
-    }
-
-    /// Takes note of the wait for a backend.
-    pub(crate) fn on_fetched(&self, waited: Duration) {
-        self.origin.set(Some(self.origin.get().unwrap_or_default() + waited));
-    }
-}
-
-impl Asked {
+impl Logged {
     fn of<B>(request: &Request<B>, facts: &Facts) -> Self {
-        let headers = request.headers();
-        let field = |name| headers.get(name).map(HeaderValue::as_bytes);
-        let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-        // Before the `@` are credentials.
-        let host = authority
-            .or_else(|| field(header::HOST))
-            .and_then(|host| host.rsplit(|byte| *byte == b'@').next());
-        Self {
-            time: Clock::System.now(),
-            uri: request.uri().clone(),
-            host: host.map(text),
-            user_agent: field(header::USER_AGENT).map(text),
-            protocol: protocol(request.version()),
-            facts: facts.clone(),
-            device: DeviceClass::classify(headers),
-        }
+        let asked = Asked::of(request, facts, Clock::System.now());
+        Self { asked, protocol: protocol(request.version()), address: facts.client_ip }
+    }
+}
+
+impl Answer {
+    fn add_to<'a>(&'a self, access: Access<'a>) -> Access<'a> {
+        let access = Access {
+            status: Some(self.status.as_u16()),
+            head: Some(self.head),
+            origin: self.origin,
+            cache_status: self.cache_status.as_deref().map(Into::into),
+            ..access
+        };
+        access.decided(self.summary, self.engine.policy())
     }
 }
 
@@ -268,22 +246,4 @@ impl std::fmt::Debug for Answer {
             .field("summary", &self.summary)
             .finish_non_exhaustive()
     }
-}
-
-/// The beginning of a header's value, with a sign in the place of what is no text.
-fn text(value: &[u8]) -> String {
-    let beginning = &value[..value.len().min(MAX_TEXT_BYTES)];
-    cut(&String::from_utf8_lossy(beginning), MAX_TEXT_BYTES).to_owned()
-}
-
-/// All caches' members of `Cache-Status`, that of the edge being the last.
-fn cache_status(headers: &HeaderMap, query: LogQuery) -> Option<String> {
-    let values = headers.get_all(&CACHE_STATUS).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let whole = values.collect::<Vec<_>>().join(", ");
-    let whole = if query == LogQuery::Whole { whole } else { without_keys(&whole) };
-    (!whole.is_empty()).then(|| {
-        // What is cut is the part of caches nearer to the origin.
-        let from = whole.ceil_char_boundary(whole.len().saturating_sub(MAX_TEXT_BYTES));
-        whole[from..].to_owned()
-    })
 }

@@ -23,8 +23,8 @@ use crate::body::Bodies;
 use crate::config::EmulatorConfig;
 use crate::counted::Counted;
 use crate::effects::EdgeHost;
-use crate::framing;
 use crate::faults;
+use crate::framing;
 use crate::jobs;
 use crate::observed::Observed;
 use crate::purge;
@@ -140,7 +140,7 @@ async fn answer(
     }
     let (mut request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
     let mut observed = Observed::begin(Rc::clone(&worker), &request, &facts, started);
-    if worker.shared.config.trace {
+    if worker.shared.config.traces() {
         trace::remove(request.headers_mut());
     }
     let host = EdgeHost::seen(Rc::clone(&worker), Rc::clone(&bodies), observed.sight());

@@ -1,7 +1,5 @@
 //! Whose trace a request belongs to: [Trace Context level 1](https://www.w3.org/TR/trace-context-1/).
 
-use std::fmt::{self, Write as _};
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 use selvedge_core::transaction::Seed;
 
@@ -22,33 +20,37 @@ pub(crate) struct Trace {
     trace: u128,
     /// The edge's part.
     span: u64,
+    /// The client's part.
+    parent: Option<u64>,
     flags: u8,
     state: Option<HeaderValue>,
 }
-
-/// An id in lower-case hexadecimal digits.
-struct Hex<'a>(&'a [u8]);
 
 impl Trace {
     /// Goes on with a client's trace, or begins one where the client has none that is valid.
     ///
     /// `fresh` draws ids, and `is_recorded` says whether the edge keeps something of a trace that it begins.
     pub(crate) fn of(headers: &HeaderMap, fresh: impl Fn() -> Seed, is_recorded: bool) -> Self {
-        let draw = || u128::from_be_bytes(fresh());
-        // An id of zeros is none.
-        let span = u64::try_from(draw() >> 64).expect("half of the digits are left").max(1);
+        let span = fresh_part(fresh());
         match parent(headers) {
-            Some((trace, flags)) => Self { trace, span, flags: flags & SAMPLED, state: state(headers) },
-            None => Self { trace: draw().max(1), span, flags: u8::from(is_recorded), state: None },
+            Some((trace, parent, flags)) => {
+                Self { trace, span, parent: Some(parent), flags: flags & SAMPLED, state: state(headers) }
+            }
+            None => {
+                let flags = u8::from(is_recorded);
+                let trace = u128::from_be_bytes(fresh()).max(1);
+                Self { trace, span, parent: None, flags, state: None }
+            }
         }
     }
 
-    /// Puts it in the place of what a request says about its trace, unless the policy has said something itself.
-    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+    /// Puts it in the place of what a request says about its trace, unless the policy has said something itself; `part` is the part of
+    /// the edge's that the request belongs to.
+    pub(crate) fn write(&self, part: u64, headers: &mut HeaderMap) {
         if headers.contains_key(TRACEPARENT) {
             return;
         }
-        let parent = format!("00-{}-{}-{:02x}", self.trace_id(), self.span_id(), self.flags);
+        let parent = format!("00-{}-{part:016x}-{:02x}", self.trace_id(), self.flags);
         let parent = HeaderValue::try_from(parent).expect("digits and hyphens are a header's value");
         headers.insert(TRACEPARENT, parent);
         if let Some(state) = &self.state {
@@ -63,6 +65,35 @@ impl Trace {
     pub(crate) fn span_id(&self) -> String {
         format!("{:016x}", self.span)
     }
+
+    pub(crate) fn trace(&self) -> u128 {
+        self.trace
+    }
+
+    pub(crate) fn span(&self) -> u64 {
+        self.span
+    }
+
+    /// The part of whoever sent the request.
+    pub(crate) fn parent(&self) -> Option<u64> {
+        self.parent
+    }
+
+    /// What other parties to the trace have to say.
+    pub(crate) fn state(&self) -> Option<String> {
+        self.state.as_ref().and_then(|state| state.to_str().ok()).map(str::to_owned)
+    }
+
+    /// Whether somebody keeps what happens in it.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+}
+
+/// Makes the id of a part of what was drawn; one of zeros is none.
+pub(crate) fn fresh_part(drawn: Seed) -> u64 {
+    let (first, _) = drawn.split_first_chunk().expect("what was drawn is longer than a number");
+    u64::from_be_bytes(*first).max(1)
 }
 
 /// Removes what a client says about its trace, which the edge says anew to backends.
@@ -71,24 +102,19 @@ pub(crate) fn remove(headers: &mut HeaderMap) {
     headers.remove(TRACESTATE);
 }
 
-/// The id of a request, or of anything else, as backends and logs have it.
-pub(crate) fn hex(id: &[u8]) -> String {
-    Hex(id).to_string()
-}
-
-/// The client's trace and flags, by the standard's section 3.2.2; `None` of what is not valid.
-fn parent(headers: &HeaderMap) -> Option<(u128, u8)> {
+/// The client's trace, its part and flags, by the standard's section 3.2.2; `None` of what is not valid.
+fn parent(headers: &HeaderMap) -> Option<(u128, u64, u8)> {
     let mut values = headers.get_all(TRACEPARENT).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let value = value.as_bytes().trim_ascii();
     let (known, rest) = value.split_at_checked(55)?;
     let mut parts = known.split(|byte| *byte == b'-');
     let version = number(parts.next()?, 2)?;
-    let (trace, span) = (number(parts.next()?, 32)?, number(parts.next()?, 16)?);
+    let (trace, span) = (number(parts.next()?, 32)?, u64::try_from(number(parts.next()?, 16)?).ok()?);
     let flags = u8::try_from(number(parts.next()?, 2)?).ok()?;
     // Later versions may add fields, and 255 is none.
     let is_whole = parts.next().is_none() && (rest.is_empty() || version > 0 && rest[0] == b'-');
-    (version < 0xff && trace != 0 && span != 0 && is_whole).then_some((trace, flags))
+    (version < 0xff && trace != 0 && span != 0 && is_whole).then_some((trace, span, flags))
 }
 
 /// Reads a number of exactly so many lower-case hexadecimal digits.
@@ -116,16 +142,6 @@ fn state(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(whole).ok().filter(|_| is_passed_on)
 }
 
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.0.iter().try_for_each(|byte| {
-            f.write_char(DIGITS[usize::from(byte >> 4)].into())?;
-            f.write_char(DIGITS[usize::from(byte & 15)].into())
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +162,7 @@ mod tests {
 
     fn written(trace: &Trace) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        trace.write(&mut headers);
+        trace.write(trace.span, &mut headers);
         headers
     }
 
@@ -221,7 +237,7 @@ mod tests {
     #[test]
     fn what_the_policy_says_about_a_trace_stays() {
         let mut headers = headers(&["the policy's"], &[]);
-        Trace::of(&HeaderMap::new(), FRESH, true).write(&mut headers);
+        Trace::of(&HeaderMap::new(), FRESH, true).write(1, &mut headers);
         assert_eq!(headers[TRACEPARENT], "the policy's");
     }
 }

@@ -12,9 +12,12 @@ use selvedge_core::engine::{Engine, EngineBuilder};
 use selvedge_core::exchange::{Exchange, Input, Rest, Step};
 use selvedge_core::policy::blob;
 use selvedge_core::time::Timestamp;
-use selvedge_core::wire::{self, Begin, BeginJob, Incoming, Message, Whole};
+use selvedge_core::wire::{self, Begin, BeginJob, Incoming, Message, Told, Whole};
 
 use crate::Receiver;
+
+/// The variable of the environment with which the driver keeps an access log.
+const ACCESS_LOG: &str = "SELVEDGE_ACCESS_LOG";
 
 /// A message to the driver.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Outgoing {
 pub struct Module {
     engine: Arc<Engine>,
     answers_repeat: bool,
+    /// Whether the driver tells requests to a log.
+    tells_names: bool,
     names: Rc<[HeaderName]>,
     waiting: Rc<RefCell<Waiting<Exchange>>>,
 }
@@ -56,18 +61,20 @@ impl Module {
     ) -> Result<(Self, Outgoing), String> {
         let policy = blob::decode(policy).map_err(|error| error.to_string())?;
         let environment = variables(environment)?;
+        let tells_names = environment.get(ACCESS_LOG).is_some_and(|share| !share.is_empty());
         let builder = Engine::builder(policy).environment(move |name| environment.get(name).cloned());
         let engine = handlers(builder).compile().map_err(|error| error.to_string())?;
         let interest = engine.interest();
         let names = interest.headers;
-        let last_resort = wire::encode_answer(&engine.last_resort());
+        let last_resort = wire::encode_answer(&engine.last_resort(), Told::Codes);
         let Outgoing { text, bytes, .. } = Outgoing::of(last_resort);
         let (count, facts) = (names.len(), interest.facts.bits());
         let greeting = format!("L\n{facts}\n{count}\n{}\n", names.join("\n")).into_bytes();
         let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
         let names = parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let answers_repeat = !interest.request_id;
-        let module = Self { engine: Arc::new(engine), answers_repeat, names, waiting: Rc::default() };
+        let module =
+            Self { engine: Arc::new(engine), answers_repeat, tells_names, names, waiting: Rc::default() };
         Ok((module, Outgoing { text: [greeting, text].concat(), bytes, is_common: false }))
     }
 
@@ -117,6 +124,10 @@ impl Module {
         self.waiting.borrow().exchanges.len()
     }
 
+    fn told(&self) -> Told<'_> {
+        if self.tells_names { Told::Names(self.engine.policy()) } else { Told::Codes }
+    }
+
     fn begin(&self, begin: Begin) -> Outgoing {
         let Begin { request, whole, facts, seed, now } = begin;
         let engine = Arc::clone(&self.engine);
@@ -129,7 +140,7 @@ impl Module {
                         let is_common = self.answers_repeat
                             && answer.records.is_empty()
                             && !answer.response.headers().contains_key(SET_COOKIE);
-                        Outgoing { is_common, ..Outgoing::of(wire::encode_answer(&answer)) }
+                        Outgoing { is_common, ..Outgoing::of(wire::encode_answer(&answer, self.told())) }
                     }
                     None => Outgoing { text: b"H".to_vec(), bytes: Vec::new(), is_common: false },
                 };
@@ -151,7 +162,7 @@ impl Module {
         if goes_on {
             self.waiting.borrow_mut().put(number, exchange);
         }
-        Outgoing::of(wire::encode_step(number, &step))
+        Outgoing::of(wire::encode_step(number, &step, self.told()))
     }
 }
 
@@ -280,7 +291,7 @@ mod tests {
         let lines: Vec<_> = text.split('\n').collect();
         let count: usize = lines[2].parse().expect("a number");
         assert!(lines[3..3 + count].contains(&"x-name"), "{lines:?}");
-        assert_eq!((lines[0], lines[3 + count], lines[3 + count + 5]), ("L", "R", "503"), "{lines:?}");
+        assert_eq!((lines[0], lines[3 + count], lines[3 + count + 6]), ("L", "R", "503"), "{lines:?}");
         assert_eq!((lines.last().copied(), bytes), (Some("sorry"), Vec::new()));
     }
 
@@ -296,7 +307,7 @@ mod tests {
     fn an_answer_that_needs_no_effect_leaves_nothing_behind() {
         let module = module();
         let text = send(&module, &begin("/fixed", "part", "x-name\nAda\n")).expect("an answer");
-        assert!(text.starts_with("R\n0\n0\nroute.responded\n\n200\n'9\n"), "{text}");
+        assert!(text.starts_with("R\n0\n0\nroute.responded\n\n\n200\n'9\n"), "{text}");
         assert_eq!(module.waiting(), 0);
     }
 
@@ -309,18 +320,32 @@ mod tests {
         assert!(text.contains("\nx-other\n1") && text.contains("\nx-key\ns=cret"), "{text}");
         assert_eq!(module.waiting(), 1);
         let text = send(&module, "C\n1001\n1\n0\nfetch\n200\n-\n0").expect("a response");
-        assert!(text.starts_with("R\n1\n0\nbackend.responded\ncache.bypass\n200\n-\n"), "{text}");
+        assert!(text.starts_with("R\n1\n0\nbackend.responded\ncache.bypass\n\n200\n-\n"), "{text}");
         assert_eq!(module.waiting(), 0);
         let error = send(&module, "C\n1001\n1\n0\nfetch\n200\n-\n0");
         assert_eq!(error, Err("there is no exchange 1".to_owned()));
     }
 
     #[test]
+    fn a_driver_with_an_access_log_is_told_the_names_of_what_was_decided() {
+        for (share, names) in [("0.1", "/from-a\u{1f}a\u{1f}unknown"), ("", "")] {
+            let module = load(&format!("KEY=1\nSELVEDGE_ACCESS_LOG={share}")).expect("the policy compiles").0;
+            send(&module, &begin("/from-a", "whole", "")).expect("an effect");
+            let text = send(&module, "C\n1001\n1\n0\nfetch\n200\n-\n0").expect("a response");
+            let lines: Vec<_> = text.split('\n').collect();
+            assert_eq!((lines[3], lines[5], lines[6]), ("backend.responded", names, "200"), "{text}");
+        }
+    }
+
+    #[test]
     fn a_request_whose_handler_crashed_gets_the_fallback() {
         let module = module();
         let text = send(&module, &begin("/wait", "crashed\nit panicked", "")).expect("an answer");
-        assert!(text.starts_with("R\n1\n0\nfallback.page\n\n503\n'5\n"), "{text}");
-        assert!(text.ends_with("X\n0\nhandler-failure\nwait\nit panicked\n\nsorry"), "{text}");
+        assert!(text.starts_with("R\n1\n0\nfallback.page\n\n\n503\n'5\n"), "{text}");
+        assert!(
+            text.ends_with("X\n0\nhandler-failure\nwait\nit panicked\nhandler.panicked\nsorry"),
+            "{text}"
+        );
     }
 
     #[test]

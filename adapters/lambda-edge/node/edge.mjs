@@ -2,6 +2,7 @@
 //
 // Most events come to an end in one crossing. Those of origin-request may ask a backend or a handler, which Node.js does here.
 
+import { AccessLog } from "./access.mjs";
 import { Exchange } from "./exchange.mjs";
 import { Crash, effects, Instance, Lines } from "./instance.mjs";
 import { Platform } from "./platform.mjs";
@@ -30,21 +31,26 @@ export class Edge {
   #fields = new Map();
   #readsAddress = true;
   #lastResort = "";
+  #log = null;
   #seeds = new Uint8Array(SEEDS * SEED_BYTES);
   #nextSeedAt = SEEDS * SEED_BYTES;
 
   /**
    * @param {WebAssembly.Module} module the module that `selvedge build` made
    * @param {Uint8Array} policy the compiled policy
-   * @param {{ key: string, httpsOnly: boolean, environment?: Record<string, string> }} settings those of the build
+   * @param {{ key: string, httpsOnly: boolean, environment?: Record<string, string>, accessLog?: number }} settings those of the build
    * @param {Uint8Array | null} places a database of clients' places
    * @param {() => number} now milliseconds since the Unix epoch
    */
   constructor(module, policy, settings, places = null, now = Date.now) {
-    const { key, httpsOnly, environment = {} } = settings;
+    const { key, httpsOnly, environment = {}, accessLog } = settings;
     this.#module = module;
     this.#policy = policy;
     this.#environment = { ":key": key, ":https-only": httpsOnly ? "1" : "0", ...environment };
+    if (accessLog !== undefined) {
+      this.#log = new AccessLog(accessLog, now);
+      this.#environment[":access-log"] = "1";
+    }
     this.#places = places;
     this.#now = now;
     this.instance();
@@ -54,7 +60,7 @@ export class Edge {
   async handle(event) {
     const cf = event?.Records?.[0]?.cf;
     if (cf?.config?.eventType === VIEWER_REQUEST && event.Records.length === 1) {
-      const outcome = this.#enter(cf.request);
+      const outcome = this.#enter(cf);
       if (outcome !== null) return outcome;
     }
     const platform = new Platform(this.#now);
@@ -66,7 +72,8 @@ export class Edge {
       return this.answerAtLast(platform, error, event);
     }
     if (cf?.config?.eventType !== ORIGIN_REQUEST) return this.#alone(event, json, platform);
-    const subject = new EventSubject(event, json, this.#seed());
+    const end = this.#observed(cf, platform);
+    const subject = new EventSubject(event, json, this.#seed(), end);
     const outcome = await new Exchange(this, subject, platform).run();
     await platform.finish();
     return outcome;
@@ -76,26 +83,28 @@ export class Edge {
    * A viewer's request, of which the module is told what it reads; the rest stays as it is. Null where that is not enough: the
    * module has the whole event then.
    */
-  #enter(request) {
+  #enter(cf) {
+    const { request } = cf;
     try {
       const instance = this.instance();
       const asked = this.#part(instance, request);
       if (asked === null) return null;
       const { part, imitates } = asked;
+      const end = this.#observed(cf);
       const known = instance.recall(part);
-      if (known !== undefined) return known;
-      const end = instance.write(`V\n${this.#now()}\n${part}`, 0);
+      if (known !== undefined) return ended(known, end);
+      const length = instance.write(`V\n${this.#now()}\n${part}`, 0);
       const seed = this.#nextSeed();
-      const place = instance.receive(end, this.#seeds, seed, seed + SEED_BYTES);
+      const place = instance.receive(length, this.#seeds, seed, seed + SEED_BYTES);
       const keep = instance.keep(place);
-      if (keep !== 0 && keep % 2 === 0) return keepFor(instance, part, instance.kept[keep - 1]);
+      if (keep !== 0 && keep % 2 === 0) return ended(keepFor(instance, part, instance.kept[keep - 1]), end);
       const lines = instance.read(place);
       if (lines[0] === "F") return this.#forward(instance, request, imitates, lines[1], lines[2]);
       const platform = new Platform(this.#now);
-      const outcome = concluded(instance, new Lines(lines, 3), platform);
-      if (keep === 0) return outcome;
-      instance.kept[keep] = outcome;
-      return keepFor(instance, part, outcome);
+      const conclusion = concluded(instance, new Lines(lines, 3), platform);
+      if (keep === 0) return ended(conclusion, end);
+      instance.kept[keep] = conclusion;
+      return ended(keepFor(instance, part, conclusion), end);
     } catch (error) {
       if (error instanceof Crash) this.#current = null;
       return this.answerAtLast(new Platform(this.#now), error, undefined);
@@ -156,13 +165,21 @@ export class Edge {
   /** An event that needs no effect. */
   #alone(event, json, platform) {
     try {
+      const end = this.#observed(event?.Records?.[0]?.cf, platform);
       const instance = this.instance();
       const lines = new Lines(tell(instance, this.#now(), "", json, this.#seed()), 3);
-      return concluded(instance, lines, platform);
+      return ended(concluded(instance, lines, platform), end);
     } catch (error) {
       if (error instanceof Crash) this.#current = null;
       return this.answerAtLast(platform, error, event);
     }
+  }
+
+  /** What is called at the end of an event; null without an access log. */
+  #observed(cf, platform) {
+    if (this.#log === null) return null;
+    const started = this.#log.begin();
+    return (outcome, summary, records) => this.#log.end(started, cf, outcome, summary, records, platform ?? new Platform(this.#now));
   }
 
   /** The instance for new events. */
@@ -210,17 +227,24 @@ export class Edge {
   }
 }
 
-/** What the function returns, with what there is to log about it. */
+/** What the function returns and what came of the request, with what there is to log about it. */
 function concluded(instance, lines, platform) {
-  const outcome = JSON.parse(lines.text());
+  const [outcome, summary] = [JSON.parse(lines.text()), lines.text()];
   for (let count = lines.number(); count > 0; count--) platform.violated(lines.text());
-  for (const { values } of effects(instance, lines)) platform.record(...values);
-  return outcome;
+  const records = effects(instance, lines).map(({ values }) => values);
+  for (const values of records) platform.record(...values);
+  return { outcome, summary, records };
 }
 
 /** Remembers what everybody gets who asks the same. */
-function keepFor(instance, part, outcome) {
-  instance.remember(part, outcome);
+function keepFor(instance, part, conclusion) {
+  instance.remember(part, conclusion);
+  return conclusion;
+}
+
+/** Ends an event with what the function returns. */
+function ended({ outcome, summary, records }, end) {
+  end?.(outcome, summary, records);
   return outcome;
 }
 
@@ -233,11 +257,13 @@ class EventSubject {
   #event;
   #json;
   #seed;
+  #end;
 
-  constructor(event, json, seed) {
+  constructor(event, json, seed, end) {
     this.#event = event;
     this.#json = json;
     this.#seed = seed;
+    this.#end = end;
   }
 
   /** The body of the event's request is in the event. */
@@ -251,6 +277,13 @@ class EventSubject {
 
   atLast(runtime, platform, error) {
     return runtime.answerAtLast(platform, error, this.#event);
+  }
+
+  /** What a handler waits for is not told apart. */
+  fetched() {}
+
+  returned(outcome, summary, started) {
+    this.#end?.(outcome, summary, started.filter(({ kind }) => kind === "X").map(({ values }) => values));
   }
 }
 

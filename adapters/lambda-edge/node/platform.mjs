@@ -106,6 +106,10 @@ export class Platform {
     console.log(JSON.stringify({ level: "info", record: kind, name, value, detail }));
   }
 
+  access(line) {
+    console.log(JSON.stringify(line));
+  }
+
   failed(message) {
     console.error(JSON.stringify({ level: "error", message }));
   }

@@ -2,14 +2,16 @@
 //!
 //! The module speaks as [`selvedge_js`] does, with messages of its own: an event comes in as `T`, its time, what crashed the module that
 //! had it before (or nothing), and the event's JSON, with a seed beside it. It is answered by `T`, a number, whether results are still
-//! wanted, what the function returns as JSON, the rules of CloudFront's that it would have broken (their number and a line each) and the
+//! wanted, what the function returns as JSON, what came of the request (or nothing), the rules of CloudFront's that it would have broken (their number and a line each) and the
 //! last effects; or by effects, as in [`selvedge_core::wire`].
 //!
 //! The request of a viewer-request event may come in part: as `V`, the time, the address where it is read, the method, path and query, what the
 //! fields weigh that are left out, and the fields, each a line `:` and the place of its name and a line with its value. It is answered as
 //! an event, or by `F` and the values of the two headers that it goes on with.
 //!
-//! [`load`] is given settings before the environment: lines `:key=` (base64url) and `:https-only=` (0 or 1).
+//! [`load`] is given settings before the environment: lines `:key=` (base64url), `:https-only=` (0 or 1), and `:access-log=`
+//! where the driver keeps an access log. Only then is told what came of a request, in the event that is the function's last of it: codes of
+//! the outcome and of the cache, and names of route, backend and bot category, with U+001F between them.
 
 mod module;
 

@@ -14,6 +14,7 @@ use selvedge_core::effect::{Effect, EffectId, EffectSpan, Issued};
 use selvedge_core::engine::{Engine, EngineBuilder};
 use selvedge_core::exchange::{Input, Rest, Step};
 use selvedge_core::policy::blob;
+use selvedge_core::reason::{Reason, Summary};
 use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::{Omitted, Seed};
 use selvedge_core::wire::{self, Incoming};
@@ -29,6 +30,8 @@ pub struct EdgeModule {
     edge: Arc<Edge>,
     names: Vec<HeaderName>,
     answers_repeat: bool,
+    /// Whether the driver tells requests to a log.
+    tells: bool,
     waiting: RefCell<Waiting<Running>>,
 }
 
@@ -60,6 +63,7 @@ impl EdgeModule {
         let policy = blob::decode(policy).map_err(|error| error.to_string())?;
         let mut variables = selvedge_js::variables(environment)?;
         let settings = settings(&mut variables)?;
+        let tells = variables.remove(":access-log").is_some();
         let builder = Engine::builder(policy).environment(move |name| variables.get(name).cloned());
         let engine = handlers(builder).compile().map_err(|error| error.to_string())?;
         let edge = Edge::new(Arc::new(engine), settings);
@@ -70,14 +74,17 @@ impl EdgeModule {
         let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
         let names = parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let answers_repeat = edge.answers_repeat();
-        Ok((Self { edge: Arc::new(edge), names, answers_repeat, waiting: RefCell::default() }, greeting))
+        Ok((
+            Self { edge: Arc::new(edge), names, answers_repeat, tells, waiting: RefCell::default() },
+            greeting,
+        ))
     }
 
     fn begin(&self, told: Told<'_>) -> Result<Outgoing, String> {
         let event: Event = serde_json::from_str(told.event).map_err(|error| no_event(&error))?;
         let cf = event.into_cf().ok_or("the event has not exactly one record")?;
         match self.edge.begin(cf, told.seed, told.crash, told.now) {
-            Begun::Done(finished) => done(0, *finished, Vec::new(), Rest::Nothing),
+            Begun::Done(finished) => self.done(0, *finished, Vec::new(), Rest::Nothing),
             Begun::Runs(running) => {
                 let number = self.waiting.borrow_mut().next_number();
                 self.step(number, *running, Input::Begin, told.now)
@@ -94,7 +101,7 @@ impl EdgeModule {
             Through::Forward { key, state } => Ok(outgoing(&format!("F\n{key}\n{state}"))),
             Through::Respond(finished) => {
                 let is_common = self.answers_repeat && is_anybodys(&finished);
-                let answer = done(0, *finished, Vec::new(), Rest::Nothing)?;
+                let answer = self.done(0, *finished, Vec::new(), Rest::Nothing)?;
                 Ok(Outgoing { is_common, ..answer })
             }
         }
@@ -110,10 +117,41 @@ impl EdgeModule {
         match running.poll(input, now) {
             Progress::Effects(effects) => {
                 self.waiting.borrow_mut().put(number, running);
-                Ok(Outgoing::of(wire::encode_step(number, &Step::Effects(effects))))
+                Ok(Outgoing::of(wire::encode_step(number, &Step::Effects(effects), wire::Told::Codes)))
             }
-            Progress::Done { finished, effects, rest } => done(number, *finished, effects, rest),
+            Progress::Done { finished, effects, rest } => self.done(number, *finished, effects, rest),
         }
+    }
+
+    fn done(
+        &self,
+        number: u32,
+        finished: Finished,
+        mut effects: Vec<Issued>,
+        rest: Rest,
+    ) -> Result<Outgoing, String> {
+        let Finished { outcome, summary, records, violations } = finished;
+        // Nobody awaits a record, so that its number only has to be another one.
+        effects.extend((0..).zip(records).map(|(at, record)| Issued {
+            id: EffectId(u32::MAX - at),
+            span: EffectSpan::AfterResponse,
+            effect: Effect::Record(record),
+        }));
+        let (number, violated) = (number.to_string(), violations.len().to_string());
+        let pending = if rest == Rest::Pending { "1" } else { "0" };
+        let outcome = json(&outcome)?;
+        let summary = summary.filter(|_| self.tells).map(|summary| self.told(&summary)).unwrap_or_default();
+        let violations: Vec<_> = violations.iter().map(ToString::to_string).collect();
+        let mut lines = vec!["T", &number, pending, &outcome, &summary, &violated];
+        lines.extend(violations.iter().map(String::as_str));
+        Ok(Outgoing::of(wire::encode_lines(&lines, &effects)))
+    }
+
+    /// What the log tells of a decision: two codes and three names.
+    fn told(&self, summary: &Summary) -> String {
+        let cache = summary.cache.map_or("", Reason::code);
+        let names = wire::names(summary, self.edge.engine().policy());
+        [summary.reason.code(), cache, &names].join("\u{1f}")
     }
 }
 
@@ -206,23 +244,6 @@ fn told<'a>(text: &'a [u8], bytes: &[u8]) -> Result<Told<'a>, String> {
     let event = line("JSON")?;
     let seed = bytes.try_into().map_err(|_| "the event has no seed")?;
     Ok(Told { now, crash, event, seed })
-}
-
-fn done(number: u32, finished: Finished, mut effects: Vec<Issued>, rest: Rest) -> Result<Outgoing, String> {
-    let Finished { outcome, records, violations } = finished;
-    // Nobody awaits a record, so that its number only has to be another one.
-    effects.extend((0..).zip(records).map(|(at, record)| Issued {
-        id: EffectId(u32::MAX - at),
-        span: EffectSpan::AfterResponse,
-        effect: Effect::Record(record),
-    }));
-    let (number, violated) = (number.to_string(), violations.len().to_string());
-    let pending = if rest == Rest::Pending { "1" } else { "0" };
-    let outcome = json(&outcome)?;
-    let violations: Vec<_> = violations.iter().map(ToString::to_string).collect();
-    let mut lines = vec!["T", &number, pending, &outcome, &violated];
-    lines.extend(violations.iter().map(String::as_str));
-    Ok(Outgoing::of(wire::encode_lines(&lines, &effects)))
 }
 
 /// JSON of one line.

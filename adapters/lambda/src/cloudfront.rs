@@ -43,7 +43,7 @@ pub(crate) async fn answer(function: &Rc<Function>, event: &Bytes) -> Answer {
         let error = EventError::Unknown;
         return Answer::Failure { code: error.code(), message: error.message().to_owned() };
     };
-    let Finished { outcome, records, violations } = finished(function, cf).await;
+    let Finished { outcome, records, violations, .. } = finished(function, cf).await;
     records.iter().for_each(write_record);
     for violation in violations {
         write_log("WARN", &format!("CloudFront would refuse this, so that it was taken back: {violation}"));

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use http::{Request, Response, StatusCode};
 use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::effect::{
-    Effect, EffectResult, Fetch, FetchError, ReadBodyError, StoreError, TotalTimeout,
+    Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, StoreError, TotalTimeout,
 };
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
+use selvedge_log::request::Seen;
 use selvedge_log::write_record;
 use selvedge_native::backend_body::BackendBody;
 use selvedge_native::body::read;
@@ -28,17 +29,29 @@ const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct EdgeHost {
     function: Rc<Function>,
     bodies: Rc<Bodies>,
+    seen: Rc<Seen>,
 }
 
 impl EdgeHost {
     pub(crate) fn new(function: Rc<Function>, bodies: Rc<Bodies>) -> Self {
-        Self { function, bodies }
+        Self { function, bodies, seen: Rc::default() }
+    }
+
+    /// What the effects show about the request.
+    pub(crate) fn seen(&self) -> Rc<Seen> {
+        Rc::clone(&self.seen)
     }
 
     /// Sends a request and hands its body on as it comes.
     async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
+        let asked = Instant::now();
+        let result = self.send(fetch, asked).await;
+        self.seen.on_fetched(asked.elapsed());
+        result
+    }
+
+    async fn send(&self, fetch: Fetch, started: Instant) -> Result<Response<Body>, FetchError> {
         let Fetch { request, timeout, connect_timeout, total, max_body_bytes, .. } = fetch;
-        let started = Instant::now();
         let (parts, body) = request.into_parts();
         let upload = self.upload(body, max_body_bytes)?;
         let request = Request::from_parts(parts, upload);
@@ -107,6 +120,9 @@ impl Host for EdgeHost {
                 EffectResult::Sleep
             }),
             Effect::Record(record) => {
+                if let Record::Exposure { experiment, variation, .. } = &record {
+                    self.seen.on_exposure(experiment, variation);
+                }
                 write_record(&record);
                 done(EffectResult::Record)
             }

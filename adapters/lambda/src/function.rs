@@ -22,6 +22,7 @@ use crate::answer::{Answer, Answered};
 use crate::body::{Bodies, HostBody};
 use crate::effects::EdgeHost;
 use crate::event::{Event, Front, HttpEvent};
+use crate::observed::Observed;
 use crate::settings::{Settings, variable};
 use crate::sqs::Queues;
 use crate::stream::{Content, Stream};
@@ -70,14 +71,21 @@ impl Function {
             }
         };
         let facts = facts::of(&event, request.headers(), self.settings.secret.as_ref());
+        let id = self.seeds.next();
+        let begin = |share| Observed::begin(Arc::clone(&self.engine), share, id, &request, &facts);
+        let mut observed = self.settings.access_log.map(begin);
         let host = EdgeHost::new(Rc::clone(self), Rc::clone(&bodies));
-        let exchange = Exchange::new(Arc::clone(&self.engine), request, facts, self.seeds.next());
-        let Driven { response, after, .. } = drive(host, exchange).await;
+        let seen = host.seen();
+        let exchange = Exchange::new(Arc::clone(&self.engine), request, facts, id);
+        let Driven { response, summary, after } = drive(host, exchange).await;
+        if let Some(observed) = &mut observed {
+            observed.on_head(&response, summary, &seen);
+        }
         let answer = if self.settings.streams && event.front == Front::Version2 {
             let (head, body) = response.into_parts();
-            Answer::Stream(Stream::new(response::prelude(&head), Content::of(body, &bodies)))
+            Answer::Stream(Stream::new(response::prelude(&head), Content::of(body, &bodies), observed))
         } else {
-            Answer::Result(self.buffer(event.front, response, &bodies, time).await)
+            Answer::Result(self.buffer(event.front, response, &bodies, time, observed).await)
         };
         Answered { answer, after }
     }
@@ -89,26 +97,38 @@ impl Function {
         response: Response<Body>,
         bodies: &Bodies,
         time: Duration,
+        observed: Option<Observed>,
     ) -> Vec<u8> {
         let (head, body) = response.into_parts();
         let most = response::max_bytes(front);
         let body = tokio::time::timeout(time, content(body, bodies, most)).await;
         let body = body.unwrap_or(Err("the backend's body did not end in time"));
-        let encoded = body.map(|body| response::encode(front, &head, &body));
-        match encoded {
-            Ok(result) if result.len() <= most => result,
-            Ok(_) => self.last_resort(front, "the response is larger than Lambda lets through"),
-            Err(message) => self.last_resort(front, message),
+        let encoded = body.map(|body| (response::encode(front, &head, &body), body.len()));
+        let (result, bytes) = match encoded {
+            Ok((result, bytes)) if result.len() <= most => (result, bytes),
+            Ok(_) => {
+                return self.last_resort(front, "the response is larger than Lambda lets through", observed);
+            }
+            Err(message) => return self.last_resort(front, message, observed),
+        };
+        if let Some(mut observed) = observed {
+            observed.on_content(bytes);
+            observed.on_end();
         }
+        result
     }
 
-    fn last_resort(&self, front: Front, message: &str) -> Vec<u8> {
+    fn last_resort(&self, front: Front, message: &str, observed: Option<Observed>) -> Vec<u8> {
         selvedge_log::write_log("ERROR", message);
         let (head, body) = self.engine.last_resort().response.into_parts();
-        match body {
-            Body::Bytes(bytes) => response::encode(front, &head, &bytes),
-            Body::Empty | Body::Host(_) => response::encode(front, &head, b""),
+        let content = match body {
+            Body::Bytes(bytes) => bytes,
+            Body::Empty | Body::Host(_) => Bytes::new(),
+        };
+        if let Some(mut observed) = observed {
+            observed.on_replaced(head.status, content.len());
         }
+        response::encode(front, &head, &content)
     }
 }
 

@@ -18,6 +18,7 @@ mod facts;
 mod fields;
 mod function;
 mod jobs;
+mod observed;
 mod request;
 mod response;
 mod runtime;

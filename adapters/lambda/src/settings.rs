@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use selvedge_core::engine::{Engine, EngineBuilder};
 use selvedge_core::policy::{Policy, blob};
+use selvedge_log::sample::SampleRate;
 use subtle::ConstantTimeEq as _;
 
 /// Names another file than `policy.bin` beside the binary.
@@ -16,6 +17,9 @@ pub(crate) const INVOKE_MODE: &str = "SELVEDGE_INVOKE_MODE";
 
 /// The secret by which CloudFront proves itself.
 pub(crate) const CLOUDFRONT_SECRET: &str = "SELVEDGE_CLOUDFRONT_SECRET";
+
+/// The share of requests whose records are logged, from 0 to 1; without it nothing is written of requests.
+pub(crate) const ACCESS_LOG: &str = "SELVEDGE_ACCESS_LOG";
 
 /// Shortest secret that is believed to be one.
 const MIN_SECRET_BYTES: usize = 16;
@@ -28,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) streams: bool,
     /// What CloudFront sends to be believed.
     pub(crate) secret: Option<Secret>,
+    /// How many requests have a record in the log, beside their metrics; `None` for no word about requests at all.
+    pub(crate) access_log: Option<SampleRate>,
 }
 
 /// A secret that is compared and never shown.
@@ -45,7 +51,11 @@ impl Settings {
             Some("RESPONSE_STREAM") => true,
             Some(other) => bail!("{INVOKE_MODE} is `{other}`, and neither BUFFERED nor RESPONSE_STREAM"),
         };
+        let share = |text: String| {
+            text.parse().map_err(|error| anyhow!("{ACCESS_LOG} is `{text}`, which is {error}"))
+        };
         Ok(Self {
+            access_log: variable(ACCESS_LOG).map(share).transpose()?,
             policy: variable(POLICY).map_or_else(beside, PathBuf::from),
             streams,
             secret: variable(CLOUDFRONT_SECRET).map(Secret::new).transpose()?,
@@ -118,6 +128,19 @@ mod tests {
         assert!(settings(&[(INVOKE_MODE, "RESPONSE_STREAM")]).unwrap().streams);
         let error = settings(&[(INVOKE_MODE, "response_stream")]).unwrap_err().to_string();
         assert!(error.contains("response_stream"), "{error}");
+    }
+
+    #[test]
+    fn the_access_log_is_a_share_of_requests_and_off_unless_wanted() {
+        assert_eq!(settings(&[]).unwrap().access_log, None);
+        for (text, share) in [("1", 1.0), ("0.1", 0.1), ("0", 0.0)] {
+            assert_eq!(settings(&[(ACCESS_LOG, text)]).unwrap().access_log, SampleRate::new(share), "{text}");
+        }
+        let error = settings(&[(ACCESS_LOG, "on")]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "SELVEDGE_ACCESS_LOG is `on`, which is no share of requests from 0 (none) to 1 (all)"
+        );
     }
 
     #[test]

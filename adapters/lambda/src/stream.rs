@@ -11,6 +11,7 @@ use hyper::body::{Body as HttpBody, Frame};
 use selvedge_core::body::Body;
 
 use crate::body::{Bodies, HostBody};
+use crate::observed::Observed;
 
 /// The trailer that names the error that ended a body early.
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
@@ -36,6 +37,7 @@ pub(crate) enum Content {
 pub(crate) struct Stream {
     prelude: Option<Bytes>,
     content: Content,
+    observed: Option<Observed>,
 }
 
 impl Content {
@@ -49,8 +51,8 @@ impl Content {
 }
 
 impl Stream {
-    pub(crate) fn new(prelude: Vec<u8>, content: Content) -> Self {
-        Self { prelude: Some(prelude.into()), content }
+    pub(crate) fn new(prelude: Vec<u8>, content: Content, observed: Option<Observed>) -> Self {
+        Self { prelude: Some(prelude.into()), content, observed }
     }
 
     /// Ends with an error as the
@@ -58,6 +60,8 @@ impl Stream {
     /// wants it, so that nobody takes what was sent for the whole.
     fn break_off(&mut self, message: &str) -> Frame<Bytes> {
         self.content = Content::Empty;
+        // The end that comes after the trailers is none of the body's.
+        self.observed = None;
         let body = serde_json::json!({ "errorType": "Selvedge.BodyBrokeOff", "errorMessage": message });
         let body = HeaderValue::try_from(BASE64_STANDARD.encode(body.to_string()));
         let mut trailers = HeaderMap::new();
@@ -94,6 +98,12 @@ impl HttpBody for Stream {
                 None => None,
             },
         };
+        if let Some(observed) = &mut this.observed {
+            match &frame {
+                Some(frame) => observed.on_content(frame.data_ref().map_or(0, Bytes::len)),
+                None => observed.on_end(),
+            }
+        }
         Poll::Ready(frame.map(Ok))
     }
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use selvedge_core::policy::Policy;
+use selvedge_core::reason::{Reason, Summary};
 use selvedge_core::time::Timestamp;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -13,8 +15,8 @@ pub const MAX_PATH_BYTES: usize = 2048;
 /// Most bytes of any other text that a client chose, such as its user agent; what is longer is cut.
 pub const MAX_TEXT_BYTES: usize = 256;
 
-/// What tells the line from others in the same log; it is an object that has not ended.
-const ENVELOPE: &[u8] = br#"{"level":"INFO","selvedge":"access""#;
+/// What tells the line from others in the same log.
+pub(crate) const MEMBERS: &[u8] = br#""level":"INFO","selvedge":"access""#;
 
 /// One request, as the access log has it.
 ///
@@ -56,23 +58,26 @@ pub struct Access<'a> {
     pub query: Option<Cow<'a, str>>,
     /// The protocol between client and edge, such as `HTTP/2`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<&'static str>,
+    pub protocol: Option<Cow<'a, str>>,
     /// The response's status; `None` when the client went away before there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Bytes of the response's body that were handed to the connection.
-    pub bytes_out: u64,
+    /// Bytes of the response's body that were handed to the connection; `None` where the platform passes the body on by itself
+    /// and nobody said how long it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
     /// From the request's head to the response's head.
     #[serde(rename = "head_ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub head: Option<Duration>,
     /// Of that, the wait for backends.
     #[serde(rename = "origin_ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub origin: Option<Duration>,
-    /// From the request's head to the end of the response's body.
-    #[serde(rename = "duration_ms", serialize_with = "millis")]
+    /// From the request's head to the end of the response's body; `None` where the platform does not show the end.
+    #[serde(rename = "duration_ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub duration: Option<Duration>,
-    /// Whether the response broke off before its end, on whichever side.
-    pub aborted: bool,
+    /// Whether the response broke off before its end, on whichever side; `None` where the platform does not show the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aborted: Option<bool>,
     /// Code of the reason why the response is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
@@ -108,6 +113,21 @@ pub struct Access<'a> {
     pub user_agent: Option<Cow<'a, str>>,
 }
 
+impl<'a> Access<'a> {
+    /// Adds what the policy decided.
+    #[must_use]
+    pub fn decided(self, summary: Summary, policy: &'a Policy) -> Self {
+        Self {
+            outcome: Some(summary.reason.code()),
+            cache: summary.cache.map(Reason::code),
+            route: summary.route.map(|route| policy.route(route).name.as_str()),
+            backend: summary.backend.map(|backend| policy.backend(backend).name.as_str()),
+            bot: summary.bot.map(|bot| bot.as_str()),
+            ..self
+        }
+    }
+}
+
 impl Access<'_> {
     /// A request of which nothing is known but its time.
     #[must_use]
@@ -123,11 +143,11 @@ impl Access<'_> {
             query: None,
             protocol: None,
             status: None,
-            bytes_out: 0,
+            bytes_out: None,
             head: None,
             origin: None,
             duration: None,
-            aborted: false,
+            aborted: None,
             outcome: None,
             cache: None,
             cache_status: None,
@@ -149,13 +169,19 @@ impl Access<'_> {
     #[must_use]
     pub fn to_line(&self) -> Vec<u8> {
         let mut line = Vec::with_capacity(512);
-        line.extend_from_slice(ENVELOPE);
-        serde_json::to_writer(&mut line, self).expect("texts and numbers are JSON, and memory takes them");
-        // The object goes on where the envelope left off.
-        line[ENVELOPE.len()] = b',';
+        line.push(b'{');
+        line.extend_from_slice(MEMBERS);
+        append(&mut line, self);
         line.push(b'\n');
         line
     }
+}
+
+/// Adds the members of an object to one that has some and has not ended, and ends it.
+pub(crate) fn append(line: &mut Vec<u8>, object: &impl Serialize) {
+    let at = line.len();
+    serde_json::to_writer(&mut *line, object).expect("texts and numbers are JSON, and memory takes them");
+    line[at] = b',';
 }
 
 /// Cuts a text to at most `max_bytes`, between two characters.
@@ -234,7 +260,7 @@ mod tests {
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "what a client writes is escaped");
         let expected = json!({
             "level": "INFO", "selvedge": "access", "time": "1970-01-01T00:00:00.000Z", "request_id": "",
-            "method": "", "path": "/a\n\"b\"", "bytes_out": 0, "duration_ms": 1.234, "aborted": false,
+            "method": "", "path": "/a\n\"b\"", "duration_ms": 1.234,
             "variations": { "hero": "bold\n" },
         });
         assert_eq!(read(&access), expected);

@@ -1,6 +1,10 @@
 //! What goes into a log that a platform keeps of a program's output: one line of JSON each.
 
 pub mod access;
+pub mod cache_status;
+pub mod embedded;
+pub mod request;
+pub mod sample;
 
 use std::io::Write;
 
@@ -17,6 +21,11 @@ pub fn write_log(level: &str, message: &str) {
     write_line(std::io::stderr(), &json!({ "level": level, "selvedge": "log", "message": message }));
 }
 
+/// Writes a line that ends as one, such as [`Access::to_line`](access::Access::to_line) makes it, on the standard output.
+pub fn write_access(line: &[u8]) {
+    let _ = std::io::stdout().write_all(line);
+}
+
 /// A record as one line of the log.
 fn line(record: &Record) -> Value {
     match record {
@@ -24,8 +33,9 @@ fn line(record: &Record) -> Value {
             "level": "INFO", "selvedge": "exposure",
             "experiment": **experiment, "variation": **variation, "reason": reason.code(),
         }),
-        Record::HandlerFailure { handler, message } => json!({
-            "level": "ERROR", "selvedge": "handler-failure", "handler": handler, "message": message,
+        Record::HandlerFailure { handler, reason, message } => json!({
+            "level": "ERROR", "selvedge": "handler-failure",
+            "handler": handler, "reason": reason.code(), "message": message,
         }),
         Record::JobFailure { name, id, message, settlement } => json!({
             "level": "WARN", "selvedge": "job-failure",
@@ -46,14 +56,28 @@ fn write_line(mut to: impl Write, line: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use selvedge_core::reason::Reason;
+
     use super::*;
+
+    #[test]
+    fn a_handler_that_failed_is_told_from_one_that_panicked() {
+        for reason in [Reason::HandlerFailed, Reason::HandlerPanicked] {
+            let record = Record::HandlerFailure { handler: "pay".into(), reason, message: "no".into() };
+            let expected = json!({
+                "level": "ERROR", "selvedge": "handler-failure",
+                "handler": "pay", "reason": reason.code(), "message": "no",
+            });
+            assert_eq!(line(&record), expected);
+        }
+    }
 
     #[test]
     fn records_are_lines_of_json() {
         let record = Record::Exposure {
             experiment: "hero".into(),
             variation: "bold\n".into(),
-            reason: selvedge_core::reason::Reason::BackendResponded,
+            reason: Reason::BackendResponded,
         };
         let mut bytes = Vec::new();
         write_line(&mut bytes, &line(&record));

@@ -14,8 +14,10 @@ use selvedge_core::facts::Facts;
 use selvedge_core::geo::rules::GeoSource;
 use selvedge_core::host::{Driven, drive};
 use selvedge_core::policy::Policy;
+use selvedge_core::reason::Summary;
 use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::{Omitted, Seed};
+use selvedge_log::sample::SampleRate;
 use selvedge_mmdb::GeoDatabase;
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -25,12 +27,13 @@ use spin_sdk::{variables, wasip3};
 use crate::body::Bodies;
 use crate::effects::EdgeHost;
 use crate::facts::Trust;
+use crate::observed::Observed;
 use crate::remembered::{Part, Reads, Remembered};
 use crate::request::Incoming;
 use crate::response::Ready;
 use crate::store::Store;
 use crate::values::SpinValues;
-use crate::variables::Variables;
+use crate::variables::{ACCESS_LOG, Variables};
 use crate::{request, response, settings};
 
 /// How much randomness is fetched at a time: enough for the 128 requests that Spin gives to one instance.
@@ -44,13 +47,14 @@ pub(crate) struct Component {
     remembered: RefCell<Remembered<Kept>>,
     trust: Trust,
     database: Option<GeoDatabase>,
+    access_log: Option<SampleRate>,
 }
 
 /// What is known of requests that are the same in what the policy can read.
 #[derive(Clone)]
 enum Kept {
-    /// All of them are answered so.
-    Answer(Rc<Ready>),
+    /// All of them are answered so, for this reason.
+    Answer(Rc<Ready>, Summary),
     /// What could be read was not enough for an answer.
     NotAlone,
 }
@@ -95,7 +99,7 @@ async fn values(names: &Variables) -> Result<BTreeMap<String, String>, String> {
     let secrets = names.secrets().map(|(_, variable)| variable);
     let backends = names.backends().flatten().map(String::as_str);
     let mut values = BTreeMap::new();
-    for name in secrets.chain(backends) {
+    for name in secrets.chain(backends).chain([ACCESS_LOG]) {
         match variables::get(name).await {
             Ok(value) => drop(values.insert(name.to_owned(), value)),
             Err(variables::Error::Undefined(_)) => {}
@@ -111,33 +115,51 @@ impl Component {
         let policy = settings::policy(Path::new(settings::POLICY))?;
         let names = Variables::of(&policy);
         let values = values(&names).await?;
+        let access_log = settings::access_log(&values)?;
         let (trust, database) = (Trust::of(&policy), database(&policy)?);
         let store = Store::new(policy.limits.max_store_bytes, SpinValues::new());
         let engine = settings::compile(policy, names, values, handlers)?;
         let reads = Reads::of(&engine, trust, database.is_some());
-        Ok(Self { engine: Arc::new(engine), store, reads, remembered: RefCell::default(), trust, database })
+        let (engine, remembered) = (Arc::new(engine), RefCell::default());
+        Ok(Self { engine, store, reads, remembered, trust, database, access_log })
     }
 
     async fn answer(self: Rc<Self>, incoming: Request) -> Result<Response, ErrorCode> {
         let read = Incoming::of(&incoming);
         let part = self.reads.part(&read);
         let earlier = part.as_ref().and_then(|part| self.remembered.borrow_mut().recall(part).cloned());
-        if let Some(Kept::Answer(ready)) = &earlier {
+        if self.access_log.is_none()
+            && let Some(Kept::Answer(ready, _)) = &earlier
+        {
             return Ok(ready.send());
         }
         let head = read.head(&incoming)?;
         let (facts, seed) = (self.facts(head.headers()), seed());
-        if earlier.is_none()
-            && let Some(response) = self.answer_alone(part, &head, &facts, seed)
-        {
-            return Ok(response);
+        let mut observed = self.access_log.map(|share| Observed::begin(share, seed, &head, &facts));
+        match earlier {
+            Some(Kept::Answer(ready, summary)) => {
+                if let Some(observed) = observed {
+                    observed.on_ready(&self.engine, &ready, summary);
+                }
+                return Ok(ready.send());
+            }
+            Some(Kept::NotAlone) => {}
+            None => {
+                if let Some(response) = self.answer_alone(part, &head, &facts, seed, &mut observed) {
+                    return Ok(response);
+                }
+            }
         }
         let is_head = head.method() == Method::HEAD;
         let bodies = Rc::new(Bodies::default());
         let request = request::whole(head, incoming, &bodies).await;
-        let host = EdgeHost::new(Rc::clone(&self), Rc::clone(&bodies));
+        let seen = observed.as_ref().map(Observed::seen);
+        let host = EdgeHost::new(Rc::clone(&self), Rc::clone(&bodies), seen);
         let exchange = Exchange::new(Arc::clone(&self.engine), request, facts, seed);
-        let Driven { response, after, .. } = drive(host, exchange).await;
+        let Driven { response, summary, after } = drive(host, exchange).await;
+        if let Some(observed) = observed {
+            observed.on_head(&self.engine, &response, summary);
+        }
         let response = response::send(response, &bodies, &self, is_head);
         if after.is_some() || bodies.has_unread_stores() {
             wasip3::spawn(async move {
@@ -157,6 +179,7 @@ impl Component {
         head: &http::Request<()>,
         facts: &Facts,
         seed: Seed,
+        observed: &mut Option<Observed>,
     ) -> Option<Response> {
         let request = head.clone().map(|()| Body::Empty);
         let answer = self.engine.answer_alone(request, facts.clone(), seed, Omitted::default(), now());
@@ -167,16 +190,20 @@ impl Component {
                 self.remembered.borrow_mut().remember(part, kept);
             }
         };
-        let Some(Answer { response, records, .. }) = answer else {
+        let Some(Answer { response, summary, records }) = answer else {
             remember(Kept::NotAlone);
             return None;
         };
         records.iter().for_each(selvedge_log::write_record);
+        if let Some(observed) = observed.take() {
+            records.iter().for_each(|record| observed.on_record(record));
+            observed.on_head(&self.engine, &response, summary);
+        }
         if !is_anybodys {
             return Some(response::send(response, &Bodies::default(), self, is_head));
         }
         let ready = Rc::new(Ready::of(response, is_head));
-        remember(Kept::Answer(Rc::clone(&ready)));
+        remember(Kept::Answer(Rc::clone(&ready), summary));
         Some(ready.send())
     }
 

@@ -7,14 +7,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::effect::{
-    CacheEntry, CachePut, Effect, EffectResult, FetchError, ReadBodyError, StoreError,
+    CacheEntry, CachePut, Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, StoreError,
 };
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
+use selvedge_log::request::Seen;
 
 use crate::body::Bodies;
 use crate::component::{Component, now, seed};
 use crate::fetch::{fetch, within};
+use crate::observed::{instant, since};
 
 /// Longest wait for a body that the core reads.
 const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,11 +26,29 @@ const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct EdgeHost {
     component: Rc<Component>,
     bodies: Rc<Bodies>,
+    /// What the access log tells of the effects, where there is one.
+    seen: Option<Rc<Seen>>,
 }
 
 impl EdgeHost {
-    pub(crate) fn new(component: Rc<Component>, bodies: Rc<Bodies>) -> Self {
-        Self { component, bodies }
+    pub(crate) fn new(component: Rc<Component>, bodies: Rc<Bodies>, seen: Option<Rc<Seen>>) -> Self {
+        Self { component, bodies, seen }
+    }
+
+    async fn fetch(self, request: Fetch) -> EffectResult {
+        let asked = self.seen.as_ref().map(|_| instant());
+        let result = fetch(request, &self.bodies).await;
+        if let (Some(seen), Some(asked)) = (&self.seen, asked) {
+            seen.on_fetched(since(asked));
+        }
+        EffectResult::Fetch(result)
+    }
+
+    fn record(&self, record: &Record) {
+        if let (Some(seen), Record::Exposure { experiment, variation, .. }) = (&self.seen, record) {
+            seen.on_exposure(experiment, variation);
+        }
+        selvedge_log::write_record(record);
     }
 
     /// A body that streams is stored by its reader, so there is nothing to wait for.
@@ -66,9 +86,7 @@ impl Host for EdgeHost {
     fn perform(&self, effect: Effect) -> Performing {
         let host = self.clone();
         match effect {
-            Effect::Fetch(request) => {
-                perform(async move { EffectResult::Fetch(fetch(*request, &host.bodies).await) })
-            }
+            Effect::Fetch(request) => perform(host.fetch(*request)),
             Effect::CacheGet { key } => {
                 perform(async move { EffectResult::CacheGet(host.component.store.get(&key).await) })
             }
@@ -93,7 +111,7 @@ impl Host for EdgeHost {
                 EffectResult::Sleep
             }),
             Effect::Record(record) => {
-                selvedge_log::write_record(&record);
+                self.record(&record);
                 done(EffectResult::Record)
             }
             // Nothing in Spin adds to a number without losing what another adds meanwhile, and nothing keeps messages.

@@ -21,6 +21,8 @@ mod fetch;
 #[cfg(feature = "component")]
 mod fields;
 #[cfg(feature = "component")]
+mod observed;
+#[cfg(feature = "component")]
 mod remembered;
 #[cfg(feature = "component")]
 mod request;

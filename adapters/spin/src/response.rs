@@ -32,6 +32,15 @@ impl Ready {
         Self { status: parts.status, fields: fields::to_host(&parts.headers), content }
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the bytes of its content.
+    pub(crate) fn len(&self) -> usize {
+        self.content.as_ref().map_or(0, Bytes::len)
+    }
+
     pub(crate) fn send(&self) -> Response {
         let fields = self.fields.clone();
         let response = match self.content.clone() {

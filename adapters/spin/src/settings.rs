@@ -7,8 +7,9 @@ use std::path::Path;
 
 use selvedge_core::engine::{Engine, EngineBuilder};
 use selvedge_core::policy::{Policy, blob};
+use selvedge_log::sample::SampleRate;
 
-use crate::variables::Variables;
+use crate::variables::{ACCESS_LOG, Variables};
 
 /// Where `selvedge build` mounts the compiled policy.
 pub(crate) const POLICY: &str = "/policy.bin";
@@ -40,6 +41,14 @@ fn start(path: &Path) -> std::io::Result<Vec<u8>> {
     let length = File::open(path)?.read(&mut bytes)?;
     bytes.truncate(length);
     Ok(bytes)
+}
+
+/// Reads how many requests have a line in the log; `None` for no word about requests.
+pub(crate) fn access_log(values: &BTreeMap<String, String>) -> Result<Option<SampleRate>, String> {
+    let text = values.get(ACCESS_LOG).filter(|text| !text.is_empty());
+    let share =
+        text.map(|text| text.parse().map_err(|error| format!("the variable `{ACCESS_LOG}` is {error}")));
+    share.transpose()
 }
 
 /// Compiles a policy with the values of its variables; a value that is empty counts as not set.
@@ -94,6 +103,17 @@ mod tests {
         }
         let error = compiled(&[("eu_token", "hunter2\n")]).expect_err("it is no header value");
         assert!(error.contains("`EU_TOKEN`") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_access_log_is_a_share_of_requests_and_off_unless_wanted() {
+        let read = |text: &str| access_log(&BTreeMap::from([(ACCESS_LOG.to_owned(), text.to_owned())]));
+        assert_eq!((access_log(&BTreeMap::new()), read("")), (Ok(None), Ok(None)));
+        for (text, share) in [("1", 1.0), ("0.1", 0.1), ("0", 0.0)] {
+            assert_eq!(read(text), Ok(SampleRate::new(share)), "{text}");
+        }
+        let error = read("on").expect_err("it is no number");
+        assert!(error.contains("`selvedge_access_log`") && error.contains("from 0"), "{error}");
     }
 
     #[test]

@@ -10,6 +10,9 @@ use std::fmt;
 use http::Uri;
 use selvedge_core::policy::Policy;
 
+/// The share of requests that have a line in the log, from 0 to 1; without it nothing is written of requests.
+pub const ACCESS_LOG: &str = "selvedge_access_log";
+
 /// The variables of a policy; no two have the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variables {
@@ -24,13 +27,14 @@ pub struct BadOrigin {
 }
 
 impl Variables {
-    /// Names every variable of a policy; the same policy always has the same names.
+    /// Names every variable of a policy; the same policy always has the same names, and none is [`ACCESS_LOG`].
     ///
     /// A secret has the name that the policy reads it by, a backend `backend_` and its own name, in lower case and with
     /// `_` for what is no letter and no digit. Further URLs of a backend, and names that are taken, end in a number.
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
         let mut names = Names::default();
+        names.free(ACCESS_LOG.to_owned());
         let secrets = policy.secrets().into_iter();
         let secrets = secrets.map(|name| (name.to_owned(), names.free(secret_name(name)))).collect();
         let backends = policy.backends.iter().map(|backend| {

@@ -12,6 +12,7 @@ use crate::effect::{CacheEntry, CachePut, Effect, EffectId, Fetch, Issued, Recor
 use crate::engine::Answer;
 use crate::exchange::{Rest, Settle, Step};
 use crate::job::Settlement;
+use crate::policy::Policy;
 use crate::reason::{Reason, Summary};
 
 use super::head;
@@ -175,8 +176,9 @@ impl Message {
                 let lines = ["exposure", experiment, variation, reason.code()];
                 lines.into_iter().for_each(|line| self.lines.text(line));
             }
-            Record::HandlerFailure { handler, message } => {
-                ["handler-failure", handler, message, ""].into_iter().for_each(|line| self.lines.text(line));
+            Record::HandlerFailure { handler, reason, message } => {
+                let lines = ["handler-failure", handler, message, reason.code()];
+                lines.into_iter().for_each(|line| self.lines.text(line));
             }
             Record::JobFailure { name, id, message, settlement } => {
                 let detail = format!("{message}; {settlement}");
@@ -203,10 +205,14 @@ impl Message {
         self.effects(&settle.effects);
     }
 
-    fn respond(&mut self, rest: Rest, summary: &Summary, response: &Response<Body>) {
+    fn respond(&mut self, rest: Rest, summary: &Summary, told: Told<'_>, response: &Response<Body>) {
         self.lines.text(if rest == Rest::Pending { "1" } else { "0" });
         self.lines.text(summary.reason.code());
         self.lines.text(summary.cache.map_or("", Reason::code));
+        match told {
+            Told::Codes => self.lines.text(""),
+            Told::Names(policy) => self.lines.text(&names(summary, policy)),
+        }
         self.lines.text(response.status().as_str());
         match response.body() {
             // A host makes text of the message in any case; it need not make a copy of these bytes beside it. One that is
@@ -228,9 +234,18 @@ const NO_DEPARTURE: &str = "a platform that runs the stages one by one writes it
 const NO_TURNS: &str =
     "only a host that collapses is asked to, and none does so on the other side of a boundary";
 
+/// What a response's message tells of the decision.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// The codes of its reasons.
+    Codes,
+    /// Those, and what this policy calls the route and the backend, and the client's bot category.
+    Names(&'a Policy),
+}
+
 /// Writes a step of the exchange that the module knows by this number.
 #[must_use]
-pub fn encode_step(exchange: u32, step: &Step) -> Message {
+pub fn encode_step(exchange: u32, step: &Step, told: Told<'_>) -> Message {
     let mut message = Message::new();
     message.lines.text(match step {
         Step::Effects(_) => "E",
@@ -243,7 +258,7 @@ pub fn encode_step(exchange: u32, step: &Step) -> Message {
     match step {
         Step::Effects(effects) => message.effects(effects),
         Step::Respond(respond) => {
-            message.respond(respond.rest, &respond.summary, &respond.response);
+            message.respond(respond.rest, &respond.summary, told, &respond.response);
             message.effects(&respond.effects);
         }
         Step::Settle(settle) => message.settle(settle),
@@ -264,11 +279,11 @@ pub fn encode_lines(lines: &[&str], effects: &[Issued]) -> Message {
 
 /// Writes an answer that needed no exchange: a response of the exchange 0, with its records as effects.
 #[must_use]
-pub fn encode_answer(answer: &Answer) -> Message {
+pub fn encode_answer(answer: &Answer, told: Told<'_>) -> Message {
     let mut message = Message::new();
     message.lines.text("R");
     message.lines.number(0);
-    message.respond(Rest::Nothing, &answer.summary, &answer.response);
+    message.respond(Rest::Nothing, &answer.summary, told, &answer.response);
     message.lines.number(answer.records.len());
     for (id, record) in answer.records.iter().enumerate() {
         message.lines.text("X");
@@ -276,6 +291,16 @@ pub fn encode_answer(answer: &Answer) -> Message {
         message.record(record);
     }
     message
+}
+
+/// Returns what a policy calls the route and the backend of a request, and its client's bot category, as one value in this order with the
+/// character U+001F between them; what is not known is empty.
+#[must_use]
+pub fn names(summary: &Summary, policy: &Policy) -> String {
+    let route = summary.route.map_or("", |route| &policy.route(route).name);
+    let backend = summary.backend.map_or("", |backend| &policy.backend(backend).name);
+    let bot = summary.bot.map_or("", |bot| bot.as_str());
+    [route, backend, bot].join("\u{1f}")
 }
 
 /// Keys have lines of their own.

@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 use crate::transaction::{Omitted, Seed};
 
 pub use decode::decode;
-pub use encode::{Message, encode_answer, encode_lines, encode_step};
+pub use encode::{Message, Told, encode_answer, encode_lines, encode_step, names};
 pub use entry::{decode_entry, encode_entry};
 
 /// The handle of a request's own body.

@@ -175,7 +175,8 @@ fn what_becomes_of_a_job_is_written_with_the_effects_behind_it() {
     use crate::exchange::{Rest, Settle, Step};
 
     let write = |settlement, rest, effects| {
-        let (text, bytes) = encode_step(7, &Step::Settle(Settle { settlement, effects, rest })).into_parts();
+        let (text, bytes) =
+            encode_step(7, &Step::Settle(Settle { settlement, effects, rest }), Told::Codes).into_parts();
         assert_eq!(bytes, b"");
         String::from_utf8(text).expect("all of it is UTF-8")
     };
@@ -348,17 +349,21 @@ fn every_effect_is_written_line_by_line() {
         (Effect::Sleep { time: Duration::from_millis(20) }, "Z\n0\n20".to_owned()),
         (Effect::Cancel { id: EffectId(7) }, "C\n0\n7".to_owned()),
         (
-            Effect::Record(Record::HandlerFailure { handler: "h".into(), message: "a\r\nb".into() }),
-            "X\n0\nhandler-failure\nh\na  b\n".to_owned(),
+            Effect::Record(Record::HandlerFailure {
+                handler: "h".into(),
+                reason: Reason::HandlerPanicked,
+                message: "a\r\nb".into(),
+            }),
+            "X\n0\nhandler-failure\nh\na  b\nhandler.panicked".to_owned(),
         ),
         (Effect::Record(Record::Event { name: "e".into(), value: 1.5 }), "X\n0\nevent\ne\n1.5\n".to_owned()),
     ];
     for (effect, expected) in rows {
         let issued = Issued { id: EffectId(0), span: EffectSpan::BeforeResponse, effect };
-        let message = encode_step(8, &Step::Effects(vec![issued]));
+        let message = encode_step(8, &Step::Effects(vec![issued]), Told::Codes);
         assert_eq!(String::from_utf8_lossy(&message.into_parts().0), format!("E\n8\n1\n{expected}"));
     }
-    assert_eq!(encode_step(8, &Step::Done).into_parts(), (b"D\n8".to_vec(), Vec::new()));
+    assert_eq!(encode_step(8, &Step::Done, Told::Codes).into_parts(), (b"D\n8".to_vec(), Vec::new()));
 }
 
 #[test]
@@ -372,10 +377,10 @@ fn a_response_is_written_with_its_body_beside_it_or_behind_it() {
         *response.status_mut() = StatusCode::FORBIDDEN;
         response.headers_mut().append(header, HeaderValue::from_static("x"));
         let respond = Respond { response, summary, effects: Vec::new(), rest: Rest::Pending };
-        let (text, bytes) = encode_step(1, &Step::Respond(Box::new(respond))).into_parts();
+        let (text, bytes) = encode_step(1, &Step::Respond(Box::new(respond)), Told::Codes).into_parts();
         (String::from_utf8(text).expect("all of it is UTF-8"), bytes)
     };
-    let head = "R\n1\n1\nbot.blocked\n\n403\n";
+    let head = "R\n1\n1\nbot.blocked\n\n\n403\n";
     assert_eq!(write("vary", b"no"), (format!("{head}=2\n1\nvary\nx\n0"), b"no".to_vec()));
     assert_eq!(
         write("content-type", b"n\no"),

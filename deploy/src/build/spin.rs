@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use selvedge_core::cache::rule::Storing;
 use selvedge_core::policy::{Policy, blob};
 use selvedge_core::route::{Action, Route};
-use selvedge_spin::variables::{Variables, origin};
+use selvedge_spin::variables::{ACCESS_LOG, Variables, origin};
 
 use super::module::{Generated, cargo, handlers};
 use super::source::quote;
@@ -133,11 +133,8 @@ fn manifest(policy: &Policy, has_places: bool) -> String {
         "# Made by `selvedge build --target spin`; changes are written over.\n\
          spin_manifest_version = 2\n\n[application]\nname = {name}\nversion = \"0.1.0\"\n"
     );
-    let declared = declarations(policy, &variables);
-    if !declared.is_empty() {
-        text += "\n# Give or change them at deployment, with `--variable NAME=VALUE`.\n[variables]\n";
-        text += &declared;
-    }
+    text += "\n# Give or change them at deployment, with `--variable NAME=VALUE`.\n[variables]\n";
+    text += &declarations(policy, &variables);
     let files = [POLICY, PLACES].into_iter().take(if has_places { 2 } else { 1 });
     let files = files.map(|file| format!("{{ source = \"{file}\", destination = \"/{file}\" }}"));
     text += &format!(
@@ -149,9 +146,7 @@ fn manifest(policy: &Policy, has_places: bool) -> String {
     if has_store(policy) {
         text += &format!("key_value_stores = [\"{STORE}\"]\n");
     }
-    if !declared.is_empty() {
-        text += "\n[component.edge.variables]\n";
-    }
+    text += "\n[component.edge.variables]\n";
     for name in names(&variables) {
         text += &format!("{name} = {}\n", quoted_template(name));
     }
@@ -168,12 +163,13 @@ fn declarations(policy: &Policy, variables: &Variables) -> String {
         let origin = origin(url).unwrap_or_default();
         format!("{name} = {{ default = {} }}\n", quote(&origin))
     });
-    secrets.chain(urls).collect()
+    let access_log = format!("{ACCESS_LOG} = {{ default = \"\" }}\n");
+    secrets.chain(urls).chain([access_log]).collect()
 }
 
 fn names(variables: &Variables) -> impl Iterator<Item = &str> {
     let secrets = variables.secrets().map(|(_, name)| name);
-    secrets.chain(variables.backends().flatten().map(String::as_str))
+    secrets.chain(variables.backends().flatten().map(String::as_str)).chain([ACCESS_LOG])
 }
 
 /// What stands for the value of a variable.

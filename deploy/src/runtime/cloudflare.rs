@@ -15,11 +15,12 @@ use crate::tools;
 use super::Retired;
 
 /// Files of a build that workerd is told of.
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 13] = [
     "index.mjs",
     "runtime.mjs",
     "jobs.mjs",
     "queue.mjs",
+    "access.mjs",
     "driver.mjs",
     "exchange.mjs",
     "instance.mjs",

@@ -11,7 +11,7 @@ use selvedge_core::policy::{Policy, blob};
 use selvedge_core::spin::Front;
 use selvedge_emulator::runtime::spin::{self, ADDRESS_HEADER, SCHEME_HEADER, SpinApp, SpinConfig};
 use selvedge_emulator::{Clock, ManualClock};
-use selvedge_spin::variables::Variables;
+use selvedge_spin::variables::{ACCESS_LOG, Variables};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -53,14 +53,14 @@ impl Spin {
         std::fs::write(folder.join("policy.bin"), blob::encode(policy))?;
         let variables = Variables::of(policy);
         let secrets: Vec<_> = variables.secrets().map(|(_, variable)| variable).collect();
-        let backends: Vec<_> = variables.backends().flatten().map(String::as_str).collect();
-        std::fs::write(folder.join("spin.toml"), manifest(&secrets, &backends))?;
+        let others = variables.backends().flatten().map(String::as_str).chain([ACCESS_LOG]);
+        std::fs::write(folder.join("spin.toml"), manifest(&secrets, &others.collect::<Vec<_>>()))?;
         Ok(secrets.into_iter().map(|name| (name.to_owned(), SECRET.to_owned())).collect())
     }
 }
 
 /// A manifest as `selvedge build` makes it, but for the backends, which are wherever a test's servers listen.
-fn manifest(secrets: &[&str], backends: &[&str]) -> String {
+fn manifest(secrets: &[&str], others: &[&str]) -> String {
     let text = "spin_manifest_version = 2\n[application]\nname = \"conformance\"\nversion = \"1.0.0\"\n\
                     [[trigger.http]]\nroute = \"/...\"\ncomponent = \"edge\"\n\
                     [component.edge]\nsource = \"edge.wasm\"\n\
@@ -68,10 +68,10 @@ fn manifest(secrets: &[&str], backends: &[&str]) -> String {
                     allowed_outbound_hosts = [\"*://127.0.0.1:*\"]\nkey_value_stores = [\"default\"]\n"
         .to_owned();
     let secret = secrets.iter().map(|name| format!("{name} = {{ required = true, secret = true }}\n"));
-    // One that is empty moves nothing.
-    let moved = backends.iter().map(|name| format!("{name} = {{ default = \"\" }}\n"));
-    let declared = secret.chain(moved);
-    let given = secrets.iter().chain(backends).map(|name| format!("{name} = \"{{{{ {name} }}}}\"\n"));
+    // One that is empty changes nothing.
+    let optional = others.iter().map(|name| format!("{name} = {{ default = \"\" }}\n"));
+    let declared = secret.chain(optional);
+    let given = secrets.iter().chain(others).map(|name| format!("{name} = \"{{{{ {name} }}}}\"\n"));
     let (declared, given) = (declared.collect::<String>(), given.collect::<String>());
     format!("{text}[component.edge.variables]\n{given}[variables]\n{declared}")
 }

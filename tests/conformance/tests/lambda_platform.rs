@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use selvedge_core::policy::{blob, read::read};
 use selvedge_emulator::Clock;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 /// A function with its backend.
 struct Running {
     function: Function,
+    output: PathBuf,
     _folder: TempDir,
 }
 
@@ -27,6 +29,9 @@ struct Answer {
     /// Whether the body came to its end.
     is_whole: bool,
 }
+
+/// Longest wait for what comes a little later.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const ROUTES: &str = "
 [[routes]]
@@ -45,28 +50,34 @@ store = \"platform\"
 ";
 
 fn start(streams: bool) -> Running {
+    start_logging(streams, None)
+}
+
+/// The same with a share of requests that have a record in the log.
+fn start_logging(streams: bool, share: Option<&str>) -> Running {
     let backend = backend();
     let policy = format!("[backends.a]\nurl = \"http://{backend}\"\ntimeout = \"5s\"\n{ROUTES}");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.bin"), blob::encode(&read(&policy).unwrap())).unwrap();
     let clock = folder.path().join("clock");
     std::fs::write(&clock, "1768478400000").unwrap();
+    let clock = (selvedge_conformance::lambda::CLOCK.to_owned(), clock.to_string_lossy().into_owned());
+    let share = share.map(|share| ("SELVEDGE_ACCESS_LOG".to_owned(), share.to_owned()));
+    let environment = [clock].into_iter().chain(share).collect();
+    let output = folder.path().join("output");
     let config = FunctionConfig {
         program: PathBuf::from(env!("CARGO_BIN_EXE_conformance-lambda")),
         folder: folder.path().to_owned(),
-        environment: vec![(
-            selvedge_conformance::lambda::CLOCK.to_owned(),
-            clock.to_string_lossy().into_owned(),
-        )],
+        environment,
         queues: vec!["orders".to_owned(), "failing".to_owned()],
         delivers: false,
         streams,
         environments: 1,
         timeout: Duration::from_secs(20),
         clock: Clock::System,
-        output: None,
+        output: Some(File::create(&output).unwrap()),
     };
-    Running { function: Function::start(config).unwrap(), _folder: folder }
+    Running { function: Function::start(config).unwrap(), output, _folder: folder }
 }
 
 /// A backend that answers by path: with much, with less than it announces, with chunks that do not end, or with `hello`.
@@ -123,6 +134,22 @@ impl Running {
             None => !head.contains("transfer-encoding: chunked") || rest.ends_with(b"0\r\n\r\n"),
         };
         Answer { status, body: rest, is_whole }
+    }
+
+    /// Waits for so many lines about requests in the log: those of responses that stream come a little after them.
+    fn requests(&self, count: usize) -> Vec<Value> {
+        let begun = Instant::now();
+        loop {
+            let log = std::fs::read_to_string(&self.output).unwrap();
+            let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let lines = whole.map(|line| serde_json::from_str::<Value>(line).unwrap());
+            let lines: Vec<_> = lines.filter(|line| line["_aws"].is_object()).collect();
+            if lines.len() >= count {
+                return lines;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{log}");
+            thread::yield_now();
+        }
     }
 
     fn invoke(&self, event: &Value) -> Result<Value, Failure> {
@@ -243,4 +270,47 @@ fn what_a_policy_does_at_cloudfronts_edge_can_be_tried_trigger_by_trigger() {
     panics["uri"] = "/panic".into();
     let panicked = event("origin-request", &event("viewer-request", &panics, None), None);
     assert_eq!(panicked["status"], "500", "a handler that panics is answered by the fallback");
+}
+
+#[test]
+fn each_request_has_its_metrics_and_its_record_in_the_log() {
+    for streams in [false, true] {
+        let logging = start_logging(streams, Some("1"));
+        for path in ["/a?token=s3cret", "/cut", "/panic"] {
+            logging.get(path);
+        }
+        let mut lines = logging.requests(3);
+        lines.sort_by_key(|line| line["path"].to_string());
+        let [whole, cut, panicked] = lines.as_slice() else { panic!("{lines:#?}") };
+        let record = |line: &Value, names: [&str; 4]| names.map(|name| line[name].clone());
+        let names = ["status", "bytes_out", "aborted", "outcome"];
+        assert_eq!(record(whole, names), [json!(200), json!(5), json!(false), json!("backend.responded")]);
+        // One that streams had begun; one in memory is answered in its place.
+        let expected =
+            if streams { [json!(200), json!(true), json!(0)] } else { [json!(500), json!(false), json!(1)] };
+        assert_eq!([&cut["status"], &cut["aborted"], &cut["5xx"]], expected.each_ref(), "{cut}");
+        assert_eq!(
+            record(panicked, ["status", "4xx", "5xx", "route"]),
+            [json!(500), json!(0), json!(1), json!("/panic")]
+        );
+        for line in &lines {
+            assert_eq!((&line["selvedge"], &line["host"]), (&json!("access"), &json!("h.example")), "{line}");
+            assert!(line["duration_ms"].as_f64() > Some(0.0) && line["policy"].is_string(), "{line}");
+            assert!(!line.to_string().contains("s3cret") && line.get("address").is_none(), "{line}");
+        }
+        assert!(whole["origin_ms"].as_f64() > Some(0.0) && panicked.get("origin_ms").is_none(), "{lines:#?}");
+    }
+}
+
+#[test]
+fn outside_the_sample_are_the_metrics_alone_and_without_the_variable_nothing() {
+    let sampled = start_logging(false, Some("0"));
+    sampled.get("/a");
+    sampled.get("/panic");
+    let lines = sampled.requests(2);
+    let found: Vec<_> = lines.iter().map(|line| (line["path"].as_str(), line["5xx"].as_u64())).collect();
+    assert_eq!(found, [(None, Some(0)), (Some("/panic"), Some(1))], "{lines:#?}");
+    let silent = start(false);
+    assert_eq!(silent.get("/a").status, 200);
+    assert_eq!(silent.requests(0), Vec::<Value>::new());
 }

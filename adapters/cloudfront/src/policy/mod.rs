@@ -37,6 +37,7 @@ use selvedge_core::engine::{Answer, Engine};
 use selvedge_core::exchange::{Exchange, Input};
 use selvedge_core::facts::{Fact, Facts};
 use selvedge_core::health::{Cut, Place};
+use selvedge_core::reason::Summary;
 use selvedge_core::stage::{
     Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage, response_depends_on_place,
 };
@@ -88,6 +89,9 @@ pub struct Settings {
 pub struct Finished {
     /// What the function returns.
     pub outcome: Outcome,
+    /// What came of the request, where this event is the last that the function sees of it: an answer of its own, an error on its way to the
+    /// client, or a response that leaves the cache.
+    pub summary: Option<Summary>,
     /// What to hand to whatever collects records.
     pub records: Vec<Record>,
     /// Which rules of CloudFront's the result would have broken; it breaks none any more.
@@ -112,7 +116,7 @@ pub enum Through {
 /// The same before CloudFront's rules were applied.
 enum Entrance {
     Forward { key: String, state: String },
-    Respond { response: Response, records: Vec<Record> },
+    Respond { response: Response, summary: Summary, records: Vec<Record> },
 }
 
 /// How an event goes on.
@@ -126,7 +130,15 @@ pub enum Begun {
 /// A result before CloudFront's rules were applied.
 pub(crate) struct Returned {
     pub(crate) outcome: Outcome,
+    pub(crate) summary: Option<Summary>,
     pub(crate) records: Vec<Record>,
+}
+
+impl Returned {
+    /// A result that says nothing about what came of its request.
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        Self { outcome, summary: None, records: Vec::new() }
+    }
 }
 
 impl Edge {
@@ -170,8 +182,9 @@ impl Edge {
         *request.body_mut() = message::announced_body(request.headers());
         match self.enter(request, self.facts_at_the_door(client_ip), omitted, seed, now) {
             Entrance::Forward { key, state } => Through::Forward { key, state },
-            Entrance::Respond { response, records } => {
-                let returned = Returned { outcome: Outcome::Response(response), records };
+            Entrance::Respond { response, summary, records } => {
+                let outcome = Outcome::Response(response);
+                let returned = Returned { outcome, summary: Some(summary), records };
                 Through::Respond(Box::new(self.finish(&Cf::default(), Trigger::ViewerRequest, returned)))
             }
         }
@@ -228,15 +241,15 @@ impl Edge {
             seed,
             now,
         ) {
-            Entrance::Respond { response, records } => {
-                Returned { outcome: Outcome::Response(response), records }
+            Entrance::Respond { response, summary, records } => {
+                Returned { outcome: Outcome::Response(response), summary: Some(summary), records }
             }
             Entrance::Forward { key, state } => {
                 let mut request = cf.request.clone();
                 message::clean(&mut request.headers);
                 request.headers.insert(KEY_HEADER, key);
                 request.headers.insert(STATE_HEADER, state);
-                Returned { outcome: Outcome::Request(Box::new(request)), records: Vec::new() }
+                Returned::of(Outcome::Request(Box::new(request)))
             }
         }
     }
@@ -255,8 +268,8 @@ impl Edge {
         };
         match self.engine.enter(tx.without(omitted), now) {
             Entry::Respond(answer) => {
-                let Answer { response, records, .. } = *answer;
-                Entrance::Respond { response: message::generated(response), records }
+                let Answer { response, summary, records } = *answer;
+                Entrance::Respond { response: message::generated(response), summary, records }
             }
             Entry::Forward(Forward { key, learnt }) => Entrance::Forward {
                 key: key.map_or_else(|| unshared(seed), shared),
@@ -290,18 +303,19 @@ impl Edge {
         let tx = match cf.request.headers.first(STATE_HEADER).map(|sealed| self.opened(sealed)) {
             Some(Some(passage)) => passage.resume(sent),
             // The request cannot be made anew without what it says.
-            Some(None) => return Returned { outcome: Outcome::Response(response), records: Vec::new() },
+            Some(None) => return Returned::of(Outcome::Response(response)),
             None => self.engine.retrace(sent, self.facts_as_sent(&cf.request)),
         };
         // The path is the viewer's, by which CloudFront chose.
         let fails_over = self.distribution.origins_of(tx.request().uri().path()) == Origins::Group;
         match self.engine.arrive(tx, received, fails_over, now) {
-            Arrived::Keep => Returned { outcome: Outcome::Response(response), records: Vec::new() },
+            Arrived::Keep => Returned::of(Outcome::Response(response)),
             Arrived::Deliver(handed) => {
-                let HandedOver { response: delivered, mark, records, .. } = *handed;
+                let HandedOver { response: delivered, mark, summary, records } = *handed;
                 let mut response = message::changed(Trigger::OriginResponse, response, delivered);
                 self.attach(&mut response.headers, mark.as_ref(), seed);
-                Returned { outcome: Outcome::Response(response), records }
+                let summary = mark.is_none().then_some(summary);
+                Returned { outcome: Outcome::Response(response), summary, records }
             }
         }
     }
@@ -313,10 +327,10 @@ impl Edge {
         let mark = mark.first().and_then(|field| self.seal.open(Purpose::Mark, &field.value));
         let mark = mark.and_then(|bytes| Mark::from_bytes(&bytes));
         let (Some(mark), Some(learnt)) = (mark, self.learnt(&cf.request.headers)) else {
-            return Returned { outcome: Outcome::Response(response), records: Vec::new() };
+            return Returned::of(Outcome::Response(response));
         };
         let (request, received) = (message::request(&cf.request), message::response(&response));
-        let Answer { response: answer, records, .. } = self.engine.leave(
+        let Answer { response: answer, summary, records } = self.engine.leave(
             request,
             self.facts_at_the_door(&cf.request.client_ip),
             &learnt,
@@ -325,18 +339,18 @@ impl Edge {
             now,
         );
         let outcome = Outcome::Response(message::changed(Trigger::ViewerResponse, response, answer));
-        Returned { outcome, records }
+        Returned { outcome, summary: Some(summary), records }
     }
 
     /// Applies CloudFront's rules; what cannot be repaired is replaced by what always works.
     pub(crate) fn finish(&self, cf: &Cf, trigger: Trigger, result: Returned) -> Finished {
-        let Returned { outcome, records } = result;
+        let Returned { outcome, summary, records } = result;
         let rules::Enforced { outcome, repaired, left } = rules::enforce(cf, trigger, outcome);
         let mut violations = repaired;
         let is_broken = !left.is_empty();
         violations.extend(left);
         let outcome = if is_broken { self.at_last(cf, trigger) } else { outcome };
-        Finished { outcome, records, violations }
+        Finished { outcome, summary, records, violations }
     }
 
     /// The policy's fallback, or at the last trigger, which can change neither status nor body, the response as it came.
@@ -389,7 +403,9 @@ impl Edge {
         }
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    /// Returns the compiled policy.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
@@ -419,7 +435,7 @@ impl fmt::Debug for Edge {
 
 /// An event that is none of its trigger's.
 fn unchanged(cf: &Cf) -> Returned {
-    Returned { outcome: Outcome::Request(Box::new(cf.request.clone())), records: Vec::new() }
+    Returned::of(Outcome::Request(Box::new(cf.request.clone())))
 }
 
 fn with_place(mut facts: Facts, places: &Places) -> Facts {

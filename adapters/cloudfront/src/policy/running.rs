@@ -102,14 +102,15 @@ fn conclude(
             if let Some(passage) = edge.passage(tx, &request, seed) {
                 request.headers.insert(STATE_HEADER, passage);
             }
-            Returned { outcome: Outcome::Request(Box::new(request)), records: Vec::new() }
+            Returned::of(Outcome::Request(Box::new(request)))
         }
         Departure::Respond(response) => {
             let handed = edge.engine().hand_over(tx, response, Storing::Bypass, now);
-            let HandedOver { response, mark, records, .. } = handed;
+            let HandedOver { response, mark, summary, records } = handed;
             let mut response = message::generated(response);
             edge.attach(&mut response.headers, mark.as_ref(), seed);
-            Returned { outcome: Outcome::Response(response), records }
+            let summary = mark.is_none().then_some(summary);
+            Returned { outcome: Outcome::Response(response), summary, records }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The access log: what is written of requests, and where to.
 
-pub(crate) mod cache_status;
 pub(crate) mod writer;
 
 use std::path::PathBuf;
 
-use selvedge_core::transaction::Seed;
 use selvedge_log::access::{MAX_PATH_BYTES, cut, query_names};
+use selvedge_log::cache_status::CacheKeys;
+pub use selvedge_log::sample::SampleRate;
 
 /// A log with one line of JSON for each request.
 ///
@@ -45,15 +45,21 @@ pub enum LogQuery {
     Whole,
 }
 
-/// A share of all requests, chosen by their ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SampleRate(u64);
-
 impl AccessLog {
     /// A log of every request that holds neither queries nor addresses.
     #[must_use]
     pub fn new(to: LogTarget) -> Self {
         Self { to, query: LogQuery::default(), address: false, sample: SampleRate::ALL }
+    }
+}
+
+/// A cache's key holds the query.
+impl From<LogQuery> for CacheKeys {
+    fn from(query: LogQuery) -> Self {
+        match query {
+            LogQuery::Omit | LogQuery::Names => Self::Omit,
+            LogQuery::Whole => Self::Show,
+        }
     }
 }
 
@@ -68,53 +74,9 @@ impl LogQuery {
     }
 }
 
-impl SampleRate {
-    /// Every request.
-    pub const ALL: Self = Self(u64::MAX);
-
-    /// Makes a share from 0 (none) to 1 (all); `None` of any other number.
-    #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the product is between 0 and 2^64, where a cast saturates"
-    )]
-    pub fn new(share: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&share).then_some(Self((share * u64::MAX as f64) as u64))
-    }
-
-    /// Whether a request is chosen; ids are evenly spread.
-    pub(crate) fn has(self, id: Seed) -> bool {
-        let (first, _) = id.split_first_chunk().expect("an id is longer than a number");
-        self == Self::ALL || u64::from_be_bytes(*first) < self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use selvedge_native::random::Seeds;
-
     use super::*;
-
-    #[test]
-    fn a_share_chooses_as_many_by_id_and_always_the_same() {
-        let seeds = Seeds::new();
-        let ids: Vec<Seed> = (0..10_000).map(|_| seeds.next()).collect();
-        for (share, least, most) in [(0.0, 0, 0), (0.1, 800, 1200), (0.5, 4700, 5300), (1.0, 10_000, 10_000)]
-        {
-            let rate = SampleRate::new(share).unwrap();
-            let chosen: Vec<bool> = ids.iter().map(|id| rate.has(*id)).collect();
-            let count = chosen.iter().filter(|chosen| **chosen).count();
-            assert!((least..=most).contains(&count), "{count} of {share}");
-            assert!(ids.iter().map(|id| rate.has(*id)).eq(chosen), "the id decides");
-        }
-        for no_share in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-            assert_eq!(SampleRate::new(no_share), None, "{no_share}");
-        }
-        assert!(SampleRate::ALL.has([0xff; 16]), "all are all");
-        assert!(!SampleRate::new(0.0).unwrap().has([0; 16]), "none are none");
-    }
 
     #[test]
     fn a_query_is_in_the_log_as_far_as_was_said() {

@@ -2,18 +2,26 @@
 
 use std::time::Duration;
 
-/// Upper bounds of the buckets, in microseconds.
-pub(crate) const BOUNDS_MICROS: [u64; 24] = [
-    50, 100, 250, 500, 750, 1_000, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000, 75_000,
-    100_000, 250_000, 500_000, 750_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+/// Upper bounds of the buckets, in microseconds: the preferred numbers E6, each at most one and a half of the one before, so that a
+/// quantile is told to within as much.
+pub(crate) const BOUNDS_MICROS: [u64; 34] = [
+    47, 68, 100, 150, 220, 330, 470, 680, 1_000, 1_500, 2_200, 3_300, 4_700, 6_800, 10_000, 15_000, 22_000,
+    33_000, 47_000, 68_000, 100_000, 150_000, 220_000, 330_000, 470_000, 680_000, 1_000_000, 1_500_000,
+    2_200_000, 3_300_000, 4_700_000, 6_800_000, 10_000_000, 30_000_000,
 ];
 
 /// A histogram with fixed bounds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Buckets {
     /// One for each bound, and one for what is beyond.
     counts: [u64; BOUNDS_MICROS.len() + 1],
     sum_micros: u64,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self { counts: [0; BOUNDS_MICROS.len() + 1], sum_micros: 0 }
+    }
 }
 
 impl Buckets {
@@ -54,15 +62,24 @@ mod tests {
     #[test]
     fn a_bucket_holds_its_upper_bound_and_the_last_one_the_rest() {
         let mut buckets = Buckets::default();
-        for micros in [50, 51, 100, 3_600_000_000] {
+        for micros in [47, 48, 68, 3_600_000_000] {
             buckets.count(Duration::from_micros(micros));
         }
         let mut twice = buckets.clone();
         twice.add(&buckets);
         let first: Vec<_> = twice.cumulative().take(3).collect();
-        assert_eq!(first, [(50, 2), (100, 6), (250, 6)]);
+        assert_eq!(first, [(47, 2), (68, 6), (100, 6)]);
         assert_eq!(twice.cumulative().last(), Some((30_000_000, 6)), "an hour is beyond every bound");
-        assert_eq!((twice.total(), twice.sum_micros()), (8, 7_200_000_402));
+        assert_eq!((twice.total(), twice.sum_micros()), (8, 7_200_000_326));
+    }
+
+    #[test]
+    fn bounds_are_fine_from_50_microseconds_to_10_seconds() {
+        let fine: Vec<u64> = BOUNDS_MICROS.into_iter().take_while(|bound| *bound <= 10_000_000).collect();
+        assert!(fine[0] <= 50 && fine.last() == Some(&10_000_000), "{fine:?}");
+        for pair in fine.windows(2) {
+            assert!(pair[0] < pair[1] && 2 * pair[1] <= 3 * pair[0], "{pair:?}");
+        }
         assert!(BOUNDS_MICROS.is_sorted());
     }
 }

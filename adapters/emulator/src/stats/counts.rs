@@ -72,8 +72,10 @@ pub(crate) enum CacheUse {
 /// What went wrong in the edge itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// A handler returned an error or panicked.
+    /// A handler returned an error.
     HandlerFailed,
+    /// A handler panicked.
+    HandlerPanicked,
     /// A job was not done at an attempt.
     JobFailed,
     /// The key-value store, a counter or a queue refused.
@@ -111,12 +113,24 @@ impl CacheUse {
 
 impl Problem {
     /// Every problem, in the order of declaration.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::HandlerFailed, Self::JobFailed, Self::StoreFailed, Self::BodyBroken, Self::AcceptFailed];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::HandlerFailed,
+        Self::HandlerPanicked,
+        Self::JobFailed,
+        Self::StoreFailed,
+        Self::BodyBroken,
+        Self::AcceptFailed,
+    ];
+
+    /// Why a handler gave no response.
+    pub(crate) fn of_handler(reason: Reason) -> Self {
+        if reason == Reason::HandlerPanicked { Self::HandlerPanicked } else { Self::HandlerFailed }
+    }
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::HandlerFailed => "handler-failed",
+            Self::HandlerPanicked => "handler-panicked",
             Self::JobFailed => "job-failed",
             Self::StoreFailed => "store-failed",
             Self::BodyBroken => "body-broken",

@@ -8,6 +8,7 @@ mod cloudfront;
 mod console;
 #[cfg(unix)]
 mod crash;
+mod dashboard;
 mod disk;
 mod failure;
 mod faults;
@@ -20,6 +21,7 @@ mod metrics;
 mod own_pages;
 mod protocol;
 mod purge;
+mod spans;
 #[cfg(target_os = "linux")]
 mod storm;
 mod support;

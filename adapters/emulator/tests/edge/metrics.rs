@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use selvedge_core::engine::Engine;
+use selvedge_core::handler::{HandlerContext, HandlerError, HandlerResult};
 use selvedge_core::health::rule::{BreakerRule, HealthRule};
+use selvedge_core::policy::read::read;
 use selvedge_emulator::{AccessLog, EmulatorConfig, LogTarget};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,19 +22,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A page of metrics that is in order.
 #[derive(Debug, Default)]
-struct Scrape {
-    kinds: BTreeMap<String, String>,
-    series: BTreeMap<Series, f64>,
+pub(crate) struct Scrape {
+    pub(crate) kinds: BTreeMap<String, String>,
+    pub(crate) series: BTreeMap<Series, f64>,
 }
 
 /// A name with its labels in the order of the names.
-type Series = (String, BTreeMap<String, String>);
+pub(crate) type Series = (String, BTreeMap<String, String>);
 
 /// A name, labels and a value.
 type Expected = (&'static str, &'static [(&'static str, &'static str)], f64);
 
 impl Scrape {
-    async fn of(edge: &Edge) -> Self {
+    pub(crate) async fn of(edge: &Edge) -> Self {
         Self::read(text(&edge.get("/_selvedge/metrics").await)).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -219,12 +223,38 @@ async fn requests_are_counted_by_route_outcome_cache_and_backend() {
         ("selvedge_response_head_seconds_count", &[], 6.0),
         ("selvedge_aborted_total", &[], 0.0),
         ("selvedge_errors_total", &[("kind", "handler-failed")], 0.0),
+        ("selvedge_errors_total", &[("kind", "handler-panicked")], 0.0),
         ("selvedge_errors_total", &[("kind", "access-log-dropped")], 0.0),
         ("selvedge_background_tasks", &[], 0.0),
     ];
     for (name, labels, expected) in rows {
         assert_eq!(scrape.get(name, labels), Some(*expected), "{name} {labels:?}");
     }
+}
+
+#[tokio::test]
+async fn a_handler_that_failed_is_told_from_one_that_panicked() {
+    let text =
+        ["fail", "panic"].map(|name| format!("[[routes]]\npath = \"/{name}\"\nhandler = \"{name}\"\n"));
+    let policy = read(&text.concat()).unwrap_or_else(|errors| panic!("{errors}"));
+    let engine = Engine::builder(policy).handler("fail", fail).handler("panic", panics).compile().unwrap();
+    let edge = Edge::start(crate::support::policy(Origin::start().await.address)).await;
+    edge.engine.replace(Arc::new(engine), info("handlers"));
+    for path in ["/fail", "/panic", "/panic"] {
+        assert_eq!(edge.get(path).await.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+    }
+    let scrape = Scrape::of(&edge).await;
+    for (kind, count) in [("handler-failed", 1.0), ("handler-panicked", 2.0)] {
+        assert_eq!(scrape.get("selvedge_errors_total", &[("kind", kind)]), Some(count), "{kind}");
+    }
+}
+
+async fn fail(_: HandlerContext) -> HandlerResult {
+    Err(HandlerError::new("it fails"))
+}
+
+async fn panics(_: HandlerContext) -> HandlerResult {
+    panic!("it panics");
 }
 
 #[tokio::test]

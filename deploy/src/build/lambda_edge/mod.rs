@@ -7,7 +7,7 @@ pub(crate) mod template;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use selvedge_cloudfront::policy::distribution::{Distribution, Geography};
 use selvedge_core::geo::rules::GeoSource;
 use selvedge_core::policy::{Policy, blob};
@@ -33,6 +33,9 @@ const POLICY: &str = "policy.bin";
 /// The database of places.
 const PLACES: &str = "places.mmdb";
 
+/// The variable of the build that says how many requests have a line in the log; without it nothing is written of requests.
+const ACCESS_LOG: &str = "SELVEDGE_ACCESS_LOG";
+
 /// The most that a zip without a database of places may have. Lambda@Edge takes 50 MB since its
 /// [quotas](https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-lambda-at-edge)
 /// are the same for all triggers, and took 1 MB at viewer triggers before; a small one also starts sooner.
@@ -41,8 +44,9 @@ const MAX_ZIP_BYTES: usize = 1024 * 1024;
 /// The most that Lambda@Edge takes.
 const MAX_ZIP_WITH_PLACES_BYTES: usize = 50_000_000;
 
-const FUNCTION: [(&str, &str); 5] = [
+const FUNCTION: [(&str, &str); 6] = [
     ("index.mjs", include_str!("../../../../adapters/lambda-edge/node/index.mjs")),
+    ("access.mjs", include_str!("../../../../adapters/lambda-edge/node/access.mjs")),
     ("edge.mjs", include_str!("../../../../adapters/lambda-edge/node/edge.mjs")),
     ("platform.mjs", include_str!("../../../../adapters/lambda-edge/node/platform.mjs")),
     ("exchange.mjs", include_str!("../../../../adapters/js/exchange.mjs")),
@@ -134,6 +138,9 @@ fn policy_files(project: &Project, front: Front) -> anyhow::Result<Files> {
         "environment": environment(&project.policy, |name| std::env::var(name).ok())?,
         "httpsOnly": front == Front::CloudFront,
     });
+    if let Some(share) = access_log(std::env::var(ACCESS_LOG).ok().as_deref())? {
+        settings["accessLog"] = share.into();
+    }
     if let Some(places) = places(project, front)? {
         settings["places"] = PLACES.into();
         files.push((PLACES, places));
@@ -155,6 +162,15 @@ fn places(project: &Project, front: Front) -> anyhow::Result<Option<Vec<u8>>> {
         }
         (GeoSource::Database, Some(_), _) => project.places(),
     }
+}
+
+/// The share of requests that have a line in the log.
+fn access_log(text: Option<&str>) -> anyhow::Result<Option<f64>> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.map(Some).with_context(|| {
+        format!("{ACCESS_LOG} is `{text}`, which is no share of requests from 0 (none) to 1 (all)")
+    })
 }
 
 /// The values of the variables that backends' headers come from.
@@ -205,6 +221,24 @@ mod tests {
             .to_string();
         assert!(error.contains("`OTHER`") && error.contains("no environment variables"), "{error}");
         assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn the_access_log_is_a_share_of_requests_and_off_unless_wanted() {
+        let rows = [
+            (None, None),
+            (Some(""), None),
+            (Some("0"), Some(0.0)),
+            (Some("0.1"), Some(0.1)),
+            (Some("1"), Some(1.0)),
+        ];
+        for (text, share) in rows {
+            assert_eq!(access_log(text).expect("a share"), share, "{text:?}");
+        }
+        for text in ["on", "-0.1", "1.1", "NaN"] {
+            let error = access_log(Some(text)).expect_err(text).to_string();
+            assert!(error.contains(text) && error.contains(ACCESS_LOG), "{error}");
+        }
     }
 
     #[test]

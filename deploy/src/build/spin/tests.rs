@@ -168,6 +168,7 @@ fn a_manifest_asks_for_what_the_policy_needs_and_no_more() {
          eu_token = { required = true, secret = true }\n\
          backend_eu = { default = \"https://eu.example\" }\n\
          backend_eu_2 = { default = \"https://eu2.example\" }\n\
+         selvedge_access_log = { default = \"\" }\n\
          \n\
          [[trigger.http]]\n\
          route = \"/...\"\n\
@@ -183,13 +184,16 @@ fn a_manifest_asks_for_what_the_policy_needs_and_no_more() {
          [component.edge.variables]\n\
          eu_token = \"{{ eu_token }}\"\n\
          backend_eu = \"{{ backend_eu }}\"\n\
-         backend_eu_2 = \"{{ backend_eu_2 }}\"\n"
+         backend_eu_2 = \"{{ backend_eu_2 }}\"\n\
+         selvedge_access_log = \"{{ selvedge_access_log }}\"\n"
     );
     let bare = parsed("[[routes]]\npath = \"/\"\nrespond = {}", false);
     let edge = bare["component"]["edge"].as_table().unwrap();
     assert_eq!(edge["files"].as_array().unwrap().len(), 1, "the policy alone is mounted");
     assert_eq!(edge["allowed_outbound_hosts"].as_array().unwrap().len(), 0, "nothing may be asked");
-    assert!(!edge.contains_key("key_value_stores") && !bare.contains_key("variables"), "{bare}");
+    assert!(!edge.contains_key("key_value_stores"), "{bare}");
+    let variables: Vec<_> = bare["variables"].as_table().unwrap().keys().collect();
+    assert_eq!(variables, ["selvedge_access_log"]);
 }
 
 #[test]

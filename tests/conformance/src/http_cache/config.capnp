@@ -16,6 +16,7 @@ const edge :Workerd.Worker = (
   modules = [
     (name = "index.mjs", esModule = embed "dist/index.mjs"),
     (name = "runtime.mjs", esModule = embed "dist/runtime.mjs"),
+    (name = "access.mjs", esModule = embed "dist/access.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),

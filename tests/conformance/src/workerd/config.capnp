@@ -21,6 +21,7 @@ const edge :Workerd.Worker = (
   compatibilityDate = "2026-10-01",
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
+    (name = "access.mjs", esModule = embed "dist/access.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),

@@ -28,6 +28,7 @@ const edge :Workerd.Worker = (
   modules = [
     (name = "index.mjs", esModule = embed "dist/index.mjs"),
     (name = "runtime.mjs", esModule = embed "dist/runtime.mjs"),
+    (name = "access.mjs", esModule = embed "dist/access.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),
@@ -59,12 +60,28 @@ pub(super) fn shared() -> Arc<Edge> {
 impl Edge {
     /// Starts an edge of its own.
     pub(super) fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Starts an edge whose requests go through a module with this text, which finds the share in its environment.
+    pub(super) fn start_behind(module: &str, share: &str) -> Self {
+        Self::start_with(Some((module, share)))
+    }
+
+    fn start_with(front: Option<(&str, &str)>) -> Self {
         static ROOT: LazyLock<PathBuf> = LazyLock::new(|| build("platform.toml", &built()));
         let root = &*ROOT;
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(built(), folder.path().join("dist")).unwrap();
-        let config =
+        let mut config =
             CONFIG.replace("{{backend}}", &backend::shared().to_string()).replace("{{cf-header}}", CF_HEADER);
+        if let Some((module, share)) = front {
+            fs::write(folder.path().join("front.mjs"), module).unwrap();
+            let modules = "modules = [\n    (name = \"front.mjs\", esModule = embed \"front.mjs\"),";
+            let binding =
+                format!("bindings = [(name = \"SELVEDGE_ACCESS_LOG\", text = \"{share}\")],\n  modules = [");
+            config = config.replace("modules = [", modules).replace("modules = [", &binding);
+        }
         fs::write(folder.path().join("config.capnp"), config).unwrap();
         let process = Workerd::start(&program(&root.join("deploy")).unwrap(), folder.path()).unwrap();
         Self { process, _folder: folder }

@@ -2,6 +2,7 @@
 //! that break, protocols that change, and crashes under load.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access_log;
 mod backend;
 mod client;
 mod crashes;

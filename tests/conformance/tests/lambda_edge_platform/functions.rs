@@ -94,7 +94,12 @@ type Waiting = Arc<Mutex<HashMap<String, Sender<Value>>>>;
 impl Functions {
     /// Starts a process of its own.
     pub(super) fn start() -> Self {
-        let folder = bundle();
+        Self::start_with(|_| {})
+    }
+
+    /// The same with other settings of the build.
+    pub(super) fn start_with(change: impl FnOnce(&mut Value)) -> Self {
+        let folder = bundle(change);
         let root = root();
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = Command::new(program(&root.join("deploy")).unwrap())
@@ -177,7 +182,7 @@ fn hand_out(output: ChildStdout, waiting: &Waiting) {
 }
 
 /// A folder with what was built, and the policy of these tests.
-fn bundle() -> TempDir {
+fn bundle(change: impl FnOnce(&mut Value)) -> TempDir {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(build);
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(&*BUILT).unwrap().map(Result::unwrap) {
@@ -188,6 +193,7 @@ fn bundle() -> TempDir {
     let path = folder.path().join("settings.json");
     let mut settings: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     settings["environment"] = json!({ "TOKEN": TOKEN });
+    change(&mut settings);
     fs::write(path, settings.to_string()).unwrap();
     folder
 }

@@ -2,6 +2,7 @@
 //! that are none, and what may not be in logs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access_log;
 mod backend;
 mod crashes;
 mod events;

@@ -2,6 +2,7 @@
 //! files that fail, and crashes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access_log;
 mod app;
 mod backend;
 mod client;
