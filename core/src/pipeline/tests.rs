@@ -144,9 +144,9 @@ fn what_a_handler_asks_for_counts_for_the_backend_and_is_refused_when_that_is_do
         assert_eq!(answer.summary.reason, Reason::HandlerFailed, "without another attempt");
     }
     let refused = respond(begin(&engine, 3, NOW + second).1);
-    let message = refused.effects.iter().find_map(|issued| match &issued.effect {
-        Effect::Record(Record::HandlerFailure { message, .. }) => Some(message.as_str()),
-        _ => None,
+    let message = refused.effects.iter().find_map(|issued| {
+        let Effect::Record(Record::HandlerFailure { message, .. }) = &issued.effect else { return None };
+        Some(message.as_str())
     });
     assert_eq!(message, Some("refused"), "at once, and the backend is not asked");
     let (mut probe, step) = begin(&engine, 4, NOW + second * 10);
