@@ -99,7 +99,9 @@ async fn pass(mut client: TcpStream, origin: SocketAddr, mut current: watch::Rec
 }
 
 async fn garble(client: &mut TcpStream) -> std::io::Result<()> {
-    client.read(&mut [0; 4096]).await?;
+    if client.read(&mut [0; 4096]).await? == 0 {
+        return Ok(());
+    }
     client.write_all(b"\x16\x03\x03 this is not HTTP\r\n\r\n").await
 }
 

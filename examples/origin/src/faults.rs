@@ -30,6 +30,32 @@ pub(crate) struct Switch {
     path: String,
 }
 
+impl Switch {
+    /// Returns the delay and the failure of a path.
+    fn of(&self, path: &str) -> (u64, Option<u16>) {
+        if path.starts_with(&self.path) { (self.delay_ms, self.fail) } else { (0, None) }
+    }
+}
+
+/// What one request suffers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fault {
+    delay: Duration,
+    fail: Option<u16>,
+}
+
+impl Fault {
+    /// Waits if the request is to wait, and returns the failure if it is to fail.
+    pub(crate) async fn suffer(self) -> Option<Response> {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        let status =
+            StatusCode::from_u16(self.fail?).ok().filter(|s| s.is_client_error() || s.is_server_error())?;
+        Some((status, "the origin was told to fail\n").into_response())
+    }
+}
+
 /// The switch and the counts.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
@@ -38,26 +64,20 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    /// Counts a request, waits if it is to wait, and returns the failure if it is to fail.
+    /// Counts a request and tells what it is to suffer.
     ///
     /// The headers `X-Origin-Delay: 200ms` and `X-Origin-Fail: 503` do for one
     /// request what the switch does for all.
-    pub(crate) async fn apply(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
+    pub(crate) fn of(&self, path: &str, headers: &HeaderMap) -> Fault {
         if path.starts_with("/_") {
-            return None;
+            return Fault::default();
         }
         self.count(path);
-        let switch = lock(&self.switch).clone();
-        let switch = Some(switch).filter(|switch| path.starts_with(&switch.path)).unwrap_or_default();
+        let (delay_ms, fail) = lock(&self.switch).of(path);
         let delay = header(headers, "x-origin-delay").and_then(|text| text.strip_suffix("ms")?.parse().ok());
-        let delay = delay.unwrap_or(switch.delay_ms).min(MAX_DELAY_MS);
-        if delay > 0 {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
-        }
-        let fail = header(headers, "x-origin-fail").and_then(|text| text.parse().ok()).or(switch.fail);
-        let status =
-            StatusCode::from_u16(fail?).ok().filter(|s| s.is_client_error() || s.is_server_error())?;
-        Some((status, "the origin was told to fail\n").into_response())
+        let delay_ms = delay.unwrap_or(delay_ms).min(MAX_DELAY_MS);
+        let fail = header(headers, "x-origin-fail").and_then(|text| text.parse().ok()).or(fail);
+        Fault { delay: Duration::from_millis(delay_ms), fail }
     }
 
     fn count(&self, path: &str) {

@@ -188,8 +188,10 @@ fn routes() -> [(&'static str, MethodRouter<Origin>); 16] {
 /// Counts, delays or fails a request as the switches say, ends one that takes too long, and logs it.
 async fn observe(State(origin): State<Origin>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match origin.faults().apply(&path, request.headers()).await {
+    let logs = tracing::enabled!(tracing::Level::INFO);
+    let line = logs.then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let fault = origin.faults().of(request.uri().path(), request.headers());
+    let response = match fault.suffer().await {
         Some(failure) => failure,
         None => {
             let answer = tokio::time::timeout(origin.inner.request_timeout, next.run(request)).await;
@@ -198,7 +200,9 @@ async fn observe(State(origin): State<Origin>, request: Request, next: Next) -> 
             })
         }
     };
-    let (status, micros) = (response.status().as_u16(), started.elapsed().as_micros());
-    tracing::info!(%method, path, status, micros, "origin");
+    if let Some((method, path)) = line {
+        let (status, micros) = (response.status().as_u16(), started.elapsed().as_micros());
+        tracing::info!(%method, path, status, micros, "origin");
+    }
     response
 }
