@@ -1,10 +1,11 @@
 //! What whoever runs the edge sees of it and does to it, over real sockets.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Request;
-use selvedge_emulator::{PurgeRequest, Requests, SeenRequest};
+use selvedge_emulator::{EmulatorConfig, PurgeRequest, Requests, SeenRequest};
 
 use crate::support::{Edge, Origin, connect, empty, policy, text, whole, with_host};
 
@@ -87,4 +88,19 @@ async fn what_is_purged_at_the_console_is_asked_for_again() {
     edge.console.purge(&PurgeRequest { everything: true, ..PurgeRequest::default() }).unwrap();
     assert_ne!(text(&edge.get("/static/one").await), text(&before));
     edge.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_purged_at_the_console_is_not_there_after_a_restart() {
+    let (origin, dir) = (Origin::start().await, tempfile::tempdir().unwrap());
+    let start = async || {
+        let config = EmulatorConfig { cache_dir: Some(dir.path().to_owned()), ..EmulatorConfig::default() };
+        Edge::start_with(policy(origin.address), config).await
+    };
+    let edge = start().await;
+    edge.get("/static/film").await;
+    edge.console.purge(&PurgeRequest { everything: true, ..PurgeRequest::default() }).unwrap();
+    edge.stop().await.unwrap();
+    start().await.get("/static/film").await;
+    assert_eq!(origin.requests.load(Ordering::SeqCst), 2, "it was asked for again");
 }
