@@ -86,9 +86,8 @@ fn each_request_has_one_line_wherever_it_ends() {
         (&json!("shop.example.com"), &json!({ "hero": "odd" })),
         "{page}"
     );
-    assert!(page["bot"].is_string() && page["user_agent"].as_str().unwrap().contains("Firefox"), "{page}");
+    assert!(page["user_agent"].as_str().unwrap().contains("Firefox"), "{page}");
     assert!(page["time"].as_str().unwrap().ends_with('Z') && page["head_ms"].is_number(), "{page}");
-    assert_eq!(lines[4]["country"], "DE", "CloudFront says it behind the cache: {}", lines[4]);
 }
 
 #[test]
