@@ -107,7 +107,7 @@ impl Module {
             }
             Incoming::Cut { place, now } => {
                 self.engine.health().cut(place).report(now);
-                Ok(Outgoing::of(wire::encode_step(0, &Step::Done)))
+                Ok(Outgoing::of(wire::encode_step(0, &Step::Done, Told::Codes)))
             }
         }
     }

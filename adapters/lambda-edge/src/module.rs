@@ -173,7 +173,7 @@ impl Receiver for EdgeModule {
             }
             Incoming::Cut { place, now } => {
                 self.edge.cut(place).report(now);
-                Ok(Outgoing::of(wire::encode_step(0, &Step::Done)))
+                Ok(Outgoing::of(wire::encode_step(0, &Step::Done, wire::Told::Codes)))
             }
             Incoming::Begin(_) | Incoming::Job(_) => Err("Lambda@Edge has events only".to_owned()),
         }

@@ -11,7 +11,7 @@ pub(crate) enum Answer {
     /// The result, in JSON.
     Result(Vec<u8>),
     /// A response that streams.
-    Stream(Stream),
+    Stream(Box<Stream>),
     /// The invocation failed.
     Failure {
         /// A name for logs and metrics.

@@ -83,7 +83,8 @@ impl Function {
         }
         let answer = if self.settings.streams && event.front == Front::Version2 {
             let (head, body) = response.into_parts();
-            Answer::Stream(Stream::new(response::prelude(&head), Content::of(body, &bodies), observed))
+            let content = Content::of(body, &bodies);
+            Answer::Stream(Box::new(Stream::new(response::prelude(&head), content, observed)))
         } else {
             Answer::Result(self.buffer(event.front, response, &bodies, time, observed).await)
         };

@@ -13,6 +13,7 @@ use crate::cache::vary::SelectingHeader;
 use crate::effect::{CacheEntry, FetchError, ReadBodyError, StoreError};
 use crate::facts::{Continent, Coordinates, CountryCode};
 use crate::job::{Job, JobSource, Settlement};
+use crate::reason::Reason;
 
 const SEED: Seed = *b"0123456789abcdef";
 
@@ -23,9 +24,10 @@ const BEGIN: &str = "B\n1000\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\
 /// A backend's response with the head of two fields.
 const FETCHED: &str = "C\n1000\n7\n3\nfetch\n200\n4\n2\nset-cookie\na=1\nset-cookie\nb=2";
 
-/// A message of a queue.
+/// A body that was broken off.
 const CUT: &str = "O\n1000\n2\n3";
 
+/// A message of a queue.
 const JOB: &str = "J\n1000\nqueue\norders\nid-1\n2\nit panicked";
 
 fn decoded(text: impl AsRef<[u8]>, bytes: &[u8], names: &[HeaderName]) -> Result<Incoming, WireError> {

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_http::{HttpClient, HttpError};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 
 /// Longest wait for a collector, as OTLP has it by default.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ impl HttpClient for Collector {
             let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await?.to_bytes();
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };
-        let runtime = self.runtime.as_ref().map(Runtime::handle).map(Handle::clone);
+        let runtime = self.runtime.as_ref().map(Runtime::handle).cloned();
         Box::pin(async move {
             let runtime = runtime.ok_or("the edge ends")?;
             let answer = runtime.spawn(async { tokio::time::timeout(TIMEOUT, answer).await });
