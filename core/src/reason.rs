@@ -154,14 +154,7 @@ impl Reason {
             Self::HandlerPanicked => "handler.panicked",
             Self::BackendChosen => "backend.chosen",
             Self::BackendResponded => "backend.responded",
-            Self::BackendFailed(error) => match error {
-                FetchError::Connect => "backend.connect",
-                FetchError::Timeout => "backend.timeout",
-                FetchError::Protocol => "backend.protocol",
-                FetchError::BodyTooLarge => "request.body-too-large",
-                FetchError::ClientBody => "request.body-broken",
-                FetchError::Refused => "backend.refused",
-            },
+            Self::BackendFailed(error) => code_of(error),
             Self::BackendErrorStatus => "backend.error-status",
             Self::BackendRefused(refusal) => refusal.code(),
             Self::CacheHit => "cache.hit",
@@ -178,6 +171,17 @@ impl Reason {
             Self::FallbackPage => "fallback.page",
             Self::FallbackBackend => "fallback.backend",
         }
+    }
+}
+
+const fn code_of(error: FetchError) -> &'static str {
+    match error {
+        FetchError::Connect => "backend.connect",
+        FetchError::Timeout => "backend.timeout",
+        FetchError::Protocol => "backend.protocol",
+        FetchError::BodyTooLarge => "request.body-too-large",
+        FetchError::ClientBody => "request.body-broken",
+        FetchError::Refused => "backend.refused",
     }
 }
 
