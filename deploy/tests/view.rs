@@ -117,10 +117,10 @@ fn the_view_shows_requests_and_its_keys_break_a_backend_purge_and_end_it() {
     let mut session = Session::start(folder.path(), &[]);
     session.shows(&["Selvedge storefront", "the built-in storefront"]);
     session.shows(&["curl -i", "/static/site.css"]);
-    session.shows(&["> cloud", "no breaker"]);
+    session.shows(&["> cloud", "closed"]);
     // The key up, from the first backend to the last.
     session.press("\u{1b}[A");
-    session.shows(&["> us", "no breaker"]);
+    session.shows(&["> us", "closed"]);
 
     assert!(session.get("/static/site.css").starts_with("HTTP/1.1 200"));
     session.shows(&["GET", "/static/site.css", "200", "backend.responded", "miss", "global"]);
