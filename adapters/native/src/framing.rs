@@ -7,15 +7,17 @@ use selvedge_core::effect::FetchError;
 /// Checks what a response says about its end, and says it once where it is said twice.
 ///
 /// # Errors
-/// When it has a length and a transfer coding, which is to be handled as an error, or several lengths
-/// ([RFC 9112 section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)), or a coding besides `chunked`, which
-/// nobody asked for ([section 7.4](https://www.rfc-editor.org/rfc/rfc9112#section-7.4)) and no client would know of.
+/// When it has a length and a transfer coding, which is to be handled as an error, or several lengths, or `chunked` and another coding, which
+/// nobody asked for ([section 7.4](https://www.rfc-editor.org/rfc/rfc9112#section-7.4)) and no client would know of. Without `chunked` the
+/// end of the connection is that of the response ([RFC 9112 section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)).
 pub(crate) fn settle(headers: &mut HeaderMap) -> Result<(), FetchError> {
     if headers.contains_key(TRANSFER_ENCODING) {
-        let mut codings = members(headers, &TRANSFER_ENCODING);
-        let is_chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-        let is_all = codings.next().is_none() && !headers.contains_key(CONTENT_LENGTH);
-        return if is_chunked && is_all { Ok(()) } else { Err(FetchError::Protocol) };
+        let is_chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
+        let (chunked, others): (Vec<_>, Vec<_>) =
+            members(headers, &TRANSFER_ENCODING).partition(|coding| is_chunked(coding));
+        let has_one_end = chunked.is_empty() || (chunked.len() == 1 && others.is_empty());
+        let is_sole = has_one_end && !headers.contains_key(CONTENT_LENGTH);
+        return if is_sole { Ok(()) } else { Err(FetchError::Protocol) };
     }
     if !headers.contains_key(CONTENT_LENGTH) {
         return Ok(());
@@ -62,8 +64,9 @@ mod tests {
 
     #[test]
     fn one_length_or_chunks_are_one_end() {
-        let rows: [(Fields<'_>, &[&str]); 5] = [
+        let rows: [(Fields<'_>, &[&str]); 6] = [
             (&[], &[]),
+            (&[("transfer-encoding", "odd")], &[]),
             (&[("transfer-encoding", "Chunked")], &[]),
             (&[("content-length", "4")], &["\"4\""]),
             (&[("content-length", "4"), ("content-length", "4")], &["\"4\""]),
@@ -80,8 +83,10 @@ mod tests {
 
     #[test]
     fn what_has_two_ends_is_no_response() {
-        let rows: [Fields<'_>; 8] = [
+        let rows: [Fields<'_>; 10] = [
             &[("content-length", "4"), ("content-length", "5")],
+            &[("content-length", "4"), ("transfer-encoding", "odd")],
+            &[("transfer-encoding", "chunked, identity")],
             &[("content-length", "4, 5")],
             &[("content-length", "+4")],
             &[("content-length", "")],
