@@ -341,4 +341,4 @@ fn lock(mailbox: &Mutex<Mailbox>) -> MutexGuard<'_, Mailbox> {
 }
 
 #[cfg(all(test, feature = "policy-file"))]
-mod tests;
+pub(crate) mod tests;

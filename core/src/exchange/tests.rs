@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use super::*;
-use crate::effect::{CacheEntry, FetchError, Record};
+use crate::effect::{CacheEntry, Fetch, FetchError, Record};
 use crate::policy::read::read;
 use crate::reason::Reason;
 
@@ -89,6 +89,17 @@ fn exchange_by(user_agent: &'static str, path: &str) -> Exchange {
     request.headers_mut().insert(header::HOST, HeaderValue::from_static("shop.example"));
     request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(user_agent));
     Exchange::new(Arc::new(engine.expect("nothing is missing")), request, Facts::default(), [1; 16])
+}
+
+/// The one fetch that a step asks for.
+pub(crate) fn fetch(step: Step) -> (EffectId, Box<Fetch>) {
+    let Step::Effects(issued) = step else { panic!("a fetch was expected: {step:?}") };
+    let [Issued { id, effect: Effect::Fetch(fetch), .. }] =
+        <[_; 1]>::try_from(issued).expect("one effect was expected")
+    else {
+        panic!("one fetch was expected")
+    };
+    (id, fetch)
 }
 
 fn issued(step: Step) -> Vec<Issued> {

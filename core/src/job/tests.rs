@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderValue, Response, header};
 
 use super::*;
 use crate::body::Body;
-use crate::effect::{Effect, EffectId, EffectResult, Fetch, FetchError, Issued, Record};
+use crate::effect::{Effect, EffectResult, FetchError, Issued, Record};
 use crate::engine::Engine;
+use crate::exchange::tests::fetch;
 use crate::exchange::{Exchange, Input, Settle, Step};
 use crate::handler::HandlerError;
 use crate::policy::read::read;
@@ -69,17 +70,6 @@ fn begin(job: Job, seed: u8, crash: Option<String>) -> (Exchange, Step) {
     let mut exchange = Exchange::of_job(engine(), job, [seed; 16], crash);
     let step = exchange.poll(Input::Begin, NOW);
     (exchange, step)
-}
-
-/// The one request that a step asks for.
-fn fetch(step: Step) -> (EffectId, Box<Fetch>) {
-    let Step::Effects(issued) = step else { panic!("a fetch was expected: {step:?}") };
-    let [Issued { id, effect: Effect::Fetch(fetch), .. }] =
-        <[_; 1]>::try_from(issued).expect("one effect was expected")
-    else {
-        panic!("one fetch was expected")
-    };
-    (id, fetch)
 }
 
 fn settled(step: Step) -> (Settlement, Vec<String>) {

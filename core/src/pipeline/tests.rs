@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 
 use super::*;
-use crate::effect::{EffectId, Fetch, FetchError, Issued};
+use crate::effect::{EffectId, Fetch, FetchError};
+use crate::exchange::tests::fetch;
 use crate::exchange::{Exchange, Input, Respond, Step};
 use crate::facts::Facts;
 use crate::handler::{HandlerContext, HandlerError, HandlerResult};
@@ -31,17 +32,6 @@ fn begin(engine: &Arc<Engine>, seed: u8, now: Timestamp) -> (Exchange, Step) {
     let mut exchange = Exchange::new(Arc::clone(engine), request, Facts::default(), [seed; 16]);
     let step = exchange.poll(Input::Begin, now);
     (exchange, step)
-}
-
-/// The one fetch that a step asks for.
-fn fetch(step: Step) -> (EffectId, Box<Fetch>) {
-    let Step::Effects(issued) = step else { panic!("a fetch was expected: {step:?}") };
-    let [Issued { id, effect: Effect::Fetch(fetch), .. }] =
-        <[_; 1]>::try_from(issued).expect("one effect was expected")
-    else {
-        panic!("one fetch was expected")
-    };
-    (id, fetch)
 }
 
 fn respond(step: Step) -> Box<Respond> {
