@@ -19,6 +19,12 @@ use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 
+/// A hit takes its head from the allocator and gives it back; this one is quicker at it than that of glibc, and its large pages are
+/// what lookups among a million entries need (`.cargo/config.toml`).
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(code) => code,

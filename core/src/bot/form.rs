@@ -8,6 +8,7 @@
 //! | `#` | one digit |
 //! | `%` | one digit or more |
 //! | `~` | one byte other than `-` |
+//! | `\\` and a byte | that byte: a pattern whose only special characters are escaped is its own form |
 //! | anything else | itself, in this case |
 
 /// A form and the pattern that it belongs to.
@@ -18,6 +19,17 @@ pub(super) struct Form {
     is_at_start: bool,
     /// Position of the pattern in the list.
     pub(super) pattern: u16,
+}
+
+/// A part of a form; the table above says what each stands for.
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    Literal(u8),
+    End,
+    Gap,
+    Digits,
+    Digit,
+    NoHyphen,
 }
 
 /// What came of comparing a form with a window from one start.
@@ -56,15 +68,16 @@ impl Form {
         Self { text: anchored.unwrap_or(text).as_bytes(), is_at_start: anchored.is_some(), pattern }
     }
 
-    /// Returns the offsets and texts of the literal runs before the first part of variable length.
+    /// Returns the bytes before the first part of variable length; `None` stands for one of several.
     #[cfg(feature = "policy-file")]
-    pub(super) fn fixed_literals(&self) -> impl Iterator<Item = (usize, &'static [u8])> {
-        let fixed = self.text.split(|byte| matches!(byte, b'*' | b'%' | b'$')).next().unwrap_or_default();
-        fixed.split(|byte| matches!(byte, b'#' | b'~')).scan(0, |next, run| {
-            let offset = *next;
-            *next += run.len() + 1;
-            Some((offset, run))
-        })
+    pub(super) fn fixed(&self) -> Vec<Option<u8>> {
+        let tokens = std::iter::successors(next(self.text), |(_, rest)| next(rest)).map(|(token, _)| token);
+        let bytes = tokens.map_while(|token| match token {
+            Token::Literal(byte) => Some(Some(byte)),
+            Token::Digit | Token::NoHyphen => Some(None),
+            Token::Digits | Token::Gap | Token::End => None,
+        });
+        bytes.collect()
     }
 
     /// Compares the form with its first byte at `start`.
@@ -76,16 +89,16 @@ impl Form {
     }
 }
 
-fn compare(mut form: &[u8], window: Window<'_>, mut at: usize) -> Comparison {
-    while let Some((&token, rest)) = form.split_first() {
+fn compare(mut form: &'static [u8], window: Window<'_>, mut at: usize) -> Comparison {
+    while let Some((token, rest)) = next(form) {
         let byte = window.bytes.get(at).copied();
         let fits = match token {
-            b'$' => byte.is_none() && window.is_whole,
-            b'*' => return compare_after_gap(rest, window, at),
-            b'%' => return compare_after_digits(rest, window, at),
-            b'#' => byte.is_some_and(|b| b.is_ascii_digit()),
-            b'~' => byte.is_some_and(|b| b != b'-'),
-            literal => byte == Some(literal),
+            Token::End => byte.is_none() && window.is_whole,
+            Token::Gap => return compare_after_gap(rest, window, at),
+            Token::Digits => return compare_after_digits(rest, window, at),
+            Token::Digit => byte.is_some_and(|b| b.is_ascii_digit()),
+            Token::NoHyphen => byte.is_some_and(|b| b != b'-'),
+            Token::Literal(literal) => byte == Some(literal),
         };
         if !fits {
             return Comparison::Differs;
@@ -95,13 +108,28 @@ fn compare(mut form: &[u8], window: Window<'_>, mut at: usize) -> Comparison {
     Comparison::Matches
 }
 
-fn compare_after_gap(form: &[u8], window: Window<'_>, at: usize) -> Comparison {
+/// Takes the first token off a form.
+fn next(form: &'static [u8]) -> Option<(Token, &'static [u8])> {
+    let (first, rest) = form.split_first()?;
+    let token = match first {
+        b'\\' => return rest.split_first().map(|(byte, rest)| (Token::Literal(*byte), rest)),
+        b'$' => Token::End,
+        b'*' => Token::Gap,
+        b'%' => Token::Digits,
+        b'#' => Token::Digit,
+        b'~' => Token::NoHyphen,
+        literal => Token::Literal(*literal),
+    };
+    Some((token, rest))
+}
+
+fn compare_after_gap(form: &'static [u8], window: Window<'_>, at: usize) -> Comparison {
     let mut ends = at..=window.bytes.len();
     let is_found = ends.any(|end| compare(form, window, end) == Comparison::Matches);
     if is_found { Comparison::Matches } else { Comparison::Exhausted }
 }
 
-fn compare_after_digits(form: &[u8], window: Window<'_>, at: usize) -> Comparison {
+fn compare_after_digits(form: &'static [u8], window: Window<'_>, at: usize) -> Comparison {
     let digits = window.bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
     let mut ends = (1..=digits).map(|taken| at + taken);
     let is_found = ends.any(|end| compare(form, window, end) == Comparison::Matches);

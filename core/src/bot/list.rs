@@ -33,13 +33,12 @@ pub(super) fn patterns() -> Vec<Pattern> {
     patterns
 }
 
-/// Returns every form of the patterns, each with the position of its pattern.
-pub(super) fn forms(patterns: &[Pattern]) -> Vec<(&'static str, u16)> {
-    let forms = (0..).zip(patterns).flat_map(|(position, pattern)| {
-        let text = if pattern.forms.is_empty() { pattern.name } else { pattern.forms };
-        text.split('\t').map(move |form| (form, position))
-    });
-    forms.collect()
+impl Pattern {
+    /// Returns its forms, of which any may match.
+    pub(super) fn forms(&self) -> impl Iterator<Item = &'static str> {
+        let forms = if self.forms.is_empty() { self.name } else { self.forms };
+        forms.split('\t')
+    }
 }
 
 fn overlay() -> (Vec<Pattern>, BTreeMap<&'static str, Change>) {

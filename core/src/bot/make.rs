@@ -3,7 +3,7 @@
 use super::form::Form;
 use super::index::{hash, trigram};
 use super::list::{self, Pattern};
-use super::table::{FILTER_BYTES, Key};
+use super::table::{FILTER_BYTES, KEY_BYTES, Key, STRIDE};
 
 /// Words that most user agents have in common: poor keys, since they would be found everywhere.
 const COMMON_WORDS: &[u8] = b"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:10.0) AppleWebKit/537.36 (KHTML, like Gecko) \
@@ -20,47 +20,72 @@ const COMMON_WEIGHT: u16 = 1 << 13;
 /// Returns the crawler list as it is compiled in, made from `data/crawlers.tsv` and `data/crawlers-overlay.tsv`.
 ///
 /// # Panics
-/// When the lists name an unknown category, or have a form without three literal bytes.
+/// When the lists name an unknown category, or have a form without three literal bytes or a text of more than 255.
 #[must_use]
 pub fn crawler_table() -> Vec<u8> {
     let patterns = list::patterns();
-    let forms = list::forms(&patterns);
-    let keys = keys(&forms);
-    let mut text = Text::default();
+    let lists = Lists::of(&patterns);
+    let forms = lists.firsts.iter().copied().zip(0..).chain(lists.others.iter().copied());
+    let keys = keys(&forms.collect::<Vec<_>>());
+    let texts = lists.texts();
     let mut table = Vec::new();
-    table.extend(number(patterns.len()).to_le_bytes());
-    table.extend(number(forms.len()).to_le_bytes());
-    table.extend(filter(&keys));
-    patterns.iter().for_each(|pattern| put_pattern(&mut table, &mut text, pattern));
-    forms.iter().for_each(|(form, pattern)| text.put(&mut table, form, *pattern));
-    for Key { trigram, form, offset } in keys {
-        table.extend(trigram.to_le_bytes());
-        table.extend([form, offset].map(u16::to_le_bytes).concat());
+    for count in [patterns.len(), lists.others.len(), lists.named.len()] {
+        table.extend(number(count).to_le_bytes());
     }
-    table.extend(text.0.bytes());
+    table.extend(filter(&keys));
+    table.extend(patterns.iter().map(category));
+    for (_, pattern) in lists.others.iter().chain(&lists.named) {
+        table.extend(pattern.to_le_bytes());
+    }
+    for column in 0..KEY_BYTES {
+        table.extend(keys.iter().map(|key| key_bytes(*key)[column]));
+    }
+    table.extend(texts.iter().map(|text| byte(text.len())));
+    let starts = texts.iter().scan(0, |next, text| Some(std::mem::replace(next, *next + text.len())));
+    starts.step_by(STRIDE).for_each(|start| table.extend(number(start).to_le_bytes()));
+    texts.iter().for_each(|text| table.extend(text.bytes()));
     table
 }
 
-/// The text so far.
-#[derive(Default)]
-struct Text(String);
+/// The texts of the table, in its order.
+struct Lists {
+    /// The first form of each pattern.
+    firsts: Vec<&'static str>,
+    /// The forms beyond it, each with the position of its pattern.
+    others: Vec<(&'static str, u16)>,
+    /// The names that are not the first form, each with the position of its pattern.
+    named: Vec<(&'static str, u16)>,
+}
 
-impl Text {
-    /// Writes an entry: where a text stands, how long it is, and a number.
-    fn put(&mut self, table: &mut Vec<u8>, text: &str, last: u16) {
-        // A name that is its own form is there already.
-        let start = self.0.find(text).unwrap_or_else(|| {
-            self.0.push_str(text);
-            self.0.len() - text.len()
-        });
-        table.extend(u32::try_from(start).expect("the lists are short files").to_le_bytes());
-        table.extend([number(text.len()), last].map(u16::to_le_bytes).concat());
+impl Lists {
+    fn of(patterns: &[Pattern]) -> Self {
+        let (mut firsts, mut others, mut named) = (Vec::new(), Vec::new(), Vec::new());
+        for (position, pattern) in (0..).zip(patterns) {
+            let mut forms = pattern.forms();
+            let first = forms.next().expect("every pattern has a form");
+            firsts.push(first);
+            others.extend(forms.map(|form| (form, position)));
+            if first != pattern.name {
+                named.push((pattern.name, position));
+            }
+        }
+        Self { firsts, others, named }
+    }
+
+    fn texts(&self) -> Vec<&'static str> {
+        let others = self.others.iter().chain(&self.named).map(|(text, _)| *text);
+        self.firsts.iter().copied().chain(others).collect()
     }
 }
 
-fn put_pattern(table: &mut Vec<u8>, text: &mut Text, pattern: &Pattern) {
+fn key_bytes(Key { trigram, form, offset }: Key) -> [u8; KEY_BYTES] {
+    let ([low, middle, high, _], [first, second]) = (trigram.to_le_bytes(), form.to_le_bytes());
+    [low, middle, high, first, second, offset]
+}
+
+fn category(pattern: &Pattern) -> u8 {
     let position = super::BotCategory::ALL.iter().position(|category| *category == pattern.category);
-    text.put(table, pattern.name, number(position.expect("every category is one of all")));
+    byte(position.expect("every category is one of all"))
 }
 
 fn filter(keys: &[Key]) -> Vec<u8> {
@@ -94,21 +119,24 @@ fn frequency(forms: &[Form]) -> Vec<u16> {
 }
 
 fn key(form: &Form, position: u16, frequency: &[u16]) -> Key {
-    let rarest = trigrams(form).min_by_key(|(trigram, _)| frequency[hash(*trigram)]);
+    let rarest = trigrams(form).into_iter().min_by_key(|(trigram, _)| frequency[hash(*trigram)]);
     let (trigram, offset) = rarest.expect("every form of the shipped list has a literal of three bytes");
-    Key { trigram, form: position, offset: number(offset) }
+    Key { trigram, form: position, offset: byte(offset) }
 }
 
-/// Returns every trigram of a form's literals with its offset in the form.
-fn trigrams(form: &Form) -> impl Iterator<Item = (u32, usize)> {
-    let within = |(offset, run): (usize, &'static [u8])| {
-        run.windows(3).enumerate().map(move |(i, bytes)| (trigram(bytes), offset + i))
-    };
-    form.fixed_literals().flat_map(within)
+/// Returns every trigram of a form's literals with its offset in what the form matches.
+fn trigrams(form: &Form) -> Vec<(u32, usize)> {
+    let fixed = form.fixed();
+    let literals = fixed.windows(3).map(|bytes| bytes.iter().copied().collect::<Option<Vec<u8>>>());
+    literals.zip(0..).filter_map(|(bytes, offset)| Some((trigram(&bytes?), offset))).collect()
+}
+
+fn byte(number: usize) -> u8 {
+    u8::try_from(number).expect("the lists are made of short lines")
 }
 
 fn number(number: usize) -> u16 {
-    u16::try_from(number).expect("the lists are short files of short lines")
+    u16::try_from(number).expect("the lists are short files")
 }
 
 #[cfg(test)]

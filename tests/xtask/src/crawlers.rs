@@ -113,7 +113,7 @@ fn crawlers(version: &str, entries: &[Value]) -> Result<String> {
         let pattern = text(entry, "pattern")?;
         let forms = forms(pattern)?;
         write!(file, "{}\t{pattern}", category(entry)?)?;
-        for form in forms.iter().filter(|_| forms != [pattern]) {
+        for form in forms.iter().filter(|_| !is_own_form(pattern, &forms)) {
             write!(file, "\t{form}")?;
         }
         file.push('\n');
@@ -141,6 +141,12 @@ fn category(entry: &Value) -> Result<&'static str> {
     }
     let found = CATEGORIES.iter().find(|(tag, _)| tags.contains(tag));
     found.map(|(_, category)| *category).with_context(|| format!("no tag in {entry}"))
+}
+
+/// Whether the core reads a pattern as it reads its forms: nothing of it is special but what is escaped.
+fn is_own_form(pattern: &str, forms: &[String]) -> bool {
+    let literal = pattern.replace('\\', "");
+    forms == [literal]
 }
 
 /// Rewrites a regular expression as forms, of which any may match.
@@ -257,6 +263,21 @@ mod tests {
         ];
         for Case { pattern, forms: expected } in cases {
             assert_eq!(forms(pattern).unwrap(), expected, "the language of {pattern} must not change");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_literals_and_escapes_is_its_own_form() {
+        let rows = [
+            ("curl", true),
+            (r"2ip\.ru\/", true),
+            (r"^curl\/", true),
+            (r"version\d", false),
+            ("[wW]get", false),
+            ("Chirp|gotosocial", false),
+        ];
+        for (pattern, expected) in rows {
+            assert_eq!(is_own_form(pattern, &forms(pattern).unwrap()), expected, "{pattern}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Stored responses in memory, shared by all threads.
 
+mod key;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,6 +10,8 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use selvedge_core::body::Body;
 use selvedge_core::effect::{CacheEntry, CachePut};
+
+use key::Key;
 
 /// Most bytes of one body in memory; a longer one streams through without being kept there.
 pub(crate) const MAX_STORED_BODY_BYTES: u64 = 8 * 1024 * 1024;
@@ -20,7 +24,7 @@ const MAX_SHARDS: u64 = 64;
 
 /// Responses by key, bounded by their bytes. One whose time is up is not found any more, and makes room like one that nobody asks for.
 pub struct MemoryStore {
-    cache: Cache<Box<str>, Kept, Bytes>,
+    cache: Cache<Key, Kept, Bytes>,
     buffered_bytes: AtomicU64,
     max_bytes: u64,
     began: Instant,
@@ -63,10 +67,10 @@ impl MemoryStore {
     /// Looks an entry up.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<CacheEntry> {
-        let kept = self.cache.get(key)?;
+        let kept = self.cache.get(key.as_bytes())?;
         let now = self.now();
         if kept.until <= now {
-            self.cache.remove_if(key, |kept| kept.until <= now);
+            self.cache.remove_if(key.as_bytes(), |kept| kept.until <= now);
             return None;
         }
         Some(kept.entry)
@@ -79,12 +83,12 @@ impl MemoryStore {
             let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
             let until = self.now().saturating_add(keep);
             // A body gets its reference count when it is first shared. Here that is beside the rest of the entry, where every lookup finds both.
-            self.cache.insert(key.into(), Kept { entry: entry.clone(), until });
+            self.cache.insert(Key::new(key), Kept { entry: entry.clone(), until });
         }
     }
 
     pub(crate) fn remove(&self, key: &str) {
-        self.cache.remove(key);
+        self.cache.remove(key.as_bytes());
     }
 
     /// Returns the bytes and the number of the entries, with those whose time is up and whose room nobody has needed.
@@ -131,13 +135,13 @@ fn shards(max_bytes: u64) -> usize {
 #[derive(Clone, Copy)]
 struct Bytes;
 
-impl Weighter<Box<str>, Kept> for Bytes {
-    fn weight(&self, key: &Box<str>, kept: &Kept) -> u64 {
+impl Weighter<Key, Kept> for Bytes {
+    fn weight(&self, key: &Key, kept: &Kept) -> u64 {
         let content = match &kept.entry {
             CacheEntry::Response(head, body) => head.approximate_bytes() + body.len().unwrap_or(0),
             CacheEntry::Variants(variants) => variants.names.len() * size_of::<http::HeaderName>(),
         };
-        (ENTRY_BYTES + key.len() + content) as u64
+        (ENTRY_BYTES + key.as_bytes().len() + content) as u64
     }
 }
 

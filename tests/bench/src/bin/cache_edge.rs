@@ -11,6 +11,11 @@ use anyhow::Context as _;
 use selvedge_bench::engine;
 use selvedge_emulator::{Emulator, EmulatorConfig, EngineHandle, PolicyInfo};
 
+/// That of `selvedge`.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Room for a body of 1 GiB, which may take half of it at most.
 const FOLDER_BYTES: u64 = 4 << 30;
 

@@ -14,6 +14,11 @@ use selvedge_core::body::Body;
 use selvedge_core::effect::{CacheEntry, CachePut};
 use selvedge_emulator::store::memory::MemoryStore;
 
+/// That of `selvedge`.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Room for every entry.
 const MAX_BYTES: u64 = 16 << 30;
 const BODY_BYTES: usize = 64;
@@ -28,16 +33,16 @@ const ROUNDS: usize = 25;
 fn main() -> anyhow::Result<()> {
     let count: usize =
         std::env::args().nth(1).context("the number of entries is the first argument")?.parse()?;
-    let any = shuffled(LOOKUPS, count);
-    let in_use: Vec<_> =
-        shuffled(LOOKUPS, IN_USE).into_iter().map(|number| number * (count / IN_USE)).collect();
-    let [any, in_use] = [any, in_use].map(|numbers| numbers.into_iter().map(key).collect::<Vec<_>>());
+    let any: Vec<_> = shuffled(LOOKUPS, count).into_iter().map(key).collect();
+    let in_use: Vec<_> = (0..IN_USE).map(|number| key(number * (count / IN_USE))).collect();
     let before = resident_bytes()?;
     let store = MemoryStore::new(MAX_BYTES);
     (0..count).for_each(|number| store.put(put(number)));
     (0..count).try_for_each(|number| store.get(&key(number)).map(drop).context("it is in the store"))?;
     let bytes = (resident_bytes()? - before) / count - BODY_BYTES;
-    anstream::println!("{bytes} {} {}", look_up(&store, &in_use), look_up(&store, &any));
+    let of_any = look_up(&store, &any, &(0..LOOKUPS).collect::<Vec<_>>());
+    let of_used = look_up(&store, &in_use, &shuffled(LOOKUPS, IN_USE));
+    anstream::println!("{bytes} {of_used} {of_any}");
     Ok(())
 }
 
@@ -62,12 +67,12 @@ fn shuffled(length: usize, count: usize) -> Vec<usize> {
     (0..length).map(|_| next()).collect()
 }
 
-/// Nanoseconds for each lookup.
-fn look_up(store: &MemoryStore, keys: &[String]) -> u128 {
+/// Nanoseconds for each lookup of keys by their numbers in `order`.
+fn look_up(store: &MemoryStore, keys: &[String], order: &[usize]) -> u128 {
     let round = |_| {
         let began = Instant::now();
-        keys.iter().for_each(|key| drop(black_box(store.get(key))));
-        began.elapsed().as_nanos() / keys.len() as u128
+        order.iter().for_each(|number| drop(black_box(store.get(&keys[*number]))));
+        began.elapsed().as_nanos() / order.len() as u128
     };
     (0..ROUNDS).map(round).min().unwrap_or_default()
 }

@@ -78,11 +78,36 @@ pub(super) struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one and waits until it answers for `path`.
+    /// Starts one that caches and waits until it answers for `path`.
     pub(super) fn start(folder: &Path, origin: SocketAddr, path: &str, workers: &str) -> Result<Self> {
+        let location = format!(
+            "proxy_pass http://{origin};
+            proxy_cache all;
+            proxy_cache_valid 200 1h;
+            proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;
+            add_header X-Cache $upstream_cache_status;"
+        );
+        Self::with_location(folder, origin, &location, path, workers)
+    }
+
+    /// Starts one worker that passes everything on, over connections that stay, and waits until it answers for `path`.
+    pub(super) fn passing_on(folder: &Path, origin: SocketAddr, path: &str) -> Result<Self> {
+        let location = "proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";";
+        Self::with_location(folder, origin, location, path, "1")
+    }
+
+    fn with_location(
+        folder: &Path,
+        origin: SocketAddr,
+        location: &str,
+        path: &str,
+        workers: &str,
+    ) -> Result<Self> {
         let address = free_address()?;
         let file = folder.join("nginx.conf");
-        fs::write(&file, configuration(folder, address, origin, workers))?;
+        fs::write(&file, configuration(folder, address, origin, location, workers))?;
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder).arg("-c").arg(&file).arg("-e").arg(folder.join("error.log"));
         let child = command.stdin(Stdio::null()).spawn().context("cannot start nginx")?;
@@ -107,7 +132,13 @@ impl Drop for Nginx {
 }
 
 /// Connections that stay and no logs: nothing holds it back.
-fn configuration(folder: &Path, address: SocketAddr, origin: SocketAddr, workers: &str) -> String {
+fn configuration(
+    folder: &Path,
+    address: SocketAddr,
+    origin: SocketAddr,
+    location: &str,
+    workers: &str,
+) -> String {
     let folder = folder.display();
     format!(
         "worker_processes {workers};
@@ -125,14 +156,15 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     proxy_cache_path {folder}/cache keys_zone=all:10m;
+    upstream origin {{
+        server {origin};
+        keepalive 64;
+        keepalive_requests 100000000;
+    }}
     server {{
         listen {address} reuseport;
         location / {{
-            proxy_pass http://{origin};
-            proxy_cache all;
-            proxy_cache_valid 200 1h;
-            proxy_ignore_headers Cache-Control Expires Set-Cookie Vary;
-            add_header X-Cache $upstream_cache_status;
+            {location}
         }}
     }}
 }}

@@ -1,5 +1,6 @@
 //! What the edge costs on the way to a backend, and what it costs that it is ready for the backend's failures.
 
+mod cores;
 mod open_loop;
 mod reference;
 
@@ -8,11 +9,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use self::cores::OneCore;
 use self::open_loop::Latencies;
 use super::cache_speed::origin::{Origin, SMALL};
 use super::cache_speed::servers::Emulator;
 use super::load::{self, Head, median};
 use super::machine;
+use super::nginx::{self, Nginx};
 use super::report::{Chapter, Measured, Row};
 use crate::command::Cmd;
 use crate::workspace::Workspace;
@@ -21,9 +24,10 @@ const TITLE: &str = "Failures";
 
 const ABOUT: &str = "The emulator with one thread before one small origin, which answers with 128 bytes that nobody stores. The latency is that of \
      requests that are sent at fixed times, half as many a second as the edge answers at most, on 16 connections: one that cannot be sent in time counts from \
-     when it should have been. The edge and the origin alone are asked in turns. The cost of being ready for failures is that of `retry`, `breaker` and \
-     `max-concurrent` on a backend that never fails. The reference origin runs on one core, the load on another. Medians of all rounds. Written by \
-     `cargo xtask bench failure`.";
+     when it should have been. The edge, nginx with `proxy_pass` and the origin alone are asked in turns. Load, edge and origin share one core: between two, \
+     every message wakes a core that sleeps, and on a virtual machine that takes longer than all the rest. The cost of being ready for failures is that of \
+     `retry`, `breaker` and `max-concurrent` on a backend that never fails. The reference origin runs on one core, its load on another. Medians of all \
+     rounds. Written by `cargo xtask bench failure`.";
 
 /// Rounds of each side in turns.
 const ROUNDS: usize = 5;
@@ -36,21 +40,33 @@ const READY: &str = "retry = { attempts = 1, backoff = \"50ms\", budget = 20 }\n
 pub(super) fn measure(workspace: &Workspace) -> Result<Chapter> {
     let machine = machine::describe();
     let chapter = |rows| Chapter { title: TITLE, about: ABOUT.to_owned(), machine, rows };
-    if !load::is_installed() {
+    let missing = if load::is_installed() { cores::missing() } else { Some(load::how_to_install()) };
+    if let Some(missing) = missing {
         let what = "Requests on their way to a backend".to_owned();
-        let measured = Measured::Skipped(load::how_to_install());
-        return Ok(chapter(vec![Row { what, target: "-", measured }]));
+        return Ok(chapter(vec![Row { what, target: "-", measured: Measured::Skipped(missing) }]));
     }
     Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge-bench", "--bin", "cache-edge"])
         .run()?;
+    let mut rows = edge_rows(workspace)?;
+    rows.push(reference::row(workspace)?);
+    Ok(chapter(rows))
+}
+
+/// What the edge costs on the way to a backend.
+fn edge_rows(workspace: &Workspace) -> Result<Vec<Row>> {
+    let _one = OneCore::take()?;
     let (origin, folder) = (Origin::start()?, tempfile::tempdir()?);
     let start = |name: &str, keys: &str| start(workspace, &folder.path().join(name), origin.address, keys);
     let (plain, ready) = (start("plain", PLAIN)?, start("ready", READY)?);
+    let peer = folder.path().join("nginx");
+    std::fs::create_dir(&peer)?;
+    let has_nginx = nginx::version().is_some();
+    let nginx = has_nginx.then(|| Nginx::passing_on(&peer, origin.address, SMALL)).transpose()?;
     let (cost, most) = cost_row(plain.address, ready.address)?;
-    let mut rows = latency_rows(ready.address, origin.address, most)?;
+    let peer = nginx.as_ref().map(|nginx| nginx.address);
+    let mut rows = latency_rows(ready.address, peer, origin.address, most)?;
     rows.push(cost);
-    rows.push(reference::row(workspace)?);
-    Ok(chapter(rows))
+    Ok(rows)
 }
 
 /// Starts an edge that passes everything on to a backend with these keys.
@@ -79,35 +95,61 @@ fn cost_row(plain: SocketAddr, ready: SocketAddr) -> Result<(Row, f64)> {
     Ok((row, of_ready))
 }
 
-/// What the edge adds to a request, at half of what it can do.
-fn latency_rows(edge: SocketAddr, origin: SocketAddr, most: f64) -> Result<Vec<Row>> {
+/// What the edge adds to a request, at half of what it can do, and what nginx adds to as many.
+fn latency_rows(
+    edge: SocketAddr,
+    nginx: Option<SocketAddr>,
+    origin: SocketAddr,
+    most: f64,
+) -> Result<Vec<Row>> {
     let rate = most / 2.0;
-    let (mut at_median, mut at_p99) = (Vec::new(), Vec::new());
+    let (mut of_edge, mut of_nginx) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         let through = open_loop::measure(edge, SMALL, rate).context("through the edge")?;
         let straight = open_loop::measure(origin, SMALL, rate).context("to the origin")?;
         anstream::println!(
             "{rate:.0} requests a second, round {round} of {ROUNDS}: {through} through the edge, {straight} without it"
         );
-        at_median.push((through.median, straight.median));
-        at_p99.push((through.p99, straight.p99));
+        of_edge.push((through, straight));
+        if let Some(nginx) = nginx {
+            of_nginx.push((open_loop::measure(nginx, SMALL, rate).context("through nginx")?, straight));
+        }
     }
-    Ok(vec![
-        added("the median", "at most 100 µs", 100.0, rate, at_median),
-        added("p99", "at most 300 µs", 300.0, rate, at_p99),
-    ])
+    let pairs = |rounds: &[(Latencies, Latencies)], of: fn(Latencies) -> f64| {
+        rounds.iter().map(|(through, straight)| (of(*through), of(*straight))).collect::<Vec<_>>()
+    };
+    let (bound, bound_of_p99) = (("at most 100 µs", 100.0), ("at most 300 µs", 300.0));
+    let mut rows = vec![
+        added("the edge", "the median", Some(bound), rate, pairs(&of_edge, |all| all.median)),
+        added("the edge", "p99", Some(bound_of_p99), rate, pairs(&of_edge, |all| all.p99)),
+    ];
+    if nginx.is_some() {
+        rows.push(added("nginx", "the median", None, rate, pairs(&of_nginx, |all| all.median)));
+        rows.push(added("nginx", "p99", None, rate, pairs(&of_nginx, |all| all.p99)));
+    }
+    Ok(rows)
 }
 
-fn added(of: &str, target: &'static str, bound: f64, rate: f64, micros: Vec<(f64, f64)>) -> Row {
+/// A row of what a server adds; `micros` are the latencies through it and straight to the origin, by rounds.
+fn added(
+    server: &str,
+    of: &str,
+    bound: Option<(&'static str, f64)>,
+    rate: f64,
+    micros: Vec<(f64, f64)>,
+) -> Row {
     let side = |side: fn(&(f64, f64)) -> f64| median(micros.iter().map(side).collect());
     let (through, straight) = (side(|pair| pair.0), side(|pair| pair.1));
     let value = median(micros.iter().map(|(through, straight)| through - straight).collect());
+    let unit = "µs";
     Row {
         what: format!(
-            "A small answer through the edge, {rate:.0} requests a second: {of} of the latency above that of the origin alone ({through:.0} against {straight:.0} µs)"
+            "A small answer through {server}, {rate:.0} requests a second: {of} of the latency above that of the origin alone ({through:.0} against {straight:.0} µs)"
         ),
-        target,
-        measured: Measured::AtMost { bound, value, unit: "µs" },
+        target: bound.map_or("-", |(target, _)| target),
+        measured: bound.map_or(Measured::Told { value, unit, detail: String::new() }, |(_, bound)| {
+            Measured::AtMost { bound, value, unit }
+        }),
     }
 }
 
@@ -123,8 +165,8 @@ mod tests {
 
     #[test]
     fn what_is_added_is_the_median_of_the_rounds_differences() {
-        let row =
-            added("p99", "at most 300 µs", 300.0, 5.0, vec![(150.0, 50.0), (900.0, 60.0), (210.0, 90.0)]);
+        let rounds = vec![(150.0, 50.0), (900.0, 60.0), (210.0, 90.0)];
+        let row = added("the edge", "p99", Some(("at most 300 µs", 300.0)), 5.0, rounds);
         assert!(row.what.contains("(210 against 60 µs)"), "{}", row.what);
         assert_eq!(row.measured.to_string(), "120.00 µs");
     }

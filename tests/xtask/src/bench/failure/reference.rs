@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::ROUNDS;
+use super::{ROUNDS, cores};
 use crate::bench::edge::{free_address, get};
 use crate::bench::load::{median, requests_per_second};
 use crate::bench::report::{Measured, Row};
@@ -24,15 +24,14 @@ struct Reference {
 
 /// Loads it from the other core.
 pub(super) fn row(workspace: &Workspace) -> Result<Row> {
-    let measured = if has_taskset() {
-        Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge-origin"]).run()?;
-        let origin = Reference::start(workspace)?;
-        let rates = (1..=ROUNDS).map(|round| wrk(origin.address, round)).collect::<Result<_>>()?;
-        Measured::AtLeast { bound: 30_000.0, value: median(rates), unit: "a second", detail: PATH.to_owned() }
-    } else {
-        Measured::Skipped(
-            "`taskset` is not installed: `apt-get install util-linux` on Debian brings it".to_owned(),
-        )
+    Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge-origin"]).run()?;
+    let origin = Reference::start(workspace)?;
+    let rates = (1..=ROUNDS).map(|round| wrk(origin.address, round)).collect::<Result<_>>()?;
+    let measured = Measured::AtLeast {
+        bound: 30_000.0,
+        value: median(rates),
+        unit: "a second",
+        detail: PATH.to_owned(),
     };
     let what =
         "The reference origin on one core, a user that its cache has, `wrk -t1 -c32` on another: requests"
@@ -40,13 +39,9 @@ pub(super) fn row(workspace: &Workspace) -> Result<Row> {
     Ok(Row { what, target: "at least 30,000 a second", measured })
 }
 
-fn has_taskset() -> bool {
-    Command::new("taskset").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
 fn wrk(address: SocketAddr, round: usize) -> Result<f64> {
     let url = format!("http://{address}{PATH}");
-    let printed = Cmd::new("taskset").args(["-c", "1", "wrk", "-t1", "-c32", "-d3s", &url]).read()?;
+    let printed = cores::on_core("1").args(["wrk", "-t1", "-c32", "-d3s", &url]).read()?;
     let has_errors = ["Non-2xx", "Socket errors"].iter().any(|sign| printed.contains(sign));
     ensure!(!has_errors, "wrk saw errors:\n{printed}");
     let rate = requests_per_second(&printed).with_context(|| format!("wrk printed no rate:\n{printed}"))?;
