@@ -66,7 +66,7 @@ pub struct EmulatorConfig {
     /// Longest wait for a request's head, also between two requests of one connection; 30 seconds by default.
     pub header_read_timeout: Duration,
     /// Longest time for which a client may take nothing of what is ready for it, before its connection is closed; 60 seconds by
-    /// default. Any byte that it takes begins the time again.
+    /// default. Any byte that it takes begins the time again; over HTTP/2, any byte of any body.
     pub client_stall_timeout: Duration,
     /// How long requests in flight may take once the edge shuts down; 10 seconds by default.
     pub shutdown_grace: Duration,

@@ -1,18 +1,23 @@
-//! Requests whose end could be found in two ways.
+//! Requests whose end, or whose host, could be found in two ways.
 //!
 //! hyper refuses most of them, and closes the connection after the rest. What it lets in although the edge cannot pass
 //! it on is refused here: the transfer codings below `chunked`. The edge would name none of them to a backend, since
-//! `Transfer-Encoding` ends with a connection, and send their bytes as if they were the content.
+//! `Transfer-Encoding` ends with a connection, and send their bytes as if they were the content. Over HTTP/2 a `Host` that is not that of
+//! `:authority` is refused too, as [RFC 9113 section 8.3.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1) asks for.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 
 use crate::status::text;
 
 /// Returns the answer to a request that is refused; the connection ends with it.
-pub(crate) fn refusal(headers: &HeaderMap) -> Option<Response<Bytes>> {
-    let (status, words) = match codings(headers) {
+pub(crate) fn refusal<B>(request: &Request<B>) -> Option<Response<Bytes>> {
+    if request.version() == Version::HTTP_2 && !is_one_host(request.uri(), request.headers()) {
+        return Some(text(StatusCode::BAD_REQUEST, "the Host is not that of the authority\n"));
+    }
+    let (status, words) = match codings(request.headers()) {
         Codings::None | Codings::Chunked => return None,
         Codings::ChunkedAgain => (StatusCode::BAD_REQUEST, "the body is in chunks of chunks\n"),
         Codings::Other => (StatusCode::NOT_IMPLEMENTED, "the only transfer coding is chunked\n"),
@@ -20,6 +25,22 @@ pub(crate) fn refusal(headers: &HeaderMap) -> Option<Response<Bytes>> {
     let mut response = text(status, words);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     Some(response)
+}
+
+/// Whether `Host` names what the target does, or says nothing.
+fn is_one_host(uri: &Uri, headers: &HeaderMap) -> bool {
+    let Some(authority) = uri.authority() else { return true };
+    let is_same = |host: &HeaderValue| {
+        without_port(host.as_bytes(), uri)
+            .eq_ignore_ascii_case(without_port(authority.as_str().as_bytes(), uri))
+    };
+    headers.get_all(HOST).iter().all(is_same)
+}
+
+/// Takes the port off that the scheme implies.
+fn without_port<'a>(authority: &'a [u8], uri: &Uri) -> &'a [u8] {
+    let port: &[u8] = if uri.scheme() == Some(&Scheme::HTTPS) { b":443" } else { b":80" };
+    authority.strip_suffix(port).unwrap_or(authority)
 }
 
 /// How a body is coded for its transfer.
@@ -51,6 +72,24 @@ fn codings(headers: &HeaderMap) -> Codings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_that_of_the_authority_whatever_its_case_and_its_implied_port() {
+        let rows: [(&str, &[&str], bool); 8] = [
+            ("http://a.example/", &[], true),
+            ("http://a.example/", &["A.example"], true),
+            ("http://a.example/", &["a.example:80"], true),
+            ("https://a.example:443/", &["a.example"], true),
+            ("http://a.example/", &["a.example:443"], false),
+            ("http://a.example/", &["b.example"], false),
+            ("http://a.example/", &["a.example", "b.example"], false),
+            ("/", &["b.example"], true),
+        ];
+        for (uri, hosts, expected) in rows {
+            let hosts = hosts.iter().map(|host| (HOST, host.parse().expect("a value"))).collect();
+            assert_eq!(is_one_host(&uri.parse().expect("a target"), &hosts), expected, "{uri} {hosts:?}");
+        }
+    }
 
     #[test]
     fn only_chunked_and_only_once_is_let_in() {

@@ -37,6 +37,7 @@ mod metrics;
 mod observed;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+mod pace;
 mod purge;
 mod reload;
 mod replay;

@@ -1,6 +1,7 @@
 //! From the core's response to bytes on a socket.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use selvedge_core::body::Body;
 
 use crate::body::{Bodies, HostBody, StreamError};
 use crate::observed::Observed;
+use crate::pace::{Flow, Pace};
 use crate::worker::InFlight;
 
 /// A response's body; the request is in flight until it is dropped.
@@ -17,6 +19,8 @@ use crate::worker::InFlight;
 pub(crate) struct Outgoing {
     content: Content,
     observed: Option<Observed>,
+    /// Where the connection does not end by itself when its client takes nothing.
+    flow: Option<Flow>,
     _in_flight: InFlight,
 }
 
@@ -55,15 +59,30 @@ pub(crate) fn send(
     if *observed.method() == Method::HEAD || parts.status == StatusCode::NOT_MODIFIED {
         observed.on_end();
     }
-    Response::from_parts(parts, Outgoing { content, observed: Some(observed), _in_flight: in_flight })
+    Response::from_parts(
+        parts,
+        Outgoing { content, observed: Some(observed), flow: None, _in_flight: in_flight },
+    )
 }
 
 /// Makes a response of the emulator's own.
 pub(crate) fn send_bytes(response: Response<Bytes>, in_flight: InFlight) -> Response<Outgoing> {
-    response.map(|bytes| Outgoing { content: Content::Bytes(bytes), observed: None, _in_flight: in_flight })
+    response.map(|bytes| Outgoing {
+        content: Content::Bytes(bytes),
+        observed: None,
+        flow: None,
+        _in_flight: in_flight,
+    })
 }
 
 impl Outgoing {
+    /// Counts it among the bodies of its connection, unless there is nothing of it.
+    pub(crate) fn flow(&mut self, pace: &Rc<Pace>) {
+        if !self.content.is_end_stream() {
+            self.flow = Some(Flow::begin(Rc::clone(pace)));
+        }
+    }
+
     /// Takes note of what goes to the client, or of why nothing more does.
     fn observe(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
         let Some(observed) = &mut self.observed else { return };
@@ -120,6 +139,9 @@ impl HttpBody for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let frame = this.content.poll_frame(cx);
+        if let Some(flow) = &mut this.flow {
+            flow.on_room(frame.is_ready());
+        }
         if let Poll::Ready(frame) = &frame {
             this.observe(frame.as_ref());
         }

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderName, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -27,6 +28,7 @@ use crate::faults;
 use crate::framing;
 use crate::jobs;
 use crate::observed::Observed;
+use crate::pace::Pace;
 use crate::purge;
 use crate::request::{self, Peer};
 use crate::response::{self, Outgoing};
@@ -84,11 +86,15 @@ pub(crate) async fn serve(
     let mut silence = pin!(tokio::time::sleep(worker.shared.config.header_read_timeout));
     let mut stopping = pin!(stopped.wait());
     let mut stop = Stop::Running;
+    let pace = Rc::new(Pace::new());
+    let mut waits = pin!(pace.stalled(worker.shared.config.client_stall_timeout));
+    // Asked for again whenever the connection moves, since its first body may come late.
+    let mut stalled = poll_fn(|cx| if pace.is_used() { waits.as_mut().poll(cx) } else { Poll::Pending });
     let service = service_fn({
-        let greeted = Rc::clone(&greeted);
+        let (greeted, pace) = (Rc::clone(&greeted), Rc::clone(&pace));
         move |request| {
             greeted.set(true);
-            answer(Rc::clone(&worker), Rc::clone(&peer), request)
+            answer(Rc::clone(&worker), Rc::clone(&peer), Rc::clone(&pace), request)
         }
     });
     let mut connection = pin!(protocols.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -102,6 +108,7 @@ pub(crate) async fn serve(
             }
             // The head's own time limit begins with the choice of the protocol, which may never come.
             () = silence.as_mut(), if !silence.is_elapsed() => if !greeted.get() { return },
+            () = &mut stalled => return,
         }
     }
 }
@@ -122,17 +129,19 @@ fn log_end(end: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
 async fn answer(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
+    pace: Rc<Pace>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
     let started = Instant::now();
     let in_flight = InFlight::begin(Rc::clone(&worker));
-    if let Some(refusal) = framing::refusal(request.headers()) {
+    if let Some(refusal) = framing::refusal(&request) {
         return Ok(response::send_bytes(refusal, in_flight));
     }
     if status::owns(request.uri().path()) {
         let page = Box::pin(own_page(&worker, &peer, request)).await;
         return Ok(response::send_bytes(page, in_flight));
     }
+    let has_streams = request.version() == Version::HTTP_2;
     let line = RequestLine::of(&request);
     let bodies = Rc::new(Bodies::default());
     if request.headers().contains_key(header::UPGRADE) {
@@ -158,7 +167,10 @@ async fn answer(
         response.headers_mut().append(SERVER_TIMING, observed.server_timing(summary));
     }
     let latency = observed.on_head(&response, summary, engine);
-    let response = response::send(response, &bodies, observed, in_flight);
+    let mut response = response::send(response, &bodies, observed, in_flight);
+    if has_streams {
+        response.body_mut().flow(&pace);
+    }
     if let Some(line) = line {
         line.log(response.status(), summary, latency);
     }

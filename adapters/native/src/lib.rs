@@ -6,6 +6,8 @@
 pub mod backend;
 pub mod backend_body;
 pub mod body;
+#[cfg(feature = "otlp")]
+pub mod collector;
 mod framing;
 pub mod random;
 pub mod upload;

@@ -33,13 +33,15 @@ struct Upload {
 /// Sends a request; its body goes on streaming when the head of the response is there.
 pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body>, FetchError> {
     let Fetch { backend, request, timeout, connect_timeout, total, max_body_bytes } = fetch;
-    let started = monotonic_clock::now();
+    let started = total.as_ref().map(|_| monotonic_clock::now());
     let (mut parts, body) = request.into_parts();
     announce(&mut parts.headers, &parts.method, &body);
     let upload = upload(body, &parts.headers, max_body_bytes, bodies)?;
     let failure = Rc::clone(&upload.failure);
     let is_head = parts.method == Method::HEAD;
-    let request = outgoing(Request::from_parts(parts, upload), connect_timeout.min(timeout))?;
+    // Each word to the host takes its time, and the wait for the head covers a longer one for the connection.
+    let connect_timeout = Some(connect_timeout).filter(|connect_timeout| *connect_timeout < timeout);
+    let request = outgoing(Request::from_parts(parts, upload), connect_timeout)?;
     let response = match within(timeout, client::send(request)).await {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
@@ -47,7 +49,8 @@ pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body
         }
         None => return Err(FetchError::Timeout),
     };
-    incoming(response, is_head, total.map(|total| Bound::new(started, total)), bodies)
+    let bound = started.zip(total).map(|(started, total)| Bound::new(started, total));
+    incoming(response, is_head, bound, bodies)
 }
 
 /// Waits for a future, or until its time is over.
@@ -133,14 +136,20 @@ async fn count(mut reader: Reader, mut writer: Writer, most: u64, failure: Failu
 }
 
 /// DIFFERENCE: the `Host` that a backend sees is always that of its URL: `wasi:http` has no other, and Spin takes it away.
-fn outgoing(request: Request<Upload>, connect_timeout: Duration) -> Result<types::Request, FetchError> {
+fn outgoing(
+    request: Request<Upload>,
+    connect_timeout: Option<Duration>,
+) -> Result<types::Request, FetchError> {
     let (parts, Upload { contents, end, .. }) = request.into_parts();
     let headers = fields::to_host(&parts.headers);
-    let options = types::RequestOptions::new();
-    let nanos = u64::try_from(connect_timeout.as_nanos()).unwrap_or(u64::MAX);
-    // A host without such a wait has one of its own.
-    let _ = options.set_connect_timeout(Some(nanos));
-    let (request, _) = types::Request::new(headers, contents, end, Some(options));
+    let options = connect_timeout.map(|time| {
+        let options = types::RequestOptions::new();
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // A host without such a wait has one of its own.
+        let _ = options.set_connect_timeout(Some(nanos));
+        options
+    });
+    let (request, _) = types::Request::new(headers, contents, end, options);
     let scheme = match parts.uri.scheme_str() {
         Some("https") => Scheme::Https,
         Some("http") => Scheme::Http,

@@ -97,6 +97,7 @@ impl Database {
     }
 
     /// Returns the record of an id, if there is one.
+    #[tracing::instrument(name = "SELECT", skip_all, fields(otel.kind = "client", db.operation.name = "SELECT"))]
     pub(crate) async fn find<T: Resource>(&self, id: i64) -> sqlx::Result<Option<Record<T>>> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let row = sqlx::query(T::SELECT).bind(id).fetch_optional(&self.pool).await?;
@@ -104,12 +105,14 @@ impl Database {
     }
 
     /// Returns up to `limit` records whose id is larger than `after`, in the order of their ids.
+    #[tracing::instrument(name = "SELECT", skip_all, fields(otel.kind = "client", db.operation.name = "SELECT"))]
     pub(crate) async fn list<T: Resource>(&self, after: i64, limit: i64) -> sqlx::Result<Vec<Record<T>>> {
         let rows = sqlx::query(T::LIST).bind(after).bind(limit).fetch_all(&self.pool).await?;
         rows.iter().map(Record::from_row).collect()
     }
 
     /// Returns name and price of the first hundred products in the order of their names.
+    #[tracing::instrument(name = "SELECT", skip_all, fields(otel.kind = "client", db.operation.name = "SELECT"))]
     pub(crate) async fn price_list(&self) -> sqlx::Result<Vec<(String, i64)>> {
         sqlx::query_as("SELECT name, price_cents FROM products ORDER BY name LIMIT 100")
             .fetch_all(&self.pool)

@@ -34,6 +34,7 @@ mod resource;
 mod secret;
 mod server;
 mod shop;
+mod trace;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,11 +42,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any, get};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 pub use config::OriginConfig;
 pub use notices::Edge;
@@ -185,24 +187,48 @@ fn routes() -> [(&'static str, MethodRouter<Origin>); 16] {
     ]
 }
 
-/// Counts, delays or fails a request as the switches say, ends one that takes too long, and logs it.
+/// Counts, delays or fails a request as the switches say, ends one that takes too long, logs it and traces it.
 async fn observe(State(origin): State<Origin>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let logs = tracing::enabled!(tracing::Level::INFO);
-    let line = logs.then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let line = Line::of(&request);
+    let span = trace::begin(&request);
     let fault = origin.faults().of(request.uri().path(), request.headers());
-    let response = match fault.suffer().await {
-        Some(failure) => failure,
-        None => {
-            let answer = tokio::time::timeout(origin.inner.request_timeout, next.run(request)).await;
-            answer.unwrap_or_else(|_| {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the request took too long").into_response()
-            })
+    let answer = async {
+        if let Some(failure) = fault.suffer().await {
+            return failure;
         }
+        let answer = tokio::time::timeout(origin.inner.request_timeout, next.run(request)).await;
+        answer.unwrap_or_else(|_| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the request took too long").into_response()
+        })
     };
-    if let Some((method, path)) = line {
-        let (status, micros) = (response.status().as_u16(), started.elapsed().as_micros());
-        tracing::info!(%method, path, status, micros, "origin");
+    let response = answer.instrument(span.clone()).await;
+    trace::end(&span, response.status());
+    if let Some(line) = line {
+        line.log(response.status(), started);
     }
     response
+}
+
+/// What the log says about a request.
+struct Line {
+    method: Method,
+    path: String,
+    trace_id: Option<String>,
+}
+
+impl Line {
+    fn of(request: &Request) -> Option<Self> {
+        tracing::enabled!(tracing::Level::INFO).then(|| Self {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            trace_id: trace::id(request.headers()).map(str::to_owned),
+        })
+    }
+
+    fn log(self, status: StatusCode, started: Instant) {
+        let Self { method, path, trace_id } = self;
+        let (status, micros) = (status.as_u16(), started.elapsed().as_micros());
+        tracing::info!(%method, path, status, micros, trace_id, "origin");
+    }
 }

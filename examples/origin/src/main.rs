@@ -1,5 +1,8 @@
 //! The reference origin as a program of its own.
 
+#[cfg(feature = "otlp")]
+mod otlp;
+
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +12,10 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use selvedge_origin::{Edge, Origin, OriginConfig, Secret, serve};
 use tokio::net::TcpListener;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Names the environment variable with the token that edges ask for.
 const PURGE_TOKEN: &str = "SELVEDGE_PURGE_TOKEN";
@@ -49,6 +56,10 @@ struct Options {
     /// How logs are written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
+    /// Sends traces to a collector by OTLP over HTTP, such as http://localhost:4318
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
 }
 
 /// How logs are written.
@@ -83,17 +94,32 @@ fn secret(name: &str) -> Option<Secret> {
 
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
-    init_logs(options.log_format);
+    #[cfg(feature = "otlp")]
+    let collector = options.otlp.as_deref().map(otlp::start).transpose()?;
+    #[cfg(feature = "otlp")]
+    let traces = collector.as_ref().map(otlp::layer);
+    #[cfg(not(feature = "otlp"))]
+    let traces = None::<tracing_subscriber::layer::Identity>;
+    tracing_subscriber::registry().with(logs(options.log_format)).with(traces).init();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(options))?;
+    #[cfg(feature = "otlp")]
+    collector.map(|collector| collector.shutdown()).transpose().context("the last traces are not sent")?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn init_logs(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+/// What is logged, by `RUST_LOG`. Spans are for collectors: each line has all that it says.
+fn logs<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter = filter.and(filter_fn(|metadata| metadata.is_event()));
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            logs.with_ansi(std::io::stderr().is_terminal()).with_target(false).with_filter(filter).boxed()
+        }
+        LogFormat::Json => logs.json().flatten_event(true).with_filter(filter).boxed(),
     }
 }
 

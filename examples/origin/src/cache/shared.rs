@@ -108,6 +108,7 @@ impl SharedCache {
     }
 
     /// Returns the entry of a key, if there is one that can be trusted.
+    #[tracing::instrument(name = "GET", skip_all, fields(otel.kind = "client", db.system.name = "redis", db.operation.name = "GET"))]
     pub(super) async fn find(&self, key: Key) -> Option<Representation> {
         if self.state.has_overflowed() || self.state.suspects().contains_key(&key) {
             return None;
@@ -119,6 +120,7 @@ impl SharedCache {
     }
 
     /// Keeps an entry, unless there is a later one.
+    #[tracing::instrument(name = "SET", skip_all, fields(otel.kind = "client", db.system.name = "redis", db.operation.name = "SET"))]
     pub(super) async fn keep(&self, key: Key, found: &Representation) {
         let Some(link) = self.state.link.load_full() else { return };
         let mut entry = format!("{} {} ", found.version, found.modified_ms).into_bytes();

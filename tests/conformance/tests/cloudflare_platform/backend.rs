@@ -45,6 +45,12 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
         }
         "/breaks" => response.header("content-length", 100).body(broken())?,
         "/breaks-chunked" => response.body(broken())?,
+        "/in-time/length" | "/in-time/chunked" | "/stalls/length" | "/stalls/chunked" => {
+            let path = request.uri().path();
+            let response =
+                if path.ends_with("length") { response.header("content-length", 8) } else { response };
+            response.body(halves(path.starts_with("/stalls")))?
+        }
         "/gone" => return Err("the backend closes the connection".into()),
         "/address" => response.body(full(field("x-forwarded-for").unwrap_or_else(|| "nobody".to_owned())))?,
         "/socket" => web_socket(request)?,
@@ -61,6 +67,20 @@ fn broken() -> BoxBody<Bytes, Error> {
         Err(Error::from("the body breaks off"))
     });
     BodyExt::boxed(StreamBody::new(first.chain(last)))
+}
+
+/// A body of two parts, the second of which may never come.
+fn halves(stalls: bool) -> BoxBody<Bytes, Error> {
+    let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"part")))]);
+    let second = stream::once(async move {
+        if stalls {
+            std::future::pending::<()>().await;
+        }
+        // The server sends what it has while it waits.
+        tokio::task::yield_now().await;
+        Ok(Frame::data(Bytes::from_static(b"past")))
+    });
+    BodyExt::boxed(StreamBody::new(first.chain(second)))
 }
 
 /// Changes the protocol and sends every message back.

@@ -68,6 +68,20 @@ fn a_body_that_breaks_off_is_never_taken_for_a_whole_one() {
 }
 
 #[test]
+fn a_body_that_takes_longer_than_its_backend_may_is_broken_off_and_counts_as_a_failure() {
+    for kind in ["length", "chunked"] {
+        // The circuit that opens is one of its own.
+        let edge = Edge::start();
+        let in_time = send(edge.address(), "GET", &format!("/in-time/{kind}"), &[]);
+        assert_eq!((in_time.is_whole, in_time.text()), (true, "partpast"), "{kind}");
+        let cut = send(edge.address(), "GET", &format!("/stalls/{kind}"), &[]);
+        assert_eq!((cut.status, cut.is_whole), (200, false), "{kind}: {cut:?}");
+        let refused = send(edge.address(), "GET", &format!("/stalls/{kind}"), &[]);
+        assert_eq!((refused.status, refused.text()), (503, "sorry"), "{kind}: its circuit is open");
+    }
+}
+
+#[test]
 fn a_backend_that_closes_without_an_answer_makes_the_fallback_answer() {
     let edge = shared();
     let answer = send(edge.address(), "GET", "/gone", &[]);

@@ -62,6 +62,12 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
             response.body(full(all.map(|value| value.to_str().unwrap()).collect::<Vec<_>>().join("|")))?
         }
         "large" => response.header("cache-control", "max-age=60").body(full(vec![b'x'; 3 << 20]))?,
+        "stalls" => {
+            let response = if rest == "length" { response.header("content-length", 8) } else { response };
+            let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"part")))]);
+            let body = first.chain(stream::once(std::future::pending()));
+            response.body(BodyExt::boxed(StreamBody::new(body)))?
+        }
         "hang" => std::future::pending().await,
         "secret" => response.body(full(field("x-token")))?,
         _ => response.body(full("hello"))?,

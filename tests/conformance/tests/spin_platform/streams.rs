@@ -97,6 +97,27 @@ fn unchunked(mut rest: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn content_of_a_get_is_passed_on_where_its_length_is_announced() {
+    let app = App::start(super::app::PROXY);
+    let rows = [
+        ("content-length: 5\r\n\r\nhello", true),
+        ("transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false),
+        ("\r\n", false),
+    ];
+    for (rest, has_content) in rows {
+        let mut stream = TcpStream::connect(app.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let head = "GET /echo/x HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n";
+        write!(stream, "{head}{rest}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{rest:?}: {head}");
+        assert_eq!(body.contains("hello"), has_content, "{rest:?}: {body:?}");
+    }
+}
+
+#[test]
 fn of_a_body_that_its_client_leaves_nothing_is_stored() {
     let app = App::start(POLICY);
     let mut stream = TcpStream::connect(app.address()).unwrap();
@@ -110,4 +131,45 @@ fn of_a_body_that_its_client_leaves_nothing_is_stored() {
     assert_eq!((first.body.len(), second.body.len()), (3 << 20, 3 << 20));
     let [first, second] = [&first, &second].map(|answer| all(answer, "cache-status").concat());
     assert!(first.contains("fwd=uri-miss") && second.contains("hit"), "{first}, then {second}");
+}
+
+#[test]
+fn a_body_that_takes_longer_than_its_backend_may_is_broken_off_and_counts_as_a_failure() {
+    const HURRIED: &str = r#"
+[backends.a]
+url = "http://BACKEND"
+timeout = "300ms"
+total-timeout = "300ms"
+breaker = { failures = 1, open = "5m" }
+
+[[routes]]
+path = "/{*rest}"
+backend = "a"
+cache = { store = false }
+
+[fallback]
+page = { status = 503, body = "sorry" }
+"#;
+    for kind in ["length", "chunked"] {
+        // One instance, whose circuit is that of all requests.
+        let app = App::with(HURRIED, |config| config.threads = 1);
+        let cut = whole(app.address(), &format!("/stalls/{kind}"));
+        let (head, body) = cut.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{kind}: {head}");
+        assert!(body.contains("part") && body.len() < 8 + 4, "{kind}: {body:?}");
+        assert!(!body.ends_with("0\r\n\r\n"), "{kind}: {body:?} says that it is whole");
+        let refused = whole(app.address(), &format!("/stalls/{kind}"));
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{kind}: {refused}: its circuit is open");
+    }
+}
+
+/// What a server sends until the connection's end.
+fn whole(to: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n").unwrap();
+    let mut sent = Vec::new();
+    // A connection that is reset ends an answer too.
+    let _ = stream.read_to_end(&mut sent);
+    String::from_utf8(sent).unwrap()
 }

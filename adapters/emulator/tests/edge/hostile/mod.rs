@@ -4,6 +4,7 @@
 mod answers;
 mod framing;
 mod heads;
+mod http2;
 mod pace;
 mod table;
 mod wire;

@@ -4,8 +4,6 @@
 //! [variables](https://opentelemetry.io/docs/specs/otel/protocol/exporter/): `OTEL_EXPORTER_OTLP_ENDPOINT`,
 //! `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_MAX_QUEUE_SIZE` and their like.
 
-mod client;
-
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -15,9 +13,9 @@ use opentelemetry::{InstrumentationScope, Key, KeyValue, Value};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor as _};
+use selvedge_native::collector::Collector;
 
 use crate::span::{Span, SpanKind, SpanSink, SpanValue};
-use client::Collector;
 
 /// What the edge is called where `OTEL_SERVICE_NAME` does not say it.
 const SERVICE_NAME: &str = "selvedge";
