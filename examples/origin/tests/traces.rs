@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -57,6 +57,29 @@ fn take(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     Some(content)
 }
 
+/// The lines of a log as they come.
+fn lines(log: ChildStderr) -> Receiver<String> {
+    let (hand_on, got) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            // The test may have seen enough.
+            let _ = hand_on.send(line);
+        }
+    });
+    got
+}
+
+/// Waits for a line that has a part.
+fn line_with(lines: &Receiver<String>, part: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let line = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())).expect(part);
+        if line.contains(part) {
+            return line;
+        }
+    }
+}
+
 fn count(content: &[u8], part: &[u8]) -> usize {
     content.windows(part.len()).filter(|window| *window == part).count()
 }
@@ -83,8 +106,8 @@ fn a_request_goes_on_with_its_senders_trace_and_a_query_is_a_part_of_it() {
         .spawn()
         .unwrap();
     let mut origin = Program(child);
-    let mut lines = BufReader::new(origin.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("listening")), "the origin starts");
+    let lines = lines(origin.0.stderr.take().unwrap());
+    line_with(&lines, "listening");
     let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let answer = ask(
         &free,
@@ -93,7 +116,7 @@ fn a_request_goes_on_with_its_senders_trace_and_a_query_is_a_part_of_it() {
         ),
     );
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let line = lines.find(|line| line.contains("/api/users/1")).unwrap();
+    let line = line_with(&lines, "/api/users/1");
     assert!(line.contains(r#""trace_id":"0af7651916cd43dd8448eb211c80319c""#), "{line}");
     assert!(!line.contains("s3cret"), "{line}");
     let (mut content, deadline) = (Vec::new(), Instant::now() + PATIENCE);
