@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 
 use crate::status::text;
 
-/// Returns the answer to a request that is refused; the connection ends with it.
+/// Returns the answer to a request that is refused; an HTTP/1.1 connection ends with it.
 pub(crate) fn refusal<B>(request: &Request<B>) -> Option<Response<Bytes>> {
     if request.version() == Version::HTTP_2 && !is_one_host(request.uri(), request.headers()) {
         return Some(text(StatusCode::BAD_REQUEST, "the Host is not that of the authority\n"));

@@ -52,7 +52,7 @@ pub(crate) async fn whole(
     let body = match length(head.headers()) {
         Some(0) => Body::Empty,
         Some(_) => bodies.keep(HostBody::Request(incoming)),
-        // DIFFERENCE: Spin does not tell that content comes in chunks, and to look for some costs each request more than most answers do.
+        // DIFFERENCE: Spin does not tell that content comes in chunks, and to look for some costs every request.
         // These methods give it no meaning (RFC 9110 9.3.1), so theirs is passed on where its length is announced.
         None if matches!(*head.method(), Method::GET | Method::HEAD) => Body::Empty,
         None => {

@@ -103,7 +103,9 @@ fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::registry().with(logs(options.log_format)).with(traces).init();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(options))?;
     #[cfg(feature = "otlp")]
-    collector.map(|collector| collector.shutdown()).transpose().context("the last traces are not sent")?;
+    if let Some(Err(error)) = collector.map(|collector| collector.shutdown()) {
+        tracing::warn!(%error, "the last traces are not sent");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, StatusCode};
 use tracing::{Span, field};
 
-/// Begins the origin's part: of what is in the log, only its trace; the rest is for who collects traces.
+/// Begins the origin's part, which is nothing but for who collects traces.
 pub(crate) fn begin(request: &Request) -> Span {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let (method, path) = (request.method().as_str(), request.uri().path());

@@ -97,9 +97,8 @@ fn ask(address: &str, request: &str) -> String {
 #[test]
 fn a_request_goes_on_with_its_senders_trace_and_a_query_is_a_part_of_it() {
     let (endpoint, exported) = collector();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let child = Command::new(env!("CARGO_BIN_EXE_selvedge-origin"))
-        .args(["--listen", &free, "--log-format", "json", "--otlp", &endpoint])
+        .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--otlp", &endpoint])
         .env("OTEL_BSP_SCHEDULE_DELAY", "100")
         .env_remove("RUST_LOG")
         .stderr(Stdio::piped())
@@ -107,10 +106,12 @@ fn a_request_goes_on_with_its_senders_trace_and_a_query_is_a_part_of_it() {
         .unwrap();
     let mut origin = Program(child);
     let lines = lines(origin.0.stderr.take().unwrap());
-    line_with(&lines, "listening");
+    let started = line_with(&lines, "listening");
+    let (_, address) = started.split_once(r#""address":""#).unwrap();
+    let address = address.split('"').next().unwrap();
     let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let answer = ask(
-        &free,
+        address,
         &format!(
             "GET /api/users/1?token=s3cret HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{parent}\r\n\r\n"
         ),

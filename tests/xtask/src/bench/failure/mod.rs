@@ -25,7 +25,7 @@ const TITLE: &str = "Failures";
 const ABOUT: &str = "The emulator with one thread before one small origin, which answers with 128 bytes that nobody stores. The latency is that of \
      requests that are sent at fixed times, half as many a second as the edge answers at most, on 16 connections: one that cannot be sent in time counts from \
      when it should have been. The edge, nginx with `proxy_pass` and the origin alone are asked in turns. Edge and nginx have one core, origin and load \
-     another. A message between two cores wakes one that sleeps, which on a virtual machine takes tens of microseconds: the edge and nginx pay for that twice, \
+     another. A message between two cores wakes one that sleeps: the edge and nginx pay for that twice, \
      the origin alone does not. The cost of being ready for failures is that of `retry`, `breaker` and `max-concurrent` on a backend that never fails. The \
      reference origin runs on one core, its load on another. Medians of all rounds. Written by `cargo xtask bench failure`.";
 
