@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BotCategory, Verdict};
 use crate::geo::rules::Refusal;
+use crate::headers::name::FieldName;
 
 /// What to do, by category; a category without an entry is allowed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub struct BotPolicy {
     /// Actions by category.
     pub rules: BTreeMap<BotCategory, BotAction>,
     /// Lower-case name of the request header in which a backend is told a tagged category.
-    pub tag_header: String,
+    pub tag_header: FieldName,
 }
 
 /// What to do with a bot.
@@ -55,6 +56,6 @@ impl BotPolicy {
 
 impl Default for BotPolicy {
     fn default() -> Self {
-        Self { rules: BTreeMap::new(), tag_header: "selvedge-bot".to_owned() }
+        Self { rules: BTreeMap::new(), tag_header: FieldName::new("selvedge-bot").expect("it is a token") }
     }
 }

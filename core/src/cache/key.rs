@@ -54,7 +54,9 @@ impl KeyWriter {
     /// Starts a key with the URL; `GET` and `HEAD` share it.
     pub(crate) fn new(scheme: &str, target: &Target, query: &str) -> Self {
         let mut key = String::with_capacity(64 + target.path().len() + query.len());
-        let _ = write!(key, "{scheme}://{}", target.host());
+        for part in [scheme, "://", target.host()] {
+            key.push_str(part);
+        }
         if let Some(port) = target.port() {
             let _ = write!(key, ":{port}");
         }

@@ -28,6 +28,9 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Room for what a backend is told of the client, and a few headers more.
+const USUAL_ADDITIONS: usize = 8;
+
 /// What the edge calls itself in `Via` ([RFC 9110 section 7.6.3](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.3)).
 const VIA: HeaderValue = HeaderValue::from_static("1.1 selvedge");
 
@@ -175,6 +178,7 @@ impl Engine {
     fn outgoing_headers(&self, tx: &Transaction, backend: BackendId, uri: &Uri) -> HeaderMap {
         let values = RequestValues { engine: self, tx };
         let mut headers = tx.request.headers().clone();
+        headers.reserve(USUAL_ADDITIONS);
         self.forwarding_headers(tx, &mut headers);
         match &tx.validates {
             Some(stored) => validation::ask(stored, &mut headers),
@@ -228,10 +232,10 @@ impl Engine {
 
     fn tag_bot(&self, tx: &Transaction, headers: &mut HeaderMap) {
         let bots = &self.policy().bots;
-        let Ok(name) = HeaderName::try_from(bots.tag_header.as_str()) else { return };
-        headers.remove(&name);
+        let name = bots.tag_header.as_header_name();
+        headers.remove(name);
         if let (Some(BotAction::Tag), Some(category)) = (bots.decide(tx.verdict), tx.verdict.category()) {
-            headers.insert(name, HeaderValue::from_static(category.as_str()));
+            headers.insert(name.clone(), HeaderValue::from_static(category.as_str()));
         }
     }
 
@@ -251,9 +255,13 @@ fn bad_gateway(tx: &mut Transaction) -> OriginRequestOutcome {
 
 fn client_host(tx: &Transaction) -> Option<HeaderValue> {
     let target = tx.target.as_ref()?;
-    let host =
-        target.port().map_or_else(|| target.host().to_owned(), |port| format!("{}:{port}", target.host()));
-    HeaderValue::from_str(&host).ok()
+    let host = match target.port() {
+        Some(port) => &*format!("{}:{port}", target.host()),
+        None => target.host(),
+    };
+    let sent = tx.request.headers().get(header::HOST);
+    // A copy of what was sent shares its memory.
+    sent.filter(|sent| *sent == host).cloned().or_else(|| HeaderValue::from_str(host).ok())
 }
 
 fn parse_path(text: String) -> Option<PathAndQuery> {

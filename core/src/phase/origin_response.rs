@@ -208,7 +208,7 @@ impl Engine {
         is_imitation(name.as_str())
             || self.policy().headers.request.sets(name)
             || route.headers.request.sets(name)
-            || self.policy().bots.tag_header.eq_ignore_ascii_case(name.as_str())
+            || self.policy().bots.tag_header.as_header_name() == name
             || by_variation()
             || self.is_backends_own(name)
     }

@@ -6,7 +6,8 @@ use crate::body::Body;
 use crate::cache::client;
 use crate::cache::status::CacheStatus;
 use crate::engine::Engine;
-use crate::headers::security::Transport;
+use crate::headers::rules::HeaderRules;
+use crate::headers::security::{SECURITY, Transport};
 use crate::headers::{hop_by_hop, rules};
 use crate::reason::Reason;
 use crate::route::Action;
@@ -14,8 +15,8 @@ use crate::time::Timestamp;
 use crate::transaction::Transaction;
 use crate::values::RequestValues;
 
-/// Room for what most policies add.
-const USUAL_ADDITIONS: usize = 10;
+/// Origin, credentials, exposed headers and `Vary`.
+const CORS_HEADERS: usize = 4;
 
 /// Headers of this prefix are the edge's own and never leave it.
 const INTERNAL_PREFIX: &str = "selvedge-";
@@ -24,7 +25,7 @@ impl Engine {
     /// Gives a response its last headers: the policy's, CORS, cookies and `Cache-Status`.
     pub fn on_viewer_response(&self, tx: &mut Transaction, response: &mut Response<Body>, _now: Timestamp) {
         let headers = response.headers_mut();
-        headers.reserve(USUAL_ADDITIONS);
+        headers.reserve(self.most_additions(tx));
         hop_by_hop::strip_response(headers);
         remove_internal(headers);
         if let Some(route) = self.route_of(tx).filter(|_| self.comes_from_backend(tx)) {
@@ -42,6 +43,20 @@ impl Engine {
             None => status,
         };
         status.detail(tx.reason().code()).append_to(headers);
+    }
+
+    /// How many headers the policy may add: room for a map that grows once, if it does at all.
+    fn most_additions(&self, tx: &Transaction) -> usize {
+        let rules = |headers: &HeaderRules| {
+            headers.response.set.len()
+                + headers.response.append.len()
+                + headers.presets.len() * SECURITY.len()
+        };
+        let by_route = self.route_of(tx).map_or(0, |route| rules(&route.headers));
+        let by_site =
+            rules(&self.policy().headers) + if self.policy().cors.is_some() { CORS_HEADERS } else { 0 };
+        // `Cache-Status`, and for each variation a cookie and what it sets.
+        1 + by_route + by_site + tx.assigned.len() * 2
     }
 
     fn comes_from_backend(&self, tx: &Transaction) -> bool {

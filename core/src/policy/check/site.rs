@@ -66,8 +66,7 @@ impl Checker<'_> {
             rules.extend(self.bot_rule(&path, rule).map(|action| (*category, action)));
         }
         let tag = raw.tag_header.as_ref().and_then(|name| self.settable_header("bots.tag-header", name));
-        let default = BotPolicy::default().tag_header;
-        BotPolicy { rules, tag_header: tag.map_or(default, |name| name.as_str().to_owned()) }
+        BotPolicy { rules, tag_header: tag.unwrap_or(BotPolicy::default().tag_header) }
     }
 
     fn bot_rule(&mut self, path: &str, rule: &BotRule) -> Option<BotAction> {

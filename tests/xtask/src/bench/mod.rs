@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 mod cache_speed;
+mod cores;
 mod criterion;
 mod edge;
 mod failure;

@@ -11,14 +11,14 @@ use self::origin::Origin;
 use super::criterion::Medians;
 use super::load::median;
 use super::report::{Chapter, Measured, Row};
-use super::{criterion_bench, load, machine};
+use super::{cores, criterion_bench, machine};
 use crate::command::Cmd;
 use crate::workspace::Workspace;
 
 const TITLE: &str = "The cache";
 
 const ABOUT: &str = "The emulator with one thread, nginx with one worker and `proxy_cache`, and Varnish with one pool and `malloc`, before one \
-     small origin: the same stored object of 10 KiB, in turns, each started twice. What a load tool would not see: each answers \
+     small origin: the same stored object of 10 KiB, in turns, each started twice, on one core with the load on another. What a load tool would not see: each answers \
      from its store, and the origin is asked for nothing meanwhile. Medians of all rounds. The memory store is filled in a process of its own, \
      with eight headers, 64 bytes of body and a key of 61 letters; a lookup is that of the quickest of 25 rounds in each of seven processes, few and many entries in turns. Written by `cargo xtask bench cache`.";
 
@@ -37,11 +37,11 @@ pub(super) fn measure(workspace: &Workspace) -> Result<Chapter> {
     let mut rows = decision_rows(&Medians::read(&workspace.target_directory.join("criterion"))?)?;
     rows.extend(store_rows(workspace)?);
     let origin = Origin::start()?;
-    if load::is_installed() {
-        rows.extend(rates::rows(workspace, &origin)?);
-    } else {
+    if let Some(missing) = cores::missing() {
         let what = "Requests a second for a stored object".to_owned();
-        rows.push(Row { what, target: "-", measured: Measured::Skipped(load::how_to_install()) });
+        rows.push(Row { what, target: "-", measured: Measured::Skipped(missing) });
+    } else {
+        rows.extend(rates::rows(workspace, &origin)?);
     }
     rows.extend(film::rows(workspace, &origin)?);
     Ok(Chapter { title: TITLE, about: ABOUT.to_owned(), machine, rows })

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::origin::{OBJECT, Origin};
 use super::servers::{Servers, Varnish};
 use super::{NGINX, VARNISH};
+use crate::bench::cores::Cores;
 use crate::bench::load::{median, requests_per_second};
 use crate::bench::nginx;
 use crate::bench::report::{Measured, Row};
@@ -46,8 +47,10 @@ impl Loads {
 pub(super) fn rows(workspace: &Workspace, origin: &Origin) -> Result<Vec<Row>> {
     let mut measured: Vec<Loads> = Vec::new();
     for start in 1..=STARTS {
-        let folder = tempfile::tempdir()?;
+        // What is started here stays on the first core.
+        let (folder, cores) = (tempfile::tempdir()?, Cores::first()?);
         let servers = Servers::start(workspace, folder.path(), origin.address)?;
+        cores.move_main_to_second()?;
         for round in 1..=ROUNDS {
             for (name, address) in servers.named() {
                 let asked = origin.requests();

@@ -1,8 +1,7 @@
 //! Requests at fixed times, whether or not those before are answered.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -22,21 +21,44 @@ pub(super) struct Latencies {
 
 /// Asks at a rate, in requests a second of all connections together.
 ///
+/// This thread never sleeps meanwhile: to wake it would take longer than many an answer.
+///
 /// # Errors
 /// When an answer is none, or the server is too slow for the rate.
 pub(super) fn measure(address: SocketAddr, path: &str, rate: f64) -> Result<Latencies> {
     let every = Duration::from_secs_f64(f64::from(CONNECTIONS) / rate);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+    let streams = (0..CONNECTIONS).map(|_| open(address)).collect::<Result<Vec<_>>>()?;
     let began = Instant::now();
-    let latencies = thread::scope(|scope| {
-        let connection = |number: u32| {
-            let first = began + every * number / CONNECTIONS;
-            scope.spawn(move || ask(address, path, Schedule { first, every, warm: began + WARM_UP }))
-        };
-        let connections: Vec<_> = (0..CONNECTIONS).map(connection).collect();
-        let joined = connections.into_iter().map(|thread| thread.join().expect("it does not panic"));
-        joined.collect::<Result<Vec<_>>>()
-    })?;
-    Latencies::of(latencies.concat()).context("nothing was answered")
+    let mut connections: Vec<_> = (0..CONNECTIONS)
+        .zip(streams)
+        .map(|(number, stream)| Connection::new(stream, began + every * number / CONNECTIONS))
+        .collect();
+    let warm = began + WARM_UP;
+    let end = warm + MEASURED;
+    let mut latencies = Vec::new();
+    while connections.iter().any(|connection| connection.is_asking || connection.due < end) {
+        for connection in &mut connections {
+            if connection.is_asking {
+                if let Some((due, latency)) = connection.poll(every)?
+                    && due >= warm
+                {
+                    latencies.push(latency);
+                }
+            } else if connection.due < end && connection.due <= Instant::now() {
+                connection.ask(&request)?;
+            }
+        }
+    }
+    ensure!(end.elapsed() < MEASURED, "the server is too slow for this rate");
+    Latencies::of(latencies).context("nothing was answered")
+}
+
+fn open(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    Ok(stream)
 }
 
 impl Latencies {
@@ -47,55 +69,50 @@ impl Latencies {
     }
 }
 
-/// When one connection asks.
-#[derive(Clone, Copy)]
-struct Schedule {
-    first: Instant,
-    every: Duration,
-    /// When what is measured begins.
-    warm: Instant,
+/// One request after the other.
+struct Connection {
+    stream: TcpStream,
+    /// When the request is sent that waits for its answer, or else the next one.
+    due: Instant,
+    is_asking: bool,
+    answer: Vec<u8>,
 }
 
-fn ask(address: SocketAddr, path: &str, schedule: Schedule) -> Result<Vec<Duration>> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(READ_TIMEOUT))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
-    let (mut latencies, mut due, mut buffer) = (Vec::new(), schedule.first, Vec::new());
-    let end = schedule.warm + MEASURED;
-    while due < end {
-        let now = Instant::now();
-        // Who wakes up late is not the server's fault; who cannot send because it waits is.
-        let from = match due.checked_duration_since(now) {
-            Some(early) => {
-                thread::sleep(early);
-                Instant::now()
-            }
-            None => due,
-        };
-        stream.write_all(request.as_bytes())?;
-        read_answer(&mut stream, &mut buffer)?;
-        let took = from.elapsed();
-        if due >= schedule.warm {
-            latencies.push(took);
-        }
-        due += schedule.every;
+impl Connection {
+    fn new(stream: TcpStream, due: Instant) -> Self {
+        Self { stream, due, is_asking: false, answer: Vec::new() }
     }
-    ensure!(end.elapsed() < MEASURED, "the server is too slow for this rate");
-    Ok(latencies)
-}
 
-/// Reads one answer with a `Content-Length`, and nothing after it.
-fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<()> {
-    buffer.clear();
-    let mut part = [0; 4096];
-    loop {
-        let read = stream.read(&mut part)?;
-        ensure!(read > 0, "the connection ended");
-        buffer.extend_from_slice(&part[..read]);
-        if whole(buffer)?.is_some_and(|length| buffer.len() >= length) {
-            return Ok(());
+    fn ask(&mut self, request: &str) -> Result<()> {
+        // It waits for room at no time: what came before was answered.
+        self.stream.write_all(request.as_bytes())?;
+        self.is_asking = true;
+        self.answer.clear();
+        Ok(())
+    }
+
+    /// Reads what is there. When that ends an answer: when its request was due, and how long that took since.
+    fn poll(&mut self, every: Duration) -> Result<Option<(Instant, Duration)>> {
+        let mut part = [0; 4096];
+        match self.stream.read(&mut part) {
+            Ok(read) => {
+                ensure!(read > 0, "the connection ended");
+                self.answer.extend_from_slice(&part[..read]);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                ensure!(self.due.elapsed() < READ_TIMEOUT, "there is no answer in {READ_TIMEOUT:?}");
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
         }
+        let Some(length) = whole(&self.answer)? else { return Ok(None) };
+        if self.answer.len() < length {
+            return Ok(None);
+        }
+        let due = self.due;
+        self.due += every;
+        self.is_asking = false;
+        Ok(Some((due, due.elapsed())))
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{ROUNDS, cores};
+use super::ROUNDS;
+use crate::bench::cores;
 use crate::bench::edge::{free_address, get};
 use crate::bench::load::{median, requests_per_second};
 use crate::bench::report::{Measured, Row};

@@ -4,44 +4,55 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use super::load;
 use crate::command::Cmd;
 
 /// This process, and what it starts from here on, on one core; on all that it had when dropped.
-pub(super) struct Cores {
+pub(in crate::bench) struct Cores {
     had: String,
 }
 
-/// Says what is to be installed to choose cores, if anything is.
-pub(super) fn missing() -> Option<String> {
+/// Says what is to be installed to load a server from a core of its own, if anything is.
+pub(in crate::bench) fn missing() -> Option<String> {
+    if !load::is_installed() {
+        return Some(load::how_to_install());
+    }
     let tried = Command::new("taskset").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let advice = "`taskset` is not installed: `apt-get install util-linux` on Debian brings it";
     tried.is_err().then(|| advice.to_owned())
 }
 
 /// Begins a command line that runs on one core.
-pub(super) fn on_core(core: &str) -> Cmd {
+pub(in crate::bench) fn on_core(core: &str) -> Cmd {
     Cmd::new("taskset").args(["-c", core])
 }
 
 impl Cores {
-    /// Moves this process to the first of its cores.
-    pub(super) fn first() -> Result<Self> {
-        let printed = taskset().read()?;
+    /// Moves this process to the first of its cores, with all of its threads.
+    pub(in crate::bench) fn first() -> Result<Self> {
+        let printed = taskset(&["-c", "-p"], None)?;
         let had = list(&printed).with_context(|| format!("taskset told no cores: {printed}"))?.to_owned();
-        move_to(&both(&had).0)?;
+        move_all(&both(&had).0)?;
         Ok(Self { had })
     }
 
-    /// Moves it with all of its threads, but without what it has started, to the second one, where it has two.
-    pub(super) fn move_to_second(&self) -> Result<()> {
-        move_to(&both(&self.had).1)
+    /// Moves all of its threads, but nothing of what it has started, to the second one, where it has two.
+    pub(in crate::bench) fn move_all_to_second(&self) -> Result<()> {
+        move_all(&both(&self.had).1)
+    }
+
+    /// Moves the main thread, and what it starts from here on, to the second one, and all other threads to the first.
+    pub(in crate::bench) fn move_main_to_second(&self) -> Result<()> {
+        let (first, second) = both(&self.had);
+        move_all(&first)?;
+        taskset(&["-c", "-p"], Some(&second)).map(drop)
     }
 }
 
 impl Drop for Cores {
     fn drop(&mut self) {
         // What follows is slower at worst.
-        let _ = move_to(&self.had);
+        let _ = move_all(&self.had);
     }
 }
 
@@ -56,12 +67,13 @@ fn both(list: &str) -> (String, String) {
     (first.to_string(), numbers.next().unwrap_or(first).to_string())
 }
 
-fn move_to(cores: &str) -> Result<()> {
-    Cmd::new("taskset").args(["-a", "-c", "-p", cores]).arg(std::process::id().to_string()).read().map(drop)
+fn move_all(cores: &str) -> Result<()> {
+    taskset(&["-a", "-c", "-p"], Some(cores)).map(drop)
 }
 
-fn taskset() -> Cmd {
-    Cmd::new("taskset").args(["-c", "-p"]).arg(std::process::id().to_string())
+/// Asks for, or says, the cores of this process.
+fn taskset(options: &[&str], cores: Option<&str>) -> Result<String> {
+    Cmd::new("taskset").args(options).args(cores).arg(std::process::id().to_string()).read()
 }
 
 /// Finds the list of cores in what `taskset` prints of a process.
