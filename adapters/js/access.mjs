@@ -1,20 +1,12 @@
-// The access log of a JavaScript host: what is told of each request, in the form of selvedge_log::access::Access.
+// The access log of a JavaScript host: what is told of each request.
 
-/** Longest path, and longest text of any other kind that a client chose, in characters; what is longer is cut. */
-const MAX_PATH = 2048;
-const MAX_TEXT = 256;
-
-/** Most variations of one response that the log tells. */
-const MAX_VARIATIONS = 32;
+import { BETWEEN, accessLine, known } from "./access_line.mjs";
 
 /** Places among the facts about a client, in the order of selvedge_core::facts::Fact. */
 const COUNTRY = 1;
 const PROTOCOL = 9;
 
 const ALL_FACTS = -1;
-
-/** What the module writes between the names of a response's route, backend and kind of client. */
-const BETWEEN_NAMES = "\x1f";
 
 /** How many requests have a line: a share of all from 0 to 1, and every one that is answered with a 5xx. */
 export class AccessLog {
@@ -76,35 +68,32 @@ class Observed {
     const { url, headers, method } = request;
     const { host, pathname } = new URL(url);
     const facts = String(this.#host.facts(request, url, ALL_FACTS)).split("\n");
-    const [route, backend, bot] = response.names.split(BETWEEN_NAMES);
+    const [route, backend, bot] = response.names.split(BETWEEN);
     const head = this.#host.now() - this.#started;
     const bytes = bytesOf(response, method);
-    const variations = records.filter(([kind]) => kind === "exposure").slice(0, MAX_VARIATIONS);
-    const cacheStatus = valueOf(response.fields, "cache-status");
-    return {
+    return accessLine({
       level: "INFO",
-      selvedge: "access",
-      time: new Date(this.#started).toISOString(),
-      request_id: Array.from(this.#id, (byte) => byte.toString(16).padStart(2, "0")).join(""),
-      method: cut(method, MAX_TEXT),
-      host: cut(host, MAX_TEXT),
-      path: cut(pathname, MAX_PATH),
-      protocol: known(facts[PROTOCOL]),
+      started: this.#started,
+      id: Array.from(this.#id, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+      method,
+      host,
+      path: pathname,
+      protocol: facts[PROTOCOL],
       status: response.status,
-      bytes_out: bytes ?? undefined,
-      head_ms: head,
-      origin_ms: this.#origin ?? undefined,
-      duration_ms: response.handle === null || bytes === 0 ? head : undefined,
-      outcome: response.reason,
-      cache: known(response.cache),
-      cache_status: cacheStatus === undefined ? undefined : withoutKeys(cacheStatus).slice(-MAX_TEXT),
-      route: known(route),
-      backend: known(backend),
-      bot: known(bot),
-      variations: variations.length === 0 ? undefined : Object.fromEntries(variations.map(([, name, value]) => [name, value])),
+      bytes: bytes ?? undefined,
+      head,
+      origin: this.#origin ?? undefined,
+      duration: response.handle === null || bytes === 0 ? head : undefined,
+      reason: response.reason,
+      cache: response.cache,
+      cacheStatus: valueOf(response.fields, "cache-status"),
+      route,
+      backend,
+      bot,
+      records,
       country: known(facts[COUNTRY]),
-      user_agent: headers.has("user-agent") ? cut(headers.get("user-agent"), MAX_TEXT) : undefined,
-    };
+      userAgent: headers.get("user-agent") ?? undefined,
+    });
   }
 }
 
@@ -123,17 +112,4 @@ function bytesOf({ body, handle, fields }, method) {
 function valueOf(fields, wanted) {
   const values = fields.filter(([name]) => name === wanted).map(([, value]) => value);
   return values.length === 0 ? undefined : values.join(", ");
-}
-
-/** Removes what caches say about their keys, which hold queries; what is in no string ends at `;` or `,`. */
-function withoutKeys(status) {
-  return status.replaceAll(/;\s*key=(?:"(?:[^"\\]|\\.)*(?:"|$)|[^;,"]*)/g, "");
-}
-
-function known(text) {
-  return text === undefined || text === "" ? undefined : text;
-}
-
-function cut(text, most) {
-  return text.slice(0, most).toWellFormed();
 }

@@ -61,6 +61,7 @@ pub mod geo;
 pub mod handler;
 pub mod headers;
 pub mod health;
+pub mod hex;
 pub mod host;
 pub mod interest;
 pub mod job;

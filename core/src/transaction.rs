@@ -14,6 +14,7 @@ use crate::device::DeviceClass;
 use crate::experiment::ExperimentId;
 use crate::facts::Facts;
 use crate::headers::hop_by_hop::Upgrade;
+use crate::hex;
 use crate::policy::blob::fnv1a64;
 use crate::reason::{Note, Reason, Rule, Summary};
 use crate::route::RouteId;
@@ -217,7 +218,7 @@ impl Transaction {
     /// Returns the request id: 32 hexadecimal digits of the seed.
     #[must_use]
     pub fn request_id(&self) -> String {
-        hex(self.seed)
+        hex::encode(&self.seed)
     }
 
     /// Returns what came of the request so far.
@@ -231,7 +232,7 @@ impl Transaction {
     /// An identity for a new visitor, which does not give the request id away.
     pub(crate) fn new_visitor(&self) -> String {
         let mixed = u128::from_le_bytes(self.seed).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        hex((mixed ^ (mixed >> 64)).to_le_bytes())
+        hex::encode(&(mixed ^ (mixed >> 64)).to_le_bytes())
     }
 
     /// Returns whether the plan has another URL or backend to ask.
@@ -317,17 +318,6 @@ impl Attempts {
         let rest = self.plan.iter().skip(self.next);
         self.next += rest.take_while(|(other, _)| *other == backend).count();
     }
-}
-
-fn hex(bytes: [u8; 16]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let mut out = String::with_capacity(32);
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anstream::adapter::strip_str;
 use anyhow::Context as _;
 use selvedge_core::engine::Engine;
+use selvedge_core::hex;
 use selvedge_core::job::QueueStore;
 use selvedge_core::policy::Policy;
 use selvedge_emulator::{
@@ -192,7 +193,7 @@ fn purge_token(options: &Dev, origin: OriginAddress) -> anyhow::Result<Option<St
     }
     let mut random = [0; 32];
     getrandom::fill(&mut random).context("cannot make a token for the origin")?;
-    Ok(Some(random.iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(Some(hex::encode(&random)))
 }
 
 fn access_log(options: &Dev) -> Option<AccessLog> {

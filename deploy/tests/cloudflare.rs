@@ -97,6 +97,7 @@ fn wrangler_takes_the_storefront_with_its_one_binding() {
         "index.mjs",
         "platform.mjs",
         "access.mjs",
+        "access_line.mjs",
         "driver.mjs",
         "instance.mjs",
         "policy.bin",

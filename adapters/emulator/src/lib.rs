@@ -20,6 +20,7 @@ mod client_body;
 mod clock;
 mod config;
 mod console;
+mod content;
 mod counted;
 mod counters;
 mod disk_body;

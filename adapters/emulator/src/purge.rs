@@ -6,11 +6,9 @@
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use selvedge_core::cache::purge::{Manner, Purge};
 use selvedge_core::engine::Engine;
@@ -18,6 +16,7 @@ use selvedge_core::time::Timestamp;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
+use crate::content;
 use crate::shared::Shared;
 use crate::signature::Signature;
 use crate::status::{not_found, text};
@@ -29,9 +28,6 @@ const PATH: &str = "/_selvedge/purge";
 
 /// Most bytes of a request's content.
 const MAX_BYTES: usize = 64 * 1024;
-
-/// How long the content may take: who signs it is not known before it is there.
-const CONTENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is to be purged; nothing by default. In JSON, a key that is not known is an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -81,11 +77,10 @@ pub(crate) async fn respond(worker: &Rc<Worker>, request: Request<Incoming>) -> 
     if let Some(refusal) = token::refuse_method(request.method()) {
         return refusal;
     }
-    let content = Limited::new(request.into_body(), MAX_BYTES).collect();
-    let Ok(Ok(content)) = tokio::time::timeout(CONTENT_TIMEOUT, content).await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "the content is too long, or broke off\n");
+    let content = match content::read(request.into_body(), MAX_BYTES).await {
+        Ok(content) => content,
+        Err(refusal) => return refusal,
     };
-    let content = content.to_bytes();
     if !is_authorized && !signature.is_some_and(|signature| signature.is_of(token, &content)) {
         return unauthorized();
     }

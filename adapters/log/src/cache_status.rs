@@ -83,6 +83,8 @@ mod tests {
             ("Selvedge;hit;ttl=30", "Selvedge;hit;ttl=30"),
             ("Selvedge;hit;key=\"a?token=s3cret\";ttl=30", "Selvedge;hit;ttl=30"),
             ("Selvedge;hit; key=\"a;b,\\\"c\\\\\"", "Selvedge;hit"),
+            ("Selvedge;hit;key=\"a\\\";s3cret\";ttl=30", "Selvedge;hit;ttl=30"),
+            ("Selvedge;hit;key=\"a\\\\\";ttl=30", "Selvedge;hit;ttl=30"),
             ("A;key=token, Selvedge;hit;key=\"s3cret", "A, Selvedge;hit"),
             ("A;detail=\";key=\", B;keys=1", "A;detail=\";key=\", B;keys=1"),
             ("", ""),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use selvedge_core::device::DeviceClass;
 use selvedge_core::facts::Facts;
+use selvedge_core::hex;
 use selvedge_core::time::Timestamp;
 
 use crate::access::{Access, MAX_PATH_BYTES, MAX_TEXT_BYTES, cut};
@@ -55,7 +56,7 @@ impl Asked {
     #[must_use]
     pub fn access(&self, request_id: &[u8]) -> Access<'_> {
         Access {
-            request_id: hex(request_id).into(),
+            request_id: hex::encode(request_id).into(),
             method: self.method.as_str().into(),
             host: self.host.as_deref().map(Cow::Borrowed),
             path: cut(self.uri.path(), MAX_PATH_BYTES).into(),
@@ -99,14 +100,6 @@ impl Seen {
     pub fn origin(&self) -> Option<Duration> {
         self.origin.get()
     }
-}
-
-/// Writes an id in lower-case hexadecimal digits.
-#[must_use]
-pub fn hex(id: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = id.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// The host that was asked for. Before the `@` are credentials.

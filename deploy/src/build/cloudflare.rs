@@ -25,10 +25,11 @@ const COUNTER: &str = include_str!("../../../adapters/cloudflare/worker/counter.
 
 const QUEUE: &str = include_str!("../../../adapters/cloudflare/worker/queue.mjs");
 
-const WORKER: [(&str, &str); 6] = [
+const WORKER: [(&str, &str); 7] = [
     ("runtime.mjs", include_str!("../../../adapters/cloudflare/worker/runtime.mjs")),
     ("platform.mjs", include_str!("../../../adapters/cloudflare/worker/platform.mjs")),
     ("access.mjs", include_str!("../../../adapters/js/access.mjs")),
+    ("access_line.mjs", include_str!("../../../adapters/js/access_line.mjs")),
     ("driver.mjs", include_str!("../../../adapters/js/driver.mjs")),
     ("exchange.mjs", include_str!("../../../adapters/js/exchange.mjs")),
     ("instance.mjs", include_str!("../../../adapters/js/instance.mjs")),

@@ -9,11 +9,12 @@ mod tests;
 
 use std::time::Duration;
 
+use http::Method;
 use selvedge_core::backend::HostSource;
 use selvedge_core::bot::rules::BotAction;
 use selvedge_core::policy::read::child;
 use selvedge_core::policy::{Policy, blob};
-use selvedge_core::route::Action;
+use selvedge_core::route::{Action, Route};
 use selvedge_core::spin::Front;
 
 use super::hosts::Host;
@@ -38,6 +39,7 @@ pub(crate) fn findings(policy: &Policy, via: Option<Via>) -> Vec<Finding> {
     let mut found: Vec<Finding> = limits(policy).collect();
     found.extend(jobs(policy));
     found.extend(client_hosts(policy));
+    found.extend(contents(policy));
     found.extend(health::checks(policy, "Spin"));
     found.extend(places::findings(policy));
     found.extend(responses(policy, via));
@@ -84,6 +86,19 @@ fn client_hosts(policy: &Policy) -> impl Iterator<Item = Finding> {
         let help = "drop `host`, and let the backend read `X-Forwarded-Host`, which is the client's";
         Finding::error(child(&child("backends", &backend.name), "host"), message, help)
     })
+}
+
+/// Nothing says of a route whether its clients send such content, so that it is told once.
+fn contents(policy: &Policy) -> Option<Finding> {
+    let passes_on = |route: &Route| {
+        let is_read = route.takes(&Method::GET) || route.takes(&Method::HEAD);
+        is_read && matches!(route.action, Action::Proxy { .. } | Action::Handle(_))
+    };
+    let at = policy.routes.iter().position(passes_on)?;
+    let message = "the content of a `GET` or a `HEAD` is dropped where no `Content-Length` announces it: Spin does not tell \
+                   that there is some";
+    let help = "let clients that send such content announce its length, or send it with `POST`";
+    Some(Finding::warning(format!("routes[{at}]"), message, help))
 }
 
 /// What every stored response shares is told once.

@@ -15,12 +15,13 @@ use crate::tools;
 use super::Retired;
 
 /// Files of a build that workerd is told of.
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 14] = [
     "index.mjs",
     "runtime.mjs",
     "jobs.mjs",
     "queue.mjs",
     "access.mjs",
+    "access_line.mjs",
     "driver.mjs",
     "exchange.mjs",
     "instance.mjs",

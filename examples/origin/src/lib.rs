@@ -63,6 +63,7 @@ use notices::Notices;
 use problem::Problem;
 use resource::{Product, User};
 use shop::Shop;
+use trace::Traceparent;
 
 /// Largest request body, in bytes.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
@@ -214,7 +215,7 @@ async fn observe(State(origin): State<Origin>, request: Request, next: Next) -> 
 struct Line {
     method: Method,
     path: String,
-    trace_id: Option<String>,
+    trace: Option<Traceparent>,
 }
 
 impl Line {
@@ -222,12 +223,13 @@ impl Line {
         tracing::enabled!(tracing::Level::INFO).then(|| Self {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            trace_id: trace::id(request.headers()).map(str::to_owned),
+            trace: Traceparent::of(request.headers()),
         })
     }
 
     fn log(self, status: StatusCode, started: Instant) {
-        let Self { method, path, trace_id } = self;
+        let Self { method, path, trace } = self;
+        let trace_id = trace.as_ref().map(Traceparent::trace_id);
         let (status, micros) = (status.as_u16(), started.elapsed().as_micros());
         tracing::info!(%method, path, status, micros, trace_id, "origin");
     }

@@ -22,6 +22,7 @@ use crate::backoff::Backoff;
 use crate::database::Database;
 use crate::resource::{Key, now_ms};
 use crate::secret::Secret;
+use crate::trace::Traceparent;
 
 pub(crate) use outbox::write;
 use send::Sender;
@@ -78,6 +79,14 @@ impl FromStr for Edge {
         }
         Ok(Self(format!("{}://{authority}", uri.scheme_str().unwrap_or("http"))))
     }
+}
+
+/// A change that edges are to hear of.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) key: Key,
+    /// Where its trace goes on.
+    pub(crate) cause: Option<Traceparent>,
 }
 
 /// Who hears of changes; clones share the tasks' bells.
@@ -157,7 +166,7 @@ impl Delivery {
     async fn deliver(&self) -> anyhow::Result<Delivered> {
         let batch = outbox::oldest(&self.database, &self.edge).await?;
         let Some(purge) = batch.purge() else { return Ok(Delivered::All) };
-        self.sender.send(&self.edge, &purge).await?;
+        self.sender.send(&self.edge, &purge, batch.causes()).await?;
         outbox::delete(&self.database, &batch).await?;
         tracing::debug!(edge = %self.edge, notices = batch.len(), "an edge heard of changes");
         Ok(Delivered::Some)

@@ -5,8 +5,9 @@ use sqlx::{Any, Row as _, Transaction};
 use crate::cache::Cache;
 use crate::database::Database;
 use crate::idempotency::{self, Attempt, Keyed};
-use crate::notices::{self, Notices};
+use crate::notices::{self, Change, Notices};
 use crate::resource::{Key, Record, Representation, Resource, now_ms};
+use crate::trace::Traceparent;
 
 /// The shop: what is read through the cache, and written to the database.
 #[derive(Clone, Debug)]
@@ -35,7 +36,12 @@ pub(crate) enum Replacement {
 
 impl Shop {
     /// Adds a record; the same key adds it once.
-    pub(crate) async fn create<T: Resource>(&self, item: T, keyed: Option<Keyed>) -> sqlx::Result<Creation> {
+    pub(crate) async fn create<T: Resource>(
+        &self,
+        item: T,
+        keyed: Option<Keyed>,
+        cause: Option<Traceparent>,
+    ) -> sqlx::Result<Creation> {
         let mut transaction = self.database.begin().await?;
         if let Some(keyed) = &keyed {
             match idempotency::begin(&mut transaction, keyed).await? {
@@ -46,14 +52,14 @@ impl Shop {
         }
         let id = next_id(&mut transaction, T::KIND.all()).await?;
         let record = Record { id, version: 1, modified_ms: now_ms(), item };
-        let insert = sqlx::query(T::INSERT).bind(id).bind(record.modified_ms);
-        record.item.bind(insert).execute(&mut *transaction).await?;
+        insert(&mut transaction, &record).await?;
         let sent = record.represent();
         if let Some(keyed) = &keyed {
             idempotency::finish(&mut transaction, keyed, id, &sent).await?;
         }
         // Absence is never kept, so there is nothing in a cache that a new record could make wrong.
-        notices::write(&mut transaction, self.notices.edges(), Key { kind: T::KIND, id }).await?;
+        let change = Change { key: Key { kind: T::KIND, id }, cause };
+        notices::write(&mut transaction, self.notices.edges(), &change).await?;
         transaction.commit().await?;
         self.notices.ring();
         Ok(Creation::Created { id, sent })
@@ -65,37 +71,40 @@ impl Shop {
         id: i64,
         version: i64,
         item: T,
+        cause: Option<Traceparent>,
     ) -> sqlx::Result<Replacement> {
         let key = Key { kind: T::KIND, id };
         let _change = self.cache.change(key, version + 1);
         let record = Record { id, version: version + 1, modified_ms: now_ms(), item };
         let mut transaction = self.database.begin().await?;
-        let update = sqlx::query(T::UPDATE).bind(id).bind(record.modified_ms).bind(version);
-        let updated = record.item.bind(update).execute(&mut *transaction).await?;
-        if updated.rows_affected() == 0 {
+        if !update(&mut transaction, &record).await? {
             return Ok(Replacement::Outpaced);
         }
-        self.commit(transaction, key, version + 1).await?;
+        self.commit(transaction, Change { key, cause }, version + 1).await?;
         Ok(Replacement::Replaced(record.represent()))
     }
 
     /// Deletes the record of an id if its version is still this one, and tells whether it was.
-    pub(crate) async fn delete<T: Resource>(&self, id: i64, version: i64) -> sqlx::Result<Deletion> {
+    pub(crate) async fn delete<T: Resource>(
+        &self,
+        id: i64,
+        version: i64,
+        cause: Option<Traceparent>,
+    ) -> sqlx::Result<Deletion> {
         let key = Key { kind: T::KIND, id };
         let _change = self.cache.change(key, version + 1);
         let mut transaction = self.database.begin().await?;
-        let deleted = sqlx::query(T::DELETE).bind(id).bind(version).execute(&mut *transaction).await?;
-        if deleted.rows_affected() == 0 {
+        if !delete::<T>(&mut transaction, id, version).await? {
             return Ok(Deletion::Outpaced);
         }
-        self.commit(transaction, key, version + 1).await?;
+        self.commit(transaction, Change { key, cause }, version + 1).await?;
         Ok(Deletion::Deleted)
     }
 
     async fn commit(
         &self,
         mut transaction: Transaction<'static, Any>,
-        key: Key,
+        change: Change,
         version: i64,
     ) -> sqlx::Result<()> {
         if self.cache.is_shared() {
@@ -103,12 +112,12 @@ impl Shop {
                 "INSERT INTO outdated (cache_key, version) VALUES ($1, $2) \
                  ON CONFLICT (cache_key) DO UPDATE SET version = excluded.version",
             )
-            .bind(key.tag())
+            .bind(change.key.tag())
             .bind(version)
             .execute(&mut *transaction)
             .await?;
         }
-        notices::write(&mut transaction, self.notices.edges(), key).await?;
+        notices::write(&mut transaction, self.notices.edges(), &change).await?;
         transaction.commit().await?;
         self.notices.ring();
         Ok(())
@@ -121,6 +130,36 @@ pub(crate) enum Deletion {
     Deleted,
     /// Somebody else was faster.
     Outpaced,
+}
+
+#[tracing::instrument(name = "INSERT", skip_all, fields(otel.kind = "client", db.operation.name = "INSERT"))]
+async fn insert<T: Resource>(
+    transaction: &mut Transaction<'static, Any>,
+    record: &Record<T>,
+) -> sqlx::Result<()> {
+    let insert = sqlx::query(T::INSERT).bind(record.id).bind(record.modified_ms);
+    record.item.bind(insert).execute(&mut **transaction).await.map(drop)
+}
+
+/// Writes a record over the version before it, and tells whether that was there.
+#[tracing::instrument(name = "UPDATE", skip_all, fields(otel.kind = "client", db.operation.name = "UPDATE"))]
+async fn update<T: Resource>(
+    transaction: &mut Transaction<'static, Any>,
+    record: &Record<T>,
+) -> sqlx::Result<bool> {
+    let update = sqlx::query(T::UPDATE).bind(record.id).bind(record.modified_ms).bind(record.version - 1);
+    Ok(record.item.bind(update).execute(&mut **transaction).await?.rows_affected() > 0)
+}
+
+/// Deletes a version, and tells whether it was there.
+#[tracing::instrument(name = "DELETE", skip_all, fields(otel.kind = "client", db.operation.name = "DELETE"))]
+async fn delete<T: Resource>(
+    transaction: &mut Transaction<'static, Any>,
+    id: i64,
+    version: i64,
+) -> sqlx::Result<bool> {
+    let deleted = sqlx::query(T::DELETE).bind(id).bind(version).execute(&mut **transaction).await?;
+    Ok(deleted.rows_affected() > 0)
 }
 
 /// Takes the next id; whoever creates one of the same kind meanwhile waits until this one is committed.

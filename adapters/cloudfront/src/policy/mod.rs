@@ -37,6 +37,7 @@ use selvedge_core::engine::{Answer, Engine};
 use selvedge_core::exchange::{Exchange, Input};
 use selvedge_core::facts::{Fact, Facts};
 use selvedge_core::health::{Cut, Place};
+use selvedge_core::hex;
 use selvedge_core::reason::Summary;
 use selvedge_core::stage::{
     Arrived, Departing, Entry, Forward, HandedOver, Learnt, Mark, Passage, response_depends_on_place,
@@ -453,24 +454,13 @@ fn with_place(mut facts: Facts, places: &Places) -> Facts {
 
 /// A key that no other request has.
 fn unshared(seed: Seed) -> String {
-    hex("-", &seed)
+    format!("-{}", hex::encode(&seed))
 }
 
 /// A key in one line: itself, unless it is long or has a blank, and its digest then.
 fn shared(key: String) -> String {
     if key.len() > MAX_KEY_BYTES || key.contains(' ') {
-        return hex("", &Sha256::digest(key.as_bytes())[..16]);
+        return hex::encode(&Sha256::digest(key.as_bytes())[..16]);
     }
     if key.contains('\n') { key.replace('\n', " ") } else { key }
-}
-
-fn hex(before: &str, bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(before.len() + 2 * bytes.len());
-    text.push_str(before);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
 
 use super::Fault;
+use crate::content;
 use crate::status::text;
 use crate::token;
 use crate::worker::Worker;
@@ -57,10 +57,11 @@ pub(crate) async fn respond(worker: &Rc<Worker>, request: Request<Incoming>) -> 
     if worker.shared.config.runtime.is_some() {
         return text(StatusCode::CONFLICT, "a platform's runtime asks the backends here\n");
     }
-    let Ok(body) = Limited::new(body, MAX_BYTES).collect().await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "the content is too long, or broke off\n");
+    let content = match content::read(body, MAX_BYTES).await {
+        Ok(content) => content,
+        Err(refusal) => return refusal,
     };
-    let fault = match fault(&body.to_bytes()) {
+    let fault = match fault(&content) {
         Ok(fault) => fault,
         Err(message) => return text(StatusCode::BAD_REQUEST, format!("{message}\n")),
     };

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use selvedge_core::job::{Job, JobSource, MAX_MESSAGE_BYTES};
 
 use super::{run, schedule_job};
+use crate::content;
 use crate::status::text;
 use crate::worker::Worker;
 
@@ -34,10 +34,11 @@ pub(crate) async fn respond(worker: &Rc<Worker>, request: Request<Incoming>) -> 
     let Some(found) = find(worker, parts.uri.path()) else {
         return text(StatusCode::NOT_FOUND, "the policy has no such queue or schedule\n");
     };
-    let Ok(body) = Limited::new(body, MAX_MESSAGE_BYTES).collect().await else {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "the message is too long, or broke off\n");
+    let message = match content::read(body, MAX_MESSAGE_BYTES).await {
+        Ok(message) => message,
+        Err(refusal) => return refusal,
     };
-    let job = Job { body: body.to_bytes(), ..found };
+    let job = Job { body: message, ..found };
     let settlement = run(worker, job).await;
     text(StatusCode::OK, format!("{settlement}\n"))
 }

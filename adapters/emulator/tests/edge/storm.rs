@@ -96,11 +96,11 @@ async fn accept(listener: TcpListener, done: Done) {
 /// Answers with the target, a few milliseconds later for some, so that kills meet requests on their way.
 async fn answer(request: Request<Incoming>, done: Done) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
-    if path.ends_with('0') {
-        tokio::time::sleep(Duration::from_millis(15)).await;
-    }
     if request.method() == Method::POST {
         *done.lock().unwrap().entry(path.clone()).or_default() += 1;
+    }
+    if path.ends_with('0') {
+        tokio::time::sleep(Duration::from_millis(15)).await;
     }
     Ok(Response::new(Full::new(path.into())))
 }

@@ -5,6 +5,7 @@ use std::io::{Cursor, Write as _};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use selvedge_core::hex;
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
@@ -48,7 +49,7 @@ impl Archive {
 
     /// The first 16 hexadecimal digits of its SHA-256, for names.
     pub(crate) fn fingerprint(&self) -> String {
-        self.digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&self.digest[..8])
     }
 
     /// Its SHA-256 as Lambda writes it.

@@ -18,8 +18,16 @@ struct Case {
 /// What makes a policy for Akamai Functions one without findings.
 const AKAMAI: &str = "[spin]\nfront = \"akamai\"\n";
 
+fn policy(text: &str) -> Policy {
+    read(text).unwrap_or_else(|errors| panic!("{text}: {errors}"))
+}
+
+/// Everything but what is told of nearly every policy with a route.
 fn found(text: &str, via: Option<Via>) -> Vec<Finding> {
-    findings(&read(text).unwrap_or_else(|errors| panic!("{text}: {errors}")), via)
+    let policy = policy(text);
+    let of_every_route = contents(&policy);
+    let found = findings(&policy, via).into_iter();
+    found.filter(|finding| Some(finding) != of_every_route.as_ref()).collect()
 }
 
 fn check(cases: impl IntoIterator<Item = Case>) {
@@ -91,6 +99,38 @@ fn what_spin_does_not_do_is_told_with_its_place_and_a_way_out() {
             says: "the last one wins",
         },
     ]);
+}
+
+#[test]
+fn content_that_spin_does_not_tell_of_is_told_once_at_the_first_route_that_would_pass_it_on() {
+    let backend = "[backends.a]\nurl = \"http://a.test\"\n";
+    let route = |rest: &str| format!("[[routes]]\npath = \"/{{*rest}}\"\n{rest}\n");
+    let fixed = "[[routes]]\npath = \"/fixed\"\nrespond = {}\n";
+    let rows = [
+        (route("backend = \"a\""), true),
+        (route("backend = \"a\"\nmethods = [\"GET\"]"), true),
+        (route("backend = \"a\"\nmethods = [\"HEAD\", \"POST\"]"), true),
+        (route("handler = \"h\""), true),
+        (route("backend = \"a\"\nmethods = [\"POST\", \"PUT\"]"), false),
+        (route("respond = {}"), false),
+        (route("redirect = { to = \"/a\" }"), false),
+    ];
+    for (route, is_told) in rows {
+        let text = format!("{backend}{fixed}{route}");
+        let found = findings(&policy(&text), None);
+        let told: Vec<_> = found.iter().filter(|finding| finding.message.contains("`HEAD`")).collect();
+        let paths: Vec<_> = told.iter().map(|finding| finding.path.as_str()).collect();
+        assert_eq!(paths, if is_told { vec!["routes[1]"] } else { vec![] }, "{text}");
+        for finding in told {
+            assert_eq!(finding.severity, Severity::Warning);
+            assert!(finding.help.contains("announce its length"), "{finding:?}");
+        }
+    }
+    let two = format!("{backend}{0}{0}", route("backend = \"a\"").replace("{*rest}", "x"));
+    let two = two.replacen("/x", "/y", 1);
+    let told = findings(&policy(&two), None);
+    let told: Vec<_> = told.iter().filter(|finding| finding.message.contains("`HEAD`")).collect();
+    assert_eq!(told.iter().map(|finding| finding.path.as_str()).collect::<Vec<_>>(), ["routes[0]"]);
 }
 
 #[test]

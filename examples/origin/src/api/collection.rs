@@ -17,6 +17,7 @@ use crate::idempotency::{Keyed, MAX_KEY_BYTES};
 use crate::problem::Problem;
 use crate::resource::{Kind, Resource, Sent};
 use crate::shop::Creation;
+use crate::trace;
 
 pub(super) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
@@ -109,9 +110,10 @@ pub(crate) async fn create<T: Resource>(
             Problem::new(StatusCode::CONFLICT, "a request with this Idempotency-Key is being answered")
         })?),
     };
+    let cause = trace::cause(&headers);
     let created = run_to_end(async move {
         let _entered = entered;
-        origin.shop().create(item, keyed).await
+        origin.shop().create(item, keyed, cause).await
     });
     match created.await? {
         Creation::Created { id, sent } => {

@@ -7,6 +7,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use tracing::Instrument as _;
 
 use super::collection::SURROGATE_KEY;
 use crate::Origin;
@@ -14,6 +15,7 @@ use crate::conditional::{Precondition, if_match, is_unchanged};
 use crate::problem::Problem;
 use crate::resource::{Key, Kind, Representation, Resource};
 use crate::shop::{Deletion, Replacement};
+use crate::trace;
 
 /// Answers with the record, or that the client has it.
 pub(crate) async fn show<T: Resource>(
@@ -44,7 +46,8 @@ pub(crate) async fn replace<T: Resource>(
     let id = read_id(id)?;
     let (item, _) = read::<T>(&headers, body)?;
     let version = seen_version::<T>(&origin, id, &headers).await?;
-    let replaced = run_to_end(async move { origin.shop().replace(id, version, item).await });
+    let cause = trace::cause(&headers);
+    let replaced = run_to_end(async move { origin.shop().replace(id, version, item, cause).await });
     match replaced.await? {
         Replacement::Replaced(sent) => Ok(answer(T::KIND, id, &sent, StatusCode::OK)),
         Replacement::Outpaced => Err(outpaced()),
@@ -59,7 +62,8 @@ pub(crate) async fn delete<T: Resource>(
 ) -> Result<Response, Problem> {
     let id = read_id(id)?;
     let version = seen_version::<T>(&origin, id, &headers).await?;
-    let deleted = run_to_end(async move { origin.shop().delete::<T>(id, version).await });
+    let cause = trace::cause(&headers);
+    let deleted = run_to_end(async move { origin.shop().delete::<T>(id, version, cause).await });
     match deleted.await? {
         Deletion::Deleted => Ok(StatusCode::NO_CONTENT.into_response()),
         Deletion::Outpaced => Err(outpaced()),
@@ -70,7 +74,7 @@ pub(crate) async fn delete<T: Resource>(
 pub(super) async fn run_to_end<T: Send + 'static>(
     change: impl Future<Output = sqlx::Result<T>> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::spawn(change).await {
+    match tokio::spawn(change.in_current_span()).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the change ended early")),
     }

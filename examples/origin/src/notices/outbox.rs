@@ -4,9 +4,10 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
 use crate::database::Database;
-use crate::resource::{Key, now_ms};
+use crate::resource::now_ms;
+use crate::trace::Traceparent;
 
-use super::{Edge, tags_of};
+use super::{Change, Edge, tags_of};
 
 /// Most rows that wait for one edge; the next change replaces them by one that stands for everything.
 pub(crate) const MAX_WAITING: i64 = 1_000;
@@ -23,6 +24,7 @@ pub(super) struct Batch {
     ids: Vec<i64>,
     tags: Vec<String>,
     is_everything: bool,
+    causes: Vec<Traceparent>,
 }
 
 /// What an edge is asked to purge.
@@ -47,7 +49,12 @@ impl Batch {
         }
     }
 
-    fn push(&mut self, id: i64, tags: &str) {
+    /// Returns where the traces of the changes go on, each once and the oldest first.
+    pub(super) fn causes(&self) -> &[Traceparent] {
+        &self.causes
+    }
+
+    fn push(&mut self, id: i64, tags: &str, traceparent: &str) {
         self.ids.push(id);
         // A row that cannot be read is from another version, and everything is surely enough.
         let tags: Vec<String> = serde_json::from_str(tags).unwrap_or_default();
@@ -57,6 +64,8 @@ impl Batch {
                 self.tags.push(tag);
             }
         }
+        let cause = Traceparent::parse(traceparent).filter(|cause| !self.causes.contains(cause));
+        self.causes.extend(cause);
     }
 }
 
@@ -64,9 +73,10 @@ impl Batch {
 pub(crate) async fn write(
     transaction: &mut Transaction<'static, Any>,
     edges: impl Iterator<Item = &Edge>,
-    key: Key,
+    change: &Change,
 ) -> sqlx::Result<()> {
-    let tags = serde_json::to_string(&tags_of(key)).expect("texts are always JSON");
+    let tags = serde_json::to_string(&tags_of(change.key)).expect("texts are always JSON");
+    let traceparent = change.cause.as_ref().map_or("", Traceparent::as_str);
     for edge in edges {
         let count = sqlx::query("SELECT COUNT(*) AS waiting FROM outbox WHERE edge = $1");
         let waiting = count.bind(edge.as_str()).fetch_one(&mut **transaction).await?;
@@ -78,19 +88,26 @@ pub(crate) async fn write(
             tracing::warn!(%edge, "too many notices wait for an edge; it will be told to drop everything");
             EVERYTHING
         };
-        insert(transaction, edge, tags).await?;
+        insert(transaction, edge, tags, traceparent).await?;
     }
     Ok(())
 }
 
-async fn insert(transaction: &mut Transaction<'static, Any>, edge: &Edge, tags: &str) -> sqlx::Result<()> {
+async fn insert(
+    transaction: &mut Transaction<'static, Any>,
+    edge: &Edge,
+    tags: &str,
+    traceparent: &str,
+) -> sqlx::Result<()> {
     // Ids by chance rather than by a sequence, which would let only one change be written at a time.
     let id = getrandom::u64().map_err(|error| sqlx::Error::Io(error.into()))? >> 1;
-    sqlx::query("INSERT INTO outbox (id, edge, tags, created_ms) VALUES ($1, $2, $3, $4)")
+    let insert = "INSERT INTO outbox (id, edge, tags, created_ms, traceparent) VALUES ($1, $2, $3, $4, $5)";
+    sqlx::query(insert)
         .bind(id.cast_signed())
         .bind(edge.as_str())
         .bind(tags)
         .bind(now_ms())
+        .bind(traceparent)
         .execute(&mut **transaction)
         .await
         .map(drop)
@@ -98,14 +115,12 @@ async fn insert(transaction: &mut Transaction<'static, Any>, edge: &Edge, tags: 
 
 /// Returns the rows that have waited longest for an edge.
 pub(super) async fn oldest(database: &Database, edge: &Edge) -> sqlx::Result<Batch> {
-    let rows = sqlx::query("SELECT id, tags FROM outbox WHERE edge = $1 ORDER BY created_ms LIMIT $2")
-        .bind(edge.as_str())
-        .bind(BATCH)
-        .fetch_all(database.pool())
-        .await?;
+    let select = "SELECT id, tags, traceparent FROM outbox WHERE edge = $1 ORDER BY created_ms LIMIT $2";
+    let rows = sqlx::query(select).bind(edge.as_str()).bind(BATCH).fetch_all(database.pool()).await?;
     let mut batch = Batch::default();
     for row in &rows {
-        batch.push(row.try_get("id")?, &row.try_get::<String, _>("tags")?);
+        let text = |column| row.try_get::<String, _>(column);
+        batch.push(row.try_get("id")?, &text("tags")?, &text("traceparent")?);
     }
     Ok(batch)
 }
@@ -144,12 +159,24 @@ mod tests {
     fn a_batch_names_each_tag_once_and_everything_outweighs_tags() {
         let mut batch = Batch::default();
         assert_eq!(batch.purge(), None);
-        batch.push(1, r#"["product-1","products"]"#);
-        batch.push(2, r#"["product-2","products"]"#);
+        batch.push(1, r#"["product-1","products"]"#, "");
+        batch.push(2, r#"["product-2","products"]"#, "");
         let sent = serde_json::to_string(&batch.purge()).expect("JSON");
         assert_eq!(sent, r#"{"tags":["product-1","products","product-2"]}"#);
-        batch.push(3, EVERYTHING);
+        batch.push(3, EVERYTHING, "");
         let sent = serde_json::to_string(&batch.purge()).expect("JSON");
         assert_eq!(sent, r#"{"everything":true}"#);
+    }
+    #[test]
+    fn a_batch_has_each_cause_once_and_the_oldest_first() {
+        let traceparent =
+            |digit: char| format!("00-{}-{}-01", digit.to_string().repeat(32), digit.to_string().repeat(16));
+        let mut batch = Batch::default();
+        let texts = [String::new(), traceparent('2'), traceparent('1'), traceparent('2')];
+        for (id, text) in (1..).zip(&texts) {
+            batch.push(id, EVERYTHING, text);
+        }
+        let causes: Vec<_> = batch.causes().iter().map(Traceparent::as_str).collect();
+        assert_eq!(causes, [traceparent('2'), traceparent('1')]);
     }
 }

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::body::Bytes;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tracing::{Instrument as _, Span};
 
 use crate::resource::now_ms;
 use crate::secret::Secret;
+use crate::trace::{self, TRACEPARENT, Traceparent};
 
 use super::Edge;
 use super::outbox::Purge;
@@ -46,16 +48,40 @@ impl Sender {
     }
 
     /// Returns when the edge has taken the notice.
-    pub(super) async fn send(&self, edge: &Edge, purge: &Purge<'_>) -> anyhow::Result<()> {
+    pub(super) async fn send(
+        &self,
+        edge: &Edge,
+        purge: &Purge<'_>,
+        causes: &[Traceparent],
+    ) -> anyhow::Result<()> {
+        let span = trace::notice(&edge.purge_uri(), causes);
+        let traceparent = trace::onward(&span).or_else(|| causes.first().cloned());
+        let sent = self.ask(edge, purge, traceparent).instrument(span.clone()).await;
+        if sent.is_err() {
+            trace::fail(&span);
+        }
+        sent
+    }
+
+    async fn ask(
+        &self,
+        edge: &Edge,
+        purge: &Purge<'_>,
+        traceparent: Option<Traceparent>,
+    ) -> anyhow::Result<()> {
         let body = serde_json::to_vec(purge).context("a notice is JSON")?;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(edge.purge_uri())
             .header(SIGNATURE, self.signer.sign(&body, now_ms()))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))?;
+        let traceparent =
+            traceparent.and_then(|traceparent| HeaderValue::from_str(traceparent.as_str()).ok());
+        request.headers_mut().extend(traceparent.map(|traceparent| (TRACEPARENT, traceparent)));
         let asked = tokio::time::timeout(TIMEOUT, self.client.request(request)).await;
         let status = asked.context("the edge does not answer")?.context("cannot reach the edge")?.status();
+        trace::end(&Span::current(), status);
         match status {
             status if status.is_success() => Ok(()),
             StatusCode::UNAUTHORIZED => bail!("the edge has another token, or its clock another time"),

@@ -21,13 +21,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct RecordingEdge {
     url: Edge,
     status: Arc<AtomicU16>,
-    notices: UnboundedReceiver<Value>,
+    notices: UnboundedReceiver<Notice>,
+}
+
+/// A notice, and the trace that it says it belongs to.
+pub(crate) struct Notice {
+    pub(crate) told: Value,
+    pub(crate) traceparent: Option<String>,
 }
 
 #[derive(Clone)]
 struct Shared {
     status: Arc<AtomicU16>,
-    heard: UnboundedSender<Value>,
+    heard: UnboundedSender<Notice>,
 }
 
 impl RecordingEdge {
@@ -56,6 +62,11 @@ impl RecordingEdge {
 
     /// Waits for the next notice, taken or refused.
     pub(crate) async fn next(&mut self) -> Value {
+        self.next_notice().await.told
+    }
+
+    /// Waits for the next notice, taken or refused, with its trace.
+    pub(crate) async fn next_notice(&mut self) -> Notice {
         tokio::time::timeout(PATIENCE, self.notices.recv()).await.unwrap().unwrap()
     }
 }
@@ -65,6 +76,8 @@ async fn hear(State(shared): State<Shared>, headers: HeaderMap, body: String) ->
     assert!(signature.starts_with("t=") && signature.contains(", v1="), "{signature}");
     let told = format!("{headers:?}");
     assert!(!told.contains(TOKEN), "the token itself stays with the origin: {told}");
-    shared.heard.send(serde_json::from_str(&body).unwrap()).unwrap();
+    let traceparent = headers.get("traceparent").map(|value| value.to_str().unwrap().to_owned());
+    let notice = Notice { told: serde_json::from_str(&body).unwrap(), traceparent };
+    assert!(shared.heard.send(notice).is_ok(), "the test listens");
     StatusCode::from_u16(shared.status.load(Ordering::Relaxed)).unwrap()
 }

@@ -17,6 +17,7 @@ const edge :Workerd.Worker = (
     (name = "index.mjs", esModule = embed "dist/index.mjs"),
     (name = "runtime.mjs", esModule = embed "dist/runtime.mjs"),
     (name = "access.mjs", esModule = embed "dist/access.mjs"),
+    (name = "access_line.mjs", esModule = embed "dist/access_line.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),

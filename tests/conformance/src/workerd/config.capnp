@@ -22,6 +22,7 @@ const edge :Workerd.Worker = (
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "access.mjs", esModule = embed "dist/access.mjs"),
+    (name = "access_line.mjs", esModule = embed "dist/access_line.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use selvedge_core::hex;
+
 use super::format::{BodyId, Digest};
 
 /// The file whose lock says that the folder is in use.
@@ -41,11 +43,11 @@ impl Named {
 }
 
 pub(super) fn head_path(dir: &Path, digest: &Digest) -> PathBuf {
-    dir.join(format!("{}{HEAD}", hex(digest)))
+    dir.join(format!("{}{HEAD}", hex::encode(digest)))
 }
 
 pub(super) fn body_path(dir: &Path, digest: &Digest, id: BodyId) -> PathBuf {
-    dir.join(format!("{}-{:016x}{BODY}", hex(digest), id.number()))
+    dir.join(format!("{}-{:016x}{BODY}", hex::encode(digest), id.number()))
 }
 
 /// A file that is removed when this is dropped, unless it was published.
@@ -92,14 +94,6 @@ pub(super) fn remove(path: &Path) {
         }
         Ok(()) | Err(_) => {}
     }
-}
-
-fn hex(digest: &Digest) -> String {
-    use std::fmt::Write as _;
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn parse_digest(text: &str) -> Option<Digest> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::Request;
 use http_body_util::BodyExt as _;
-use selvedge_emulator::EmulatorConfig;
+use selvedge_emulator::{EmulatorConfig, PurgeToken};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -180,4 +180,28 @@ async fn who_takes_a_little_now_and_then_has_all_of_it_at_last() {
     }
     assert!(began.elapsed() > Duration::from_secs(3), "it took longer than the edge waits for one byte");
     assert_eq!(origin.requests.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn who_never_ends_a_content_for_the_edges_own_pages_is_let_go() {
+    let backend = Recorder::start().await;
+    let purge_token = PurgeToken::new("s3cret".to_owned());
+    let config = EmulatorConfig { purge_token, ..EmulatorConfig::default() };
+    let edge =
+        edge_before(backend.address, "[schedules.nightly]\ncron = \"0 3 * * *\"\nbackend = \"main\"", config)
+            .await;
+    let mut slow = JoinSet::new();
+    for page in ["purge", "faults/main", "jobs/schedule/nightly"] {
+        let head = format!(
+            "POST /_selvedge/{page} HTTP/1.1\r\nHost: a.example\r\nAuthorization: Bearer s3cret\r\n\
+             Content-Length: 100\r\n\r\n{{"
+        );
+        let mut client = Wire::connect(edge.address).await;
+        client.send(head.as_bytes()).await;
+        slow.spawn(async move { (page, client.rest().await) });
+    }
+    for (page, told) in slow.join_all().await {
+        assert!(told.starts_with("HTTP/1.1 408 "), "{page}: {told}");
+    }
+    edge.stop().await.unwrap();
 }
