@@ -43,16 +43,21 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
         }
         [only] if only == "cache" => write_chapter(workspace, cache_speed::measure),
         [only] if only == "failure" => write_chapter(workspace, failure::measure),
-        [only] if only == "lambda" => write_chapter(workspace, lambda::measure),
-        [only] if only == "lambda-edge" => write_chapter(workspace, lambda_edge::measure),
-        [only] if only == "spin" => write_chapter(workspace, spin::measure),
+        [only] if only == "lambda" => write_chapter_of_program(workspace, lambda::measure),
+        [only] if only == "lambda-edge" => write_chapter_of_program(workspace, lambda_edge::measure),
+        [only] if only == "spin" => write_chapter_of_program(workspace, spin::measure),
         named => criterion_bench(workspace).arg("--").args(named).run(),
     }
 }
 
+/// Builds `selvedge`, and writes a part of the report that is measured with it.
+fn write_chapter_of_program(workspace: &Workspace, measure: fn(&Workspace) -> Result<Chapter>) -> Result<()> {
+    build(workspace)?;
+    write_chapter(workspace, measure)
+}
+
 /// Writes one part of the report.
 fn write_chapter(workspace: &Workspace, measure: fn(&Workspace) -> Result<Chapter>) -> Result<()> {
-    build(workspace)?;
     let chapter = measure(workspace)?;
     let path = report_path(workspace);
     std::fs::write(&path, chapter.put_into(&std::fs::read_to_string(&path)?))?;
