@@ -144,7 +144,7 @@ impl HostBody {
                 let (done, read) = wit_future::new(|| Ok(()));
                 let (stream, end) = Response::consume_body(response, read);
                 drop(done);
-                Reader { first: None, stream, end, bound: None }
+                Reader { first: None, stream, end, watched: None }
             }
             Self::Begun(reader) => reader,
             Self::Stored(stored) => stored.0,
