@@ -256,7 +256,10 @@ mod tests {
 
     type Ends = Arc<Mutex<VecDeque<BodyEnd>>>;
 
-    fn watched<B: HttpBody<Data = Bytes> + Unpin>(body: B, total: Option<Duration>) -> (BackendBody<B>, Ends) {
+    fn watched<B: HttpBody<Data = Bytes> + Unpin>(
+        body: B,
+        total: Option<Duration>,
+    ) -> (BackendBody<B>, Ends) {
         let ends = Ends::default();
         let told = Arc::clone(&ends);
         let on_end = move |end| told.lock().expect("nothing panics").push_back(end);

@@ -181,9 +181,8 @@ fn incoming(
     }
     let headers = fields::from_list(&response.get_headers().copy_all());
     let length = length(&headers);
-    let is_empty = is_head
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || length == Some(0);
+    let is_empty =
+        is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || length == Some(0);
     let body = HostBody::Response(response);
     let body = match watch {
         _ if is_empty => Body::Empty,

@@ -61,7 +61,9 @@ impl BodyReport {
     /// failure already, nothing more comes of it.
     pub fn tell(&self, status: StatusCode, end: BodyEnd, now: Timestamp) {
         let is_failed = matches!(end, BodyEnd::Broken | BodyEnd::Late);
-        let Some(tracked) = self.tracked.as_ref().filter(|_| is_failed || self.probe.is_some()) else { return };
+        let Some(tracked) = self.tracked.as_ref().filter(|_| is_failed || self.probe.is_some()) else {
+            return;
+        };
         if let Some(rule) = tracked.rule.breaker.filter(|_| !is_failure(status)) {
             tracked.state().circuit.on_body(rule, self.probe, end, now);
         }

@@ -146,7 +146,8 @@ fn body_ended(lines: &mut Reader<'_>) -> Result<Incoming> {
         "-" => None,
         number => Some(number.parse().map_err(|_| WireError { expected: "probe" })?),
     };
-    let status = StatusCode::from_bytes(lines.bytes("status")?).map_err(|_| WireError { expected: "status" })?;
+    let status =
+        StatusCode::from_bytes(lines.bytes("status")?).map_err(|_| WireError { expected: "status" })?;
     let word = lines.text("end of a body")?;
     let end = BodyEnd::ALL.into_iter().find(|end| end.as_str() == word);
     let end = end.ok_or(WireError { expected: "end of a body" })?;

@@ -302,9 +302,7 @@ fn a_stored_head_comes_back_as_it_was_and_a_damaged_one_counts_as_not_there() {
 #[test]
 fn every_effect_is_written_line_by_line() {
     use crate::cache::purge::{Manner, Purge};
-    use crate::effect::{
-        CachePurge, CachePut, Effect, EffectSpan, Fetch, Issued, Record, Variants, Watch,
-    };
+    use crate::effect::{CachePurge, CachePut, Effect, EffectSpan, Fetch, Issued, Record, Variants, Watch};
     use crate::exchange::Step;
 
     let mut request =

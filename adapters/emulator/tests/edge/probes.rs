@@ -59,7 +59,8 @@ async fn bodies_that_the_backend_breaks_off_open_its_circuit() {
     for manner in [Manner::Truncates, Manner::LacksLastChunk, Manner::BadChunk] {
         for path in ["/stored", "/plain/x"] {
             let tried = Tried::start(manner, BREAKER).await;
-            let answers = [tried.is_whole(path).await, tried.is_whole(path).await, tried.is_whole(path).await];
+            let answers =
+                [tried.is_whole(path).await, tried.is_whole(path).await, tried.is_whole(path).await];
             assert_eq!(answers, [Some(false), Some(false), None], "{manner:?} {path}");
             tried.edge.stop().await.unwrap();
         }

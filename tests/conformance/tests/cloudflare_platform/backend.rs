@@ -43,7 +43,9 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
             assert_eq!(field("range").as_deref(), Some("bytes=1-3"));
             response.status(206).header("content-range", "bytes 1-3/5").body(full("ell"))?
         }
-        "/breaks" | "/breaks-off/length" | "/tried/breaks" => response.header("content-length", 100).body(broken())?,
+        "/breaks" | "/breaks-off/length" | "/tried/breaks" => {
+            response.header("content-length", 100).body(broken())?
+        }
         "/breaks-chunked" | "/breaks-off/chunked" => response.body(broken())?,
         "/in-time/length" | "/in-time/chunked" | "/stalls/length" | "/stalls/chunked" => {
             let path = request.uri().path();
