@@ -213,7 +213,8 @@ fn how_a_body_ended_is_told_by_its_backend_and_its_probe() {
         ("2\n3\n-\n200\nwell", "end of a body"),
     ];
     for (rest, expected) in rows {
-        let error = decoded(&format!("O\n1000\n{rest}"), b"", &[]).unwrap_err();
+        let text = format!("O\n1000\n{rest}");
+        let error = decoded(&text, b"", &[]).unwrap_err();
         assert_eq!(error.expected, expected, "{rest:?}");
     }
 }
