@@ -48,7 +48,8 @@ impl Tried {
     async fn is_whole(&self, path: &str) -> Option<bool> {
         let response = self.head(path).await;
         let is_asked = response.status() == StatusCode::OK;
-        is_asked.then_some(response.into_body().collect().await.is_ok())
+        let whole = tokio::time::timeout(Duration::from_secs(20), response.into_body().collect()).await;
+        is_asked.then_some(whole.expect("it ends").is_ok())
     }
 }
 
