@@ -47,7 +47,7 @@ pub(crate) struct Reader {
     first: Option<Vec<u8>>,
     stream: StreamReader<u8>,
     end: FutureReader<End>,
-    watched: Option<Watched>,
+    watched: Option<Box<Watched>>,
 }
 
 /// A backend's body of which the core wants to know how it ends, and that may have to be whole by some time.
@@ -162,7 +162,7 @@ impl Reader {
 
     /// Lets the core know how the body ends, and the body break off when its time is over.
     pub(crate) fn watched(self, watched: Watched) -> Self {
-        Self { watched: Some(watched), ..self }
+        Self { watched: Some(Box::new(watched)), ..self }
     }
 
     /// Waits until it is clear whether there is any content.
