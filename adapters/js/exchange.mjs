@@ -149,7 +149,11 @@ export class Exchange {
   }
 
   #end() {
-    for (const { stream } of this.#bodies.values()) stream?.cancel().catch(() => {});
+    for (const { stream, onEnd } of this.#bodies.values()) {
+      if (!stream) continue;
+      onEnd?.("unread");
+      stream.cancel().catch(() => {});
+    }
     this.#bodies.clear();
     this.#finish();
   }
@@ -270,7 +274,7 @@ export class Exchange {
         timer = setTimeout(() => { reject(LATE); abort.abort(); }, effect.timeout);
         this.#platform.fetch(effect.url, init).then(resolve, reject);
       });
-      if (!upload.isTooLarge) return this.#fetched(response, effect.total, started);
+      if (!upload.isTooLarge) return this.#fetched(response, effect.watch, started, upload);
       response.body?.cancel().catch(() => {});
       return "body-too-large";
     } catch (error) {
@@ -282,7 +286,7 @@ export class Exchange {
     }
   }
 
-  #fetched(response, total, started) {
+  #fetched(response, watch, started, upload) {
     const { status } = response;
     this.#webSocket = response.webSocket ?? null;
     let fields = "";
@@ -292,28 +296,39 @@ export class Exchange {
       count++;
     });
     const encoding = response.headers.get("content-encoding");
-    const body = total === null ? response.body : this.#bounded(response, total, started, encoding);
-    const kept = body === null ? "-" : this.#keep(body, encoding);
+    const kept = response.body === null ? "-" : this.#keepWatched(response, watch, started, upload, encoding);
     return `${status}\n${kept}\n${count}${fields}`;
   }
 
-  /** A body that breaks off when its backend's time is over, which the module is told where that is the backend's failure. */
-  #bounded({ body, headers }, { time, backend, url }, started, encoding) {
-    if (body === null) return null;
-    const instance = this.#instance;
+  /** Keeps a body of which the module is told how it ends, where it wants to know. */
+  #keepWatched({ body, headers, status }, watch, started, upload, encoding) {
+    if (watch === null) return this.#keep(body, encoding);
     const length = encoding === null ? Number(headers.get("content-length") ?? NaN) : NaN;
     const told = globalThis.FixedLengthStream;
     const { readable, writable } =
       told === undefined || !Number.isSafeInteger(length) ? new TransformStream() : new told(length);
-    pass(body.getReader(), writable.getWriter(), started, time, () => {
-      this.#platform.failed(`a body took longer than ${time} ms and is broken off`);
+    const onEnd = this.#teller(watch, status, upload);
+    pass(body.getReader(), writable.getWriter(), length, started, watch.total, onEnd);
+    return this.#keep(readable, encoding, onEnd);
+  }
+
+  /** What tells the module once how a body ended. */
+  #teller({ total, backend, url, probe }, status, upload) {
+    const instance = this.#instance;
+    let isTold = false;
+    return (how) => {
+      if (isTold) return;
+      isTold = true;
+      const end = how === "broken" && upload.isTooLarge ? "left" : how;
+      const hasFailed = end === "broken" || end === "late";
+      if (end === "late") this.#platform.failed(`a body took longer than ${total} ms and is broken off`);
+      if (!hasFailed && probe === "-") return;
       try {
-        instance.send(`O\n${this.#host.now()}\n${backend}\n${url}`, NO_BYTES);
+        instance.send(`O\n${this.#host.now()}\n${backend}\n${url}\n${probe}\n${status}\n${end}`, NO_BYTES);
       } catch (error) {
         this.#platform.failed(error.message);
       }
-    });
-    return readable;
+    };
   }
 
   /** The body of a request to a backend, bounded where its length is not announced. */
@@ -395,9 +410,9 @@ export class Exchange {
     return ["body\n=", whole];
   }
 
-  #keep(stream, encoding) {
+  #keep(stream, encoding, onEnd) {
     const handle = this.#nextBody++;
-    this.#bodies.set(handle, { stream, encoding });
+    this.#bodies.set(handle, { stream, encoding, onEnd });
     return handle;
   }
 
@@ -411,36 +426,51 @@ export class Exchange {
 }
 
 /**
- * Passes a body on until its time is over. Whoever waited for the backend through half of it, the wait for the head included, has a
- * backend that failed; else its reader was slow.
+ * Passes a body on, until its time is over where it has one, and says how it ended; `length` is not a number where it is not known. Whoever waited for the backend through half of the
+ * time, the wait for the head included, has a backend that is late; else its reader was slow.
  */
-async function pass(reader, writer, started, time, onBackendLate) {
+async function pass(reader, writer, length, started, total, onEnd) {
+  let left = length;
   let waited = Date.now() - started;
   let asked = null;
+  let timer;
   const stop = (reason) => {
     clearTimeout(timer);
     writer.abort(reason).catch(() => {});
     reader.cancel(reason).catch(() => {});
   };
-  const timer = setTimeout(() => {
-    if (asked !== null) waited += Date.now() - asked;
-    stop(LATE);
-    if (2 * waited >= time) onBackendLate();
-  }, time - waited);
+  if (total !== null) {
+    timer = setTimeout(() => {
+      if (asked !== null) waited += Date.now() - asked;
+      onEnd(2 * waited >= total ? "late" : "left");
+      stop(LATE);
+    }, total - waited);
+  }
   // Whoever goes away is not noticed by a read.
-  writer.closed.catch(stop);
+  writer.closed.catch((reason) => {
+    onEnd("left");
+    stop(reason);
+  });
   try {
     for (;;) {
       asked = Date.now();
-      const { done, value } = await reader.read();
+      const { done, value } = await reader.read().catch((error) => {
+        onEnd("broken");
+        throw error;
+      });
       waited += Date.now() - asked;
       asked = null;
       if (done) break;
+      left -= value.byteLength;
+      // Its reader has all of it then, and does not wait for the end.
+      if (left === 0) onEnd("whole");
       await writer.write(value);
     }
     clearTimeout(timer);
+    onEnd("whole");
     await writer.close();
   } catch (error) {
+    onEnd("left");
     stop(error);
   }
 }

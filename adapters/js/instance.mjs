@@ -251,11 +251,11 @@ export function effects(instance, lines) {
   return list;
 }
 
-/** How long a backend has for the whole of a response, and which it is. */
-function parseTotal(line) {
+/** What a body is watched for: how long its backend has for the whole of a response, or null, and whose it is. */
+function parseWatch(line) {
   if (line === "") return null;
-  const [time, backend, url] = line.split(" ").map(Number);
-  return { time, backend, url };
+  const [total, backend, url, probe] = line.split(" ");
+  return { total: total === "-" ? null : Number(total), backend, url, probe };
 }
 
 function parseEffect(instance, lines) {
@@ -265,10 +265,10 @@ function parseEffect(instance, lines) {
     case "F": {
       lines.text();
       const timeout = lines.number();
-      const total = parseTotal(lines.text());
+      const watch = parseWatch(lines.text());
       const [maxBytes, method, url] = [lines.number(), lines.text(), lines.text()];
       const body = parseBody(instance, lines);
-      return { kind, id, timeout, total, maxBytes, method, url, body, fields: parseFields(lines) };
+      return { kind, id, timeout, watch, maxBytes, method, url, body, fields: parseFields(lines) };
     }
     case "P": {
       const [key, keep] = [lines.text(), lines.number()];

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::body::{Body, BodyHandle};
 use crate::cache::purge::{Manner, Purge};
 use crate::cache::stored::StoredResponse;
-use crate::health::Cut;
+use crate::health::BodyReport;
 use crate::job::Settlement;
 use crate::reason::Reason;
 use crate::time::Timestamp;
@@ -144,24 +144,25 @@ pub struct Fetch {
     pub timeout: Duration,
     /// Longest time until there is a connection, where the host can tell.
     pub connect_timeout: Duration,
-    /// Longest time until the end of the response's body, where the policy bounds it.
-    pub total: Option<TotalTimeout>,
+    /// What the host watches the response's body for; `None` where the policy wants to know nothing of it.
+    pub watch: Option<Watch>,
     /// Most bytes of request body to pass on; more makes the fetch fail with
     /// [`FetchError::BodyTooLarge`].
     pub max_body_bytes: u64,
 }
 
-/// How long a backend has for the whole of a response.
+/// What a host watches a response's body for.
 ///
-/// When it is over while the body streams, the host breaks the body off, so that whoever reads it takes it for broken and no store keeps it.
-/// Where half of that time was spent on waiting for the backend, it [reports](Cut::report) that; a client that reads slowly is no failure
-/// of a backend.
+/// It [tells](BodyReport::tell) once how the body ended. When `total` is over while the body streams, it breaks the body off, so that whoever
+/// reads it takes it for broken and no store keeps it. That is [`Late`](crate::health::BodyEnd::Late) where half of that time was spent on
+/// waiting for the backend, and [`Left`](crate::health::BodyEnd::Left) elsewhere; a client that reads slowly is no failure of a backend.
 #[derive(Clone, Debug)]
-pub struct TotalTimeout {
-    /// From the start of the fetch until the last byte of the body; not less than the fetch's own `timeout`.
-    pub time: Duration,
-    /// What is to be told when the body is broken off.
-    pub cut: Cut,
+pub struct Watch {
+    /// From the start of the fetch until the last byte of the body, not less than the fetch's own `timeout`; `None` where a body may take as
+    /// long as it does.
+    pub total: Option<Duration>,
+    /// What is told the end.
+    pub report: BodyReport,
 }
 
 /// A response to store.

@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response, Uri};
 
 use crate::backend::{BackendId, HeaderSource};
 use crate::body::Body;
-use crate::effect::{Fetch, Record, TotalTimeout};
+use crate::effect::{Fetch, Record, Watch};
 use crate::facts::Facts;
 use crate::handler::{Handler, HandlerContext, HandlerResult, Handlers};
 use crate::headers::hop_by_hop;
@@ -243,7 +243,7 @@ impl Engine {
         let mut request = Request::new(Body::Empty);
         *request.uri_mut() = rule.path.parse().ok()?;
         let fetch = self.fetch_from(place, request)?;
-        Some(Fetch { timeout: rule.timeout, total: None, ..fetch })
+        Some(Fetch { timeout: rule.timeout, watch: None, ..fetch })
     }
 
     /// A request that is not a client's to one of a backend's URLs, without hop-by-hop headers.
@@ -261,15 +261,16 @@ impl Engine {
             request,
             timeout: self.policy.backend(id).timeout,
             connect_timeout: self.policy.backend(id).connect_timeout,
-            total: self.total(place),
+            watch: self.watch(place),
             max_body_bytes: self.policy.limits.max_body_bytes,
         })
     }
 
-    /// How long the policy lets a place take for the whole of a response, where it says so.
-    pub(crate) fn total(&self, place: Place) -> Option<TotalTimeout> {
-        let time = self.policy.backend(place.0).total_timeout?;
-        Some(TotalTimeout { time, cut: self.health.cut(place) })
+    /// What the policy wants to know of the bodies of a place: whether they come whole where that decides on its circuit, and in time.
+    pub(crate) fn watch(&self, place: Place) -> Option<Watch> {
+        let backend = self.policy.backend(place.0);
+        let is_watched = backend.health.breaker.is_some() || backend.total_timeout.is_some();
+        is_watched.then(|| Watch { total: backend.total_timeout, report: self.health.body(place, None) })
     }
 }
 

@@ -102,9 +102,10 @@ impl HandlerContext {
     /// [`FetchError::Refused`] when the backend is not asked.
     pub async fn fetch(&self, backend: &str, request: Request<Body>) -> Result<Response<Body>, FetchError> {
         let place = (self.engine.backend_named(backend).ok_or(FetchError::Connect)?, 0);
-        let fetch = self.engine.fetch_from(place, request).ok_or(FetchError::Connect)?;
+        let mut fetch = self.engine.fetch_from(place, request).ok_or(FetchError::Connect)?;
         let permit =
             self.engine.health().admit(place, self.effects.now()).map_err(|_| FetchError::Refused)?;
+        permit.mark(&mut fetch);
         let effect = Effect::Fetch(Box::new(fetch));
         let EffectResult::Fetch(result) = self.effects.perform(effect, EffectSpan::BeforeResponse).await
         else {

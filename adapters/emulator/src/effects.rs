@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, TotalTimeout};
+use selvedge_core::effect::{Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, Watch};
+use selvedge_core::health::BodyEnd;
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
 use selvedge_native::backend_body::BackendBody;
@@ -68,12 +69,13 @@ impl EdgeHost {
     async fn send(&self, mut fetch: Fetch, attempt: Option<&Attempt>) -> Result<Response<Body>, FetchError> {
         let started = tokio::time::Instant::now();
         self.worker.shared.config.faults.meet(&mut fetch).await?;
-        let Fetch { mut request, timeout, connect_timeout, total, max_body_bytes, backend } = fetch;
+        let Fetch { mut request, timeout, connect_timeout, watch, max_body_bytes, backend } = fetch;
         if let Some(trace) = &self.sight.trace {
             trace.write(attempt.map_or(trace.span(), Attempt::id), request.headers_mut());
         }
         let (parts, body) = request.into_parts();
-        let upload = self.upload(body, max_body_bytes)?;
+        let mut upload = self.upload(body, max_body_bytes)?;
+        let watch = watch.map(|watch| (watch, upload.failure()));
         let request = Request::from_parts(parts, upload);
         let mut response = self.worker.backends.send(request, timeout, connect_timeout).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -81,13 +83,15 @@ impl EdgeHost {
         }
         let (mut parts, body) = response.into_parts();
         parts.extensions.clear();
-        let body = match total {
+        let body = match watch {
             None => BackendBody::new(body),
-            Some(TotalTimeout { time, cut }) => {
-                let shared = Arc::clone(&self.worker.shared);
-                BackendBody::within(body, time, started, move || {
-                    tracing::warn!(%backend, total_timeout = ?time, "a body took too long and is broken off");
-                    cut.report(shared.config.clock.now());
+            Some((Watch { total, report }, failure)) => {
+                let (shared, status) = (Arc::clone(&self.worker.shared), parts.status);
+                BackendBody::watched(body, total, started, failure, move |end| {
+                    if matches!(end, BodyEnd::Broken | BodyEnd::Late) {
+                        tracing::warn!(%backend, why = end.as_str(), total_timeout = ?total, "a body breaks off");
+                    }
+                    report.tell(status, end, shared.config.clock.now());
                 })
             }
         };

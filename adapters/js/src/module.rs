@@ -105,8 +105,8 @@ impl Module {
                 let exchange = taken.ok_or_else(|| format!("there is no exchange {number}"))?;
                 Ok(self.step(number, exchange, Input::Completed { id, result: *result }, now))
             }
-            Incoming::Cut { place, now } => {
-                self.engine.health().cut(place).report(now);
+            Incoming::BodyEnded { place, probe, status, end, now } => {
+                self.engine.health().body(place, probe).tell(status, end, now);
                 Ok(Outgoing::of(wire::encode_step(0, &Step::Done, Told::Codes)))
             }
         }

@@ -171,8 +171,8 @@ impl Receiver for EdgeModule {
                 let running = taken.ok_or_else(|| format!("there is no event {number}"))?;
                 self.step(number, running, Input::Completed { id, result: *result }, now)
             }
-            Incoming::Cut { place, now } => {
-                self.edge.cut(place).report(now);
+            Incoming::BodyEnded { place, probe, status, end, now } => {
+                self.edge.body(place, probe).tell(status, end, now);
                 Ok(Outgoing::of(wire::encode_step(0, &Step::Done, wire::Told::Codes)))
             }
             Incoming::Begin(_) | Incoming::Job(_) => Err("Lambda@Edge has events only".to_owned()),

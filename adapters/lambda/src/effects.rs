@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::{Request, Response, StatusCode};
 use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::effect::{
-    Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, StoreError, TotalTimeout,
+    Effect, EffectResult, Fetch, FetchError, ReadBodyError, Record, StoreError, Watch,
 };
 use selvedge_core::host::{Host, Performing};
 use selvedge_core::time::Timestamp;
@@ -51,9 +51,10 @@ impl EdgeHost {
     }
 
     async fn send(&self, fetch: Fetch, started: Instant) -> Result<Response<Body>, FetchError> {
-        let Fetch { request, timeout, connect_timeout, total, max_body_bytes, .. } = fetch;
+        let Fetch { request, timeout, connect_timeout, watch, max_body_bytes, .. } = fetch;
         let (parts, body) = request.into_parts();
-        let upload = self.upload(body, max_body_bytes)?;
+        let mut upload = self.upload(body, max_body_bytes)?;
+        let watch = watch.map(|watch| (watch, upload.failure()));
         let request = Request::from_parts(parts, upload);
         let response = self.function.backends.send(request, timeout, connect_timeout).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -61,11 +62,13 @@ impl EdgeHost {
         }
         let (mut parts, body) = response.into_parts();
         parts.extensions.clear();
-        let body = match total {
+        let body = match watch {
             None => BackendBody::new(body),
-            Some(TotalTimeout { time, cut }) => {
-                let clock = self.function.clock;
-                BackendBody::within(body, time, started, move || cut.report(clock()))
+            Some((Watch { total, report }, failure)) => {
+                let (clock, status) = (self.function.clock, parts.status);
+                BackendBody::watched(body, total, started, failure, move |end| {
+                    report.tell(status, end, clock());
+                })
             }
         };
         Ok(Response::from_parts(parts, self.bodies.keep(HostBody::Backend(body))))

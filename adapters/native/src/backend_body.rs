@@ -1,20 +1,23 @@
-//! A backend's body on its way to whoever reads it, which may have to be whole by some time.
+//! A backend's body on its way to whoever reads it, which may have to be whole by some time, and whose end may be of interest.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use selvedge_core::health::BodyEnd;
 use tokio::time::{Instant, Sleep};
 
 /// A backend's body. One that is bounded breaks off when its time is over.
 #[derive(Debug)]
 pub struct BackendBody<B = Incoming> {
     body: B,
-    bound: Option<Box<Bound>>,
+    watched: Option<Box<Watched>>,
 }
 
 /// Why a backend's body breaks off.
@@ -26,6 +29,19 @@ pub enum BackendBodyError<E = hyper::Error> {
     Late,
 }
 
+/// Whether the upload of a request broke off, which breaks off the response too. The default is one that cannot.
+#[derive(Clone, Debug, Default)]
+pub struct UploadFailure(Option<Arc<AtomicBool>>);
+
+/// What is to be known of a body.
+struct Watched {
+    bound: Option<Bound>,
+    is_begun: bool,
+    upload: UploadFailure,
+    /// `None` once the end is told.
+    on_end: Option<Box<dyn FnOnce(BodyEnd) + Send>>,
+}
+
 /// The time that a response has from the start of its fetch.
 struct Bound {
     end: Pin<Box<Sleep>>,
@@ -33,45 +49,93 @@ struct Bound {
     /// How much of it was spent on waiting for the backend.
     waited: Duration,
     waiting: Option<Instant>,
-    on_cut: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl UploadFailure {
+    /// Lets it be told to whoever has a clone.
+    pub(crate) fn share(&mut self) -> Self {
+        self.0.get_or_insert_default();
+        self.clone()
+    }
+
+    /// Says that it did.
+    pub(crate) fn set(&self) {
+        self.0.iter().for_each(|is_set| is_set.store(true, Ordering::Relaxed));
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.as_ref().is_some_and(|is_set| is_set.load(Ordering::Relaxed))
+    }
 }
 
 impl<B: HttpBody<Data = Bytes> + Unpin> BackendBody<B> {
-    /// Takes a body that may take as long as it does.
+    /// Takes a body that may take as long as it does, and of whose end nobody wants to know.
     #[must_use]
     pub fn new(body: B) -> Self {
-        Self { body, bound: None }
+        Self { body, watched: None }
     }
 
-    /// Takes a body that breaks off when `total` is over since `started`, the start of its fetch. `on_cut` is called then if the
-    /// backend was waited for through half of that time, the wait for its head included: a client that reads slowly is not its failure.
+    /// Takes a body and calls `on_end` when it ends, for which it has until `total` is over since `started`, the start of its fetch.
+    ///
+    /// The end is [`BodyEnd::Late`] then if the backend was waited for through half of that time, the wait for its head included, and
+    /// [`BodyEnd::Left`] else: a client that reads slowly is not its failure, and neither is a request of whose upload the client broke off.
     #[must_use]
-    pub fn within(
+    pub fn watched(
         body: B,
-        total: Duration,
+        total: Option<Duration>,
         started: Instant,
-        on_cut: impl FnOnce() + Send + 'static,
+        upload: UploadFailure,
+        on_end: impl FnOnce(BodyEnd) + Send + 'static,
     ) -> Self {
         if body.is_end_stream() {
             return Self::new(body);
         }
-        let end = Box::pin(tokio::time::sleep_until(started + total));
-        let (waited, on_cut) = (started.elapsed(), Some(Box::new(on_cut) as Box<_>));
-        Self { body, bound: Some(Box::new(Bound { end, total, waited, waiting: None, on_cut })) }
+        let bound = total.map(|total| Bound::new(total, started));
+        let watched = Watched { bound, is_begun: false, upload, on_end: Some(Box::new(on_end)) };
+        Self { body, watched: Some(Box::new(watched)) }
+    }
+}
+
+impl Watched {
+    fn end(&mut self, end: BodyEnd) {
+        let end = if end == BodyEnd::Broken && self.upload.is_set() { BodyEnd::Left } else { end };
+        if let Some(on_end) = self.on_end.take() {
+            on_end(end);
+        }
+    }
+
+    /// Whether the time is over; whoever asks is woken when it is.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        self.is_begun = true;
+        let Some(bound) = &mut self.bound else { return false };
+        let is_over = bound.end.as_mut().poll(cx).is_ready();
+        if is_over {
+            bound.on_frame();
+            let end = if bound.waited * 2 >= bound.total { BodyEnd::Late } else { BodyEnd::Left };
+            self.end(end);
+        }
+        is_over
+    }
+
+    fn on_wait(&mut self) {
+        self.bound.iter_mut().for_each(Bound::on_wait);
+    }
+
+    fn on_frame(&mut self) {
+        self.bound.iter_mut().for_each(Bound::on_frame);
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.end(if self.is_begun { BodyEnd::Left } else { BodyEnd::Unread });
     }
 }
 
 impl Bound {
-    /// Whether the time is over; whoever asks is woken when it is.
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_over = self.end.as_mut().poll(cx).is_ready();
-        if is_over {
-            self.on_frame();
-            if let Some(on_cut) = self.on_cut.take().filter(|_| self.waited * 2 >= self.total) {
-                on_cut();
-            }
-        }
-        is_over
+    fn new(total: Duration, started: Instant) -> Self {
+        let end = Box::pin(tokio::time::sleep_until(started + total));
+        Self { end, total, waited: started.elapsed(), waiting: None }
     }
 
     fn on_wait(&mut self) {
@@ -92,15 +156,21 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for BackendBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        if this.bound.as_mut().is_some_and(|bound| bound.is_over(cx)) {
+        if this.watched.as_mut().is_some_and(|watched| watched.is_over(cx)) {
             return Poll::Ready(Some(Err(BackendBodyError::Late)));
         }
         let frame = Pin::new(&mut this.body).poll_frame(cx);
-        match (&mut this.bound, &frame) {
-            (Some(bound), Poll::Pending) => bound.on_wait(),
-            (Some(bound), Poll::Ready(Some(_))) => bound.on_frame(),
-            (bound @ Some(_), Poll::Ready(None)) => *bound = None,
-            (None, _) => {}
+        if let Some(watched) = &mut this.watched {
+            match &frame {
+                Poll::Pending => watched.on_wait(),
+                Poll::Ready(Some(Err(_))) => watched.end(BodyEnd::Broken),
+                // Whoever knows the length does not ask for more than the last frame.
+                Poll::Ready(Some(Ok(_))) if !this.body.is_end_stream() => watched.on_frame(),
+                Poll::Ready(_) => {
+                    watched.end(BodyEnd::Whole);
+                    this.watched = None;
+                }
+            }
         }
         frame.map(|frame| frame.map(|frame| frame.map_err(BackendBodyError::Connection)))
     }
@@ -114,12 +184,10 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for BackendBody<B> {
     }
 }
 
-impl fmt::Debug for Bound {
+impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bound")
-            .field("total", &self.total)
-            .field("waited", &self.waited)
-            .finish_non_exhaustive()
+        let times = self.bound.as_ref().map(|bound| (bound.total, bound.waited));
+        f.debug_struct("Watched").field("total_and_waited", &times).finish_non_exhaustive()
     }
 }
 
@@ -143,8 +211,8 @@ impl<E: StdError + 'static> StdError for BackendBodyError<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
 
     use http_body_util::BodyExt as _;
     use tokio::time::sleep;
@@ -153,29 +221,30 @@ mod tests {
 
     const TOTAL: Duration = Duration::from_secs(10);
 
-    /// A body with a frame each time that so long has passed.
+    /// A body with a frame each time that so long has passed, that may break off.
     struct Dripping {
         every: Duration,
         left: u32,
+        breaks: bool,
         next: Pin<Box<Sleep>>,
     }
 
     impl Dripping {
         fn new(every: Duration, left: u32) -> Self {
-            Self { every, left, next: Box::pin(sleep(every)) }
+            Self { every, left, breaks: false, next: Box::pin(sleep(every)) }
         }
     }
 
     impl HttpBody for Dripping {
         type Data = Bytes;
-        type Error = hyper::Error;
+        type Error = &'static str;
 
         fn poll_frame(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
             if self.left == 0 {
-                return Poll::Ready(None);
+                return Poll::Ready(self.breaks.then_some(Err("it broke off")));
             }
             std::task::ready!(self.next.as_mut().poll(cx));
             let every = self.every;
@@ -185,14 +254,29 @@ mod tests {
         }
     }
 
-    /// Reads a body, after a pause before each frame; how many frames came, how it ended, and how often the backend was blamed.
-    async fn read(body: Dripping, pause: Duration) -> (u32, bool, u32) {
-        let blamed = Arc::new(AtomicU32::new(0));
-        let counter = Arc::clone(&blamed);
-        let on_cut = move || {
-            counter.fetch_add(1, Ordering::SeqCst);
-        };
-        let mut body = BackendBody::within(body, TOTAL, Instant::now(), on_cut);
+    type Ends = Arc<Mutex<VecDeque<BodyEnd>>>;
+
+    fn watched<B: HttpBody<Data = Bytes> + Unpin>(
+        body: B,
+        total: Option<Duration>,
+    ) -> (BackendBody<B>, Ends) {
+        let ends = Ends::default();
+        let told = Arc::clone(&ends);
+        let on_end = move |end| told.lock().expect("nothing panics").push_back(end);
+        (BackendBody::watched(body, total, Instant::now(), UploadFailure::default().share(), on_end), ends)
+    }
+
+    /// The end that was told, and that it was told once.
+    fn told(ends: &Ends) -> Option<BodyEnd> {
+        let mut ends = ends.lock().expect("nothing panics");
+        let end = ends.pop_front();
+        assert_eq!(ends.len(), 0, "one end is told");
+        end
+    }
+
+    /// Reads a body, after a pause before each frame; how many frames came, and how it ended.
+    async fn read(body: Dripping, pause: Duration) -> (u32, Option<BodyEnd>) {
+        let (mut body, ends) = watched(body, Some(TOTAL));
         let mut frames = 0;
         loop {
             sleep(pause).await;
@@ -202,36 +286,77 @@ mod tests {
                     assert!(matches!(error, BackendBodyError::Late), "{error}");
                     let again = body.frame().await;
                     assert!(matches!(again, Some(Err(_))), "it never looks like an end");
-                    return (frames, false, blamed.load(Ordering::SeqCst));
+                    break;
                 }
-                None => return (frames, true, blamed.load(Ordering::SeqCst)),
+                None => break,
             }
         }
+        drop(body);
+        (frames, told(&ends))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_is_there_in_time_comes_whole() {
-        assert_eq!(read(Dripping::new(Duration::from_secs(3), 3), Duration::ZERO).await, (3, true, 0));
+        let body = Dripping::new(Duration::from_secs(3), 3);
+        assert_eq!(read(body, Duration::ZERO).await, (3, Some(BodyEnd::Whole)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_drips_or_stands_still_breaks_off_and_the_backend_is_blamed_once() {
-        assert_eq!(read(Dripping::new(Duration::from_secs(3), 9), Duration::ZERO).await, (3, false, 1));
-        assert_eq!(read(Dripping::new(TOTAL * 9, 1), Duration::ZERO).await, (0, false, 1));
+    async fn a_body_that_drips_or_stands_still_breaks_off_and_is_late() {
+        let drips = Dripping::new(Duration::from_secs(3), 9);
+        assert_eq!(read(drips, Duration::ZERO).await, (3, Some(BodyEnd::Late)));
+        let stands = Dripping::new(TOTAL * 9, 1);
+        assert_eq!(read(stands, Duration::ZERO).await, (0, Some(BodyEnd::Late)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_slowly_is_cut_off_and_the_backend_not_blamed() {
+    async fn a_client_that_reads_slowly_is_cut_off_and_that_says_nothing_of_the_backend() {
         let body = Dripping::new(Duration::from_millis(1), 900);
-        assert_eq!(read(body, Duration::from_millis(900)).await, (11, false, 0));
+        assert_eq!(read(body, Duration::from_millis(900)).await, (11, Some(BodyEnd::Left)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_wait_for_the_head_counts() {
         let started = Instant::now();
         sleep(TOTAL - Duration::from_secs(1)).await;
-        let mut body = BackendBody::within(Dripping::new(Duration::from_secs(2), 9), TOTAL, started, || {});
+        let dripping = Dripping::new(Duration::from_secs(2), 9);
+        let upload = UploadFailure::default();
+        let mut body = BackendBody::watched(dripping, Some(TOTAL), started, upload, |_| {});
         assert!(matches!(body.frame().await, Some(Err(BackendBodyError::Late))));
         assert_eq!(started.elapsed(), TOTAL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_backend_that_breaks_a_body_off_is_told_apart_from_the_client_that_does() {
+        let breaks = || Dripping { breaks: true, ..Dripping::new(Duration::ZERO, 1) };
+        for (total, has_failed, expected) in [
+            (Some(TOTAL), false, BodyEnd::Broken),
+            (None, false, BodyEnd::Broken),
+            (None, true, BodyEnd::Left),
+        ] {
+            let (mut body, ends) = watched(breaks(), total);
+            let watched = body.watched.as_mut().expect("it is");
+            if has_failed {
+                watched.upload.set();
+            }
+            assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+            assert!(body.frame().await.is_some_and(|frame| frame.is_err()));
+            drop(body);
+            assert_eq!(told(&ends), Some(expected));
+        }
+        let (mut body, ends) = watched(breaks(), None);
+        assert!(body.frame().await.is_some());
+        drop(body);
+        assert_eq!(told(&ends), Some(BodyEnd::Left), "the client went away");
+        let (body, ends) = watched(breaks(), None);
+        drop(body);
+        assert_eq!(told(&ends), Some(BodyEnd::Unread));
+    }
+
+    #[tokio::test]
+    async fn a_body_of_known_length_is_whole_with_its_last_frame() {
+        let (mut body, ends) = watched(http_body_util::Full::new(Bytes::from_static(b"a")), None);
+        assert!(body.frame().await.is_some());
+        assert_eq!(told(&ends), Some(BodyEnd::Whole));
     }
 }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use selvedge_core::effect::FetchError;
 
+use crate::backend_body::UploadFailure;
+
 /// A request's body, cut off once it is longer than allowed.
 #[derive(Debug)]
 pub enum Upload<B> {
@@ -21,6 +23,8 @@ pub enum Upload<B> {
         body: B,
         /// How many more bytes may come.
         left: u64,
+        /// Is told when it breaks off.
+        failure: UploadFailure,
     },
 }
 
@@ -42,7 +46,15 @@ impl<B: HttpBody> Upload<B> {
         if body.size_hint().lower() > max_bytes {
             return Err(UploadError::TooLarge);
         }
-        Ok(Self::Stream { body, left: max_bytes })
+        Ok(Self::Stream { body, left: max_bytes, failure: UploadFailure::default() })
+    }
+
+    /// What the response's body has to know of this one.
+    pub fn failure(&mut self) -> UploadFailure {
+        match self {
+            Self::Empty | Self::Bytes(_) => UploadFailure::default(),
+            Self::Stream { failure, .. } => failure.share(),
+        }
     }
 
     /// Takes content in memory.
@@ -65,9 +77,13 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Upload<B> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream { body, left } => {
+            Self::Stream { body, left, failure } => {
                 let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| count(frame.map_err(|_| UploadError::Client)?, left)))
+                let frame = frame.map(|frame| count(frame.map_err(|_| UploadError::Client)?, left));
+                if matches!(frame, Some(Err(_))) {
+                    failure.set();
+                }
+                Poll::Ready(frame)
             }
         }
     }

@@ -5,15 +5,17 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use selvedge_core::body::{Body, BodyHandle};
-use selvedge_core::effect::{CachePut, ReadBodyError, TotalTimeout};
+use selvedge_core::effect::{CachePut, ReadBodyError, Watch};
+use selvedge_core::health::BodyEnd;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 
 use crate::component::{Component, now};
-use crate::fetch::within;
+use crate::fetch::{Failure, within};
 use crate::store::Reserved;
 
 /// Most bytes that are read or written at once.
@@ -45,17 +47,33 @@ pub(crate) struct Reader {
     first: Option<Vec<u8>>,
     stream: StreamReader<u8>,
     end: FutureReader<End>,
-    bound: Option<Bound>,
+    watched: Option<Box<Watched>>,
 }
 
-/// The time by which a body has to be whole.
-pub(crate) struct Bound {
+/// A backend's body of which the core wants to know how it ends, and that may have to be whole by some time.
+pub(crate) struct Watched {
+    watch: Watch,
+    status: StatusCode,
+    /// How many bytes are to come, where that is known.
+    left: Option<u64>,
     /// When its fetch began, on the monotonic clock.
     started: u64,
-    total: TotalTimeout,
     /// How much of the time was spent on waiting for the backend.
     waited: u64,
-    is_over: bool,
+    /// Why the request's own body broke off, when it did.
+    upload: Failure,
+    stage: Stage,
+}
+
+/// How far a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Unread,
+    Begun,
+    /// The core knows how it ended.
+    Told,
+    /// Its time is over.
+    Over,
 }
 
 /// A body that is written.
@@ -126,7 +144,7 @@ impl HostBody {
                 let (done, read) = wit_future::new(|| Ok(()));
                 let (stream, end) = Response::consume_body(response, read);
                 drop(done);
-                Reader { first: None, stream, end, bound: None }
+                Reader { first: None, stream, end, watched: None }
             }
             Self::Begun(reader) => reader,
             Self::Stored(stored) => stored.0,
@@ -139,12 +157,12 @@ impl Reader {
         let (done, read) = wit_future::new(|| Ok(()));
         let (stream, end) = Request::consume_body(request, read);
         drop(done);
-        Self { first: None, stream, end, bound: None }
+        Self { first: None, stream, end, watched: None }
     }
 
-    /// Lets the body break off when its time is over.
-    pub(crate) fn bounded(self, bound: Bound) -> Self {
-        Self { bound: Some(bound), ..self }
+    /// Lets the core know how the body ends, and the body break off when its time is over.
+    pub(crate) fn watched(self, watched: Watched) -> Self {
+        Self { watched: Some(Box::new(watched)), ..self }
     }
 
     /// Waits until it is clear whether there is any content.
@@ -161,24 +179,29 @@ impl Reader {
             return Some(first);
         }
         let read = self.stream.read(Vec::with_capacity(CHUNK_BYTES));
-        let (_, chunk) = match &mut self.bound {
-            Some(bound) => bound.wait(read).await?,
+        let (_, chunk) = match &mut self.watched {
+            Some(watched) => watched.wait(read).await?,
             None => read.await,
         };
+        self.watched.iter_mut().for_each(|watched| watched.on_bytes(chunk.len()));
         Some(chunk).filter(|chunk| !chunk.is_empty())
     }
 
     /// Returns how the body ended, once there are no more bytes.
     pub(crate) async fn end(self) -> End {
-        match self.bound {
-            Some(mut bound) => bound.wait(self.end).await.unwrap_or(Err(ErrorCode::HttpResponseTimeout)),
-            None => self.end.await,
-        }
+        let Some(mut watched) = self.watched else { return self.end.await };
+        let Some(end) = watched.wait(self.end).await else { return Err(ErrorCode::HttpResponseTimeout) };
+        watched.tell(match end {
+            Ok(_) => BodyEnd::Whole,
+            Err(_) if watched.upload.get().is_some() => BodyEnd::Left,
+            Err(_) => BodyEnd::Broken,
+        });
+        end
     }
 
-    /// Hands the body on as it is, when nothing of it was read and it may take as long as it does: its bytes never come in here then.
+    /// Hands the body on as it is, when nothing of it was read and nobody wants to know how it ends: its bytes never come in here then.
     pub(crate) fn untouched(self) -> Result<(StreamReader<u8>, FutureReader<End>), Self> {
-        if self.first.is_none() && self.bound.is_none() { Ok((self.stream, self.end)) } else { Err(self) }
+        if self.first.is_none() && self.watched.is_none() { Ok((self.stream, self.end)) } else { Err(self) }
     }
 
     /// Reads a whole body into memory.
@@ -195,30 +218,60 @@ impl Reader {
     }
 }
 
-impl Bound {
-    /// Bounds a body whose fetch began at a time of the monotonic clock.
-    pub(crate) fn new(started: u64, total: TotalTimeout) -> Self {
-        let waited = monotonic_clock::now().saturating_sub(started);
-        Self { started, total, waited, is_over: false }
+impl Watched {
+    /// Watches the body of a response whose fetch began at a time of the monotonic clock.
+    pub(crate) fn new(
+        watch: Watch,
+        status: StatusCode,
+        left: Option<u64>,
+        started: u64,
+        upload: Failure,
+    ) -> Self {
+        let waited = watch.total.map_or(0, |_| monotonic_clock::now().saturating_sub(started));
+        Self { watch, status, left, started, waited, upload, stage: Stage::Unread }
     }
 
-    /// Waits for the backend; `None` when the time is over. The backend is blamed for that if it was waited for through half of it.
+    /// Waits for the backend; `None` when the time is over. The backend is late then if it was waited for through half of it; else whoever
+    /// reads the body was slow.
     async fn wait<F: IntoFuture>(&mut self, future: F) -> Option<F::Output> {
-        let asked = monotonic_clock::now();
-        let total = u64::try_from(self.total.time.as_nanos()).unwrap_or(u64::MAX);
-        let left = self.started.saturating_add(total).saturating_sub(asked);
-        if self.is_over {
-            return None;
+        match self.stage {
+            Stage::Over => return None,
+            Stage::Unread => self.stage = Stage::Begun,
+            Stage::Begun | Stage::Told => {}
         }
+        let Some(total) = self.watch.total else { return Some(future.await) };
+        let asked = monotonic_clock::now();
+        let total = u64::try_from(total.as_nanos()).unwrap_or(u64::MAX);
+        let left = self.started.saturating_add(total).saturating_sub(asked);
         let output = within(Duration::from_nanos(left), future.into_future()).await;
         self.waited = self.waited.saturating_add(monotonic_clock::now().saturating_sub(asked));
         if output.is_none() {
-            self.is_over = true;
-            if self.waited >= total / 2 {
-                self.total.cut.report(now());
-            }
+            self.tell(if self.waited >= total / 2 { BodyEnd::Late } else { BodyEnd::Left });
+            self.stage = Stage::Over;
         }
         output
+    }
+
+    /// Whoever has the last byte of a known length does not wait for the end.
+    fn on_bytes(&mut self, count: usize) {
+        let Some(left) = &mut self.left else { return };
+        *left = left.saturating_sub(count as u64);
+        if *left == 0 {
+            self.tell(BodyEnd::Whole);
+        }
+    }
+
+    fn tell(&mut self, end: BodyEnd) {
+        if matches!(self.stage, Stage::Unread | Stage::Begun) {
+            self.stage = Stage::Told;
+            self.watch.report.tell(self.status, end, now());
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.tell(if self.stage == Stage::Unread { BodyEnd::Unread } else { BodyEnd::Left });
     }
 }
 

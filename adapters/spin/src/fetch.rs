@@ -9,19 +9,19 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use selvedge_core::body::Body;
-use selvedge_core::effect::{Fetch, FetchError};
+use selvedge_core::effect::{Fetch, FetchError, Watch};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Scheme};
 use spin_sdk::wasip3::spawn;
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader};
 
-use crate::body::{Bodies, Bound, End, HostBody, Reader, Writer, no_trailers};
+use crate::body::{Bodies, End, HostBody, Reader, Watched, Writer, no_trailers};
 use crate::fields;
 use crate::request::length;
 
 /// Why the upload of a request ended early, when it did.
-type Failure = Rc<Cell<Option<FetchError>>>;
+pub(crate) type Failure = Rc<Cell<Option<FetchError>>>;
 
 /// A request's body on its way to a backend.
 struct Upload {
@@ -32,14 +32,16 @@ struct Upload {
 
 /// Sends a request; its body goes on streaming when the head of the response is there.
 pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body>, FetchError> {
-    let Fetch { backend, request, timeout, connect_timeout, total, max_body_bytes } = fetch;
-    let started = total.as_ref().map(|_| monotonic_clock::now());
+    let Fetch { backend, request, timeout, connect_timeout, watch, max_body_bytes } = fetch;
+    // Each word to the host takes its time.
+    let is_bounded = watch.as_ref().is_some_and(|watch| watch.total.is_some());
+    let started = if is_bounded { monotonic_clock::now() } else { 0 };
     let (mut parts, body) = request.into_parts();
     announce(&mut parts.headers, &parts.method, &body);
     let upload = upload(body, &parts.headers, max_body_bytes, bodies)?;
     let failure = Rc::clone(&upload.failure);
     let is_head = parts.method == Method::HEAD;
-    // Each word to the host takes its time, and the wait for the head covers a longer one for the connection.
+    // The wait for the head covers a longer one for the connection.
     let connect_timeout = Some(connect_timeout).filter(|connect_timeout| *connect_timeout < timeout);
     let request = outgoing(Request::from_parts(parts, upload), connect_timeout)?;
     let response = match within(timeout, client::send(request)).await {
@@ -49,8 +51,7 @@ pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body
         }
         None => return Err(FetchError::Timeout),
     };
-    let bound = started.zip(total).map(|(started, total)| Bound::new(started, total));
-    incoming(response, is_head, bound, bodies)
+    incoming(response, is_head, watch.map(|watch| (watch, started, failure)), bodies)
 }
 
 /// Waits for a future, or until its time is over.
@@ -170,7 +171,7 @@ fn outgoing(
 fn incoming(
     response: types::Response,
     is_head: bool,
-    bound: Option<Bound>,
+    watch: Option<(Watch, u64, Failure)>,
     bodies: &Bodies,
 ) -> Result<Response<Body>, FetchError> {
     let status = StatusCode::from_u16(response.get_status_code()).map_err(|_| FetchError::Protocol)?;
@@ -179,14 +180,17 @@ fn incoming(
         return Err(FetchError::Protocol);
     }
     let headers = fields::from_list(&response.get_headers().copy_all());
-    let is_empty = is_head
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || length(&headers) == Some(0);
+    let length = length(&headers);
+    let is_empty =
+        is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || length == Some(0);
     let body = HostBody::Response(response);
-    let body = match bound {
+    let body = match watch {
         _ if is_empty => Body::Empty,
         None => bodies.keep(body),
-        Some(bound) => bodies.keep(HostBody::Begun(body.read().bounded(bound))),
+        Some((watch, started, failure)) => {
+            let watched = Watched::new(watch, status, length, started, failure);
+            bodies.keep(HostBody::Begun(body.read().watched(watched)))
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::CircuitState;
 use super::rule::BreakerRule;
+use super::{BodyEnd, CircuitState};
 use crate::time::Timestamp;
 
 /// How many of the last outcomes count for the rate of failures.
@@ -14,6 +14,9 @@ const LEAST: u32 = 20;
 
 /// How often the time that a circuit is open may double.
 const MAX_DOUBLINGS: u32 = 2;
+
+/// How many probes may still be under way that have had their time: their verdict counts, and they keep nobody out.
+const OVERDUE: usize = 16;
 
 /// Whether requests reach a place.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,18 @@ pub(super) struct Circuit {
     outcomes: u64,
     /// How many of them there are.
     count: u32,
+    /// Without a verdict since the circuit was last open, the oldest first.
+    probes: Vec<Probe>,
+    /// No two probes have one number, so that what comes late is no verdict on another.
+    next_probe: u32,
+}
+
+/// A request that tries a place.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    number: u32,
+    /// When its body has kept others out for long enough; `None` while its head is waited for, which has a time of its own.
+    until: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +51,7 @@ enum Phase {
     /// No request is sent until then.
     Open(Timestamp),
     /// Some are, to see.
-    Probing { in_flight: u32, successes: u32 },
+    Probing { successes: u32 },
 }
 
 /// How a request reaches a place.
@@ -44,8 +59,8 @@ enum Phase {
 pub(super) enum Passage {
     /// As one of many.
     Regular,
-    /// To see whether the place answers again.
-    Probe,
+    /// To see whether the place answers again, with a number.
+    Probe(u32),
 }
 
 impl Circuit {
@@ -56,14 +71,11 @@ impl Circuit {
             if !left.is_zero() {
                 return Err(left);
             }
-            self.phase = Phase::Probing { in_flight: 0, successes: 0 };
+            self.phase = Phase::Probing { successes: 0 };
         }
-        match &mut self.phase {
-            Phase::Probing { in_flight, .. } if *in_flight >= rule.probes => Err(Duration::from_secs(1)),
-            Phase::Probing { in_flight, .. } => {
-                *in_flight += 1;
-                Ok(Passage::Probe)
-            }
+        match self.phase {
+            Phase::Probing { .. } if !self.has_room(rule, now) => Err(Duration::from_secs(1)),
+            Phase::Probing { .. } => Ok(Passage::Probe(self.begin_probe(rule))),
             Phase::Closed | Phase::Open(_) => Ok(Passage::Regular),
         }
     }
@@ -73,7 +85,7 @@ impl Circuit {
         match self.phase {
             Phase::Closed => true,
             Phase::Open(until) => until <= now,
-            Phase::Probing { in_flight, .. } => in_flight < rule.probes,
+            Phase::Probing { .. } => self.has_room(rule, now),
         }
     }
 
@@ -86,15 +98,38 @@ impl Circuit {
         }
     }
 
+    /// The head of a response is there and is no failure. A probe needs the end of its body too.
+    pub(super) fn on_head(&mut self, rule: BreakerRule, passage: Passage, now: Timestamp) {
+        match passage {
+            Passage::Regular => self.on_success(rule, passage),
+            Passage::Probe(number) => {
+                let probe = self.probes.iter_mut().find(|probe| probe.number == number);
+                probe.into_iter().for_each(|probe| probe.until = Some(now + rule.open));
+            }
+        }
+    }
+
+    /// A body ended whose head was no failure.
+    pub(super) fn on_body(&mut self, rule: BreakerRule, probe: Option<u32>, end: BodyEnd, now: Timestamp) {
+        let probe = probe.filter(|number| self.probes.iter().any(|probe| probe.number == *number));
+        match (end, probe.map(Passage::Probe)) {
+            (BodyEnd::Whole | BodyEnd::Unread, Some(passage)) => self.on_success(rule, passage),
+            (BodyEnd::Left, Some(passage)) => self.on_nothing(passage),
+            (BodyEnd::Broken | BodyEnd::Late, Some(passage)) => self.on_failure(rule, passage, now),
+            (BodyEnd::Broken | BodyEnd::Late, None) => self.on_cut(rule, now),
+            (BodyEnd::Whole | BodyEnd::Unread | BodyEnd::Left, None) => {}
+        }
+    }
+
     pub(super) fn on_success(&mut self, rule: BreakerRule, passage: Passage) {
         self.note(false);
         self.failures = 0;
-        let Phase::Probing { in_flight, successes } = &mut self.phase else { return };
-        if passage == Passage::Probe {
-            *in_flight = in_flight.saturating_sub(1);
+        let is_probe = self.end_probe(passage);
+        let Phase::Probing { successes } = &mut self.phase else { return };
+        if is_probe {
             *successes += 1;
             if *successes >= rule.probes {
-                *self = Self::default();
+                *self = Self { next_probe: self.next_probe, ..Self::default() };
             }
         }
     }
@@ -102,18 +137,19 @@ impl Circuit {
     pub(super) fn on_failure(&mut self, rule: BreakerRule, passage: Passage, now: Timestamp) {
         self.note(true);
         self.failures = self.failures.saturating_add(1);
+        let is_probe = self.end_probe(passage);
         match self.phase {
             Phase::Closed if self.failures >= rule.failures || self.is_over(rule.rate_percent) => {
                 self.open(rule, now);
             }
-            Phase::Probing { .. } if passage == Passage::Probe => self.open(rule, now),
+            Phase::Probing { .. } if is_probe => self.open(rule, now),
             // What left before it opened changes nothing.
             Phase::Closed | Phase::Open(_) | Phase::Probing { .. } => {}
         }
     }
 
     /// A response failed after its head, which was noted as a success: the latest one is taken back.
-    pub(super) fn on_cut(&mut self, rule: BreakerRule, now: Timestamp) {
+    fn on_cut(&mut self, rule: BreakerRule, now: Timestamp) {
         let latest = self.outcomes.trailing_ones();
         if latest < self.count {
             self.outcomes |= 1 << latest;
@@ -129,9 +165,31 @@ impl Circuit {
 
     /// A request that let nobody know how the place fares is over.
     pub(super) fn on_nothing(&mut self, passage: Passage) {
-        if let (Phase::Probing { in_flight, .. }, Passage::Probe) = (&mut self.phase, passage) {
-            *in_flight = in_flight.saturating_sub(1);
+        self.end_probe(passage);
+    }
+
+    /// Whether one more request may try the place.
+    fn has_room(&self, rule: BreakerRule, now: Timestamp) -> bool {
+        let keeps_out = |probe: &&Probe| probe.until.is_none_or(|until| until > now);
+        self.probes.iter().filter(keeps_out).count() < rule.probes as usize
+    }
+
+    fn begin_probe(&mut self, rule: BreakerRule) -> u32 {
+        if self.probes.len() >= rule.probes as usize + OVERDUE {
+            let oldest = self.probes.iter().position(|probe| probe.until.is_some());
+            oldest.map(|at| self.probes.remove(at));
         }
+        let number = self.next_probe;
+        self.next_probe = number.wrapping_add(1);
+        self.probes.push(Probe { number, until: None });
+        number
+    }
+
+    /// Returns whether that was a probe without a verdict.
+    fn end_probe(&mut self, passage: Passage) -> bool {
+        let Passage::Probe(number) = passage else { return false };
+        let at = self.probes.iter().position(|probe| probe.number == number);
+        at.map(|at| self.probes.remove(at)).is_some()
     }
 
     fn open(&mut self, rule: BreakerRule, now: Timestamp) {
@@ -139,6 +197,7 @@ impl Circuit {
         self.openings = self.openings.saturating_add(1);
         self.phase = Phase::Open(now + time);
         (self.outcomes, self.count) = (0, 0);
+        self.probes.clear();
     }
 
     fn note(&mut self, has_failed: bool) {
@@ -200,16 +259,69 @@ mod tests {
         assert_eq!(circuit.state(at(0)), CircuitState::Closed);
         fail(&mut circuit, 3, at(0));
         assert_eq!(circuit.state(at(10)), CircuitState::HalfOpen, "the next request tries it");
-        for expected in [Ok(Passage::Probe), Ok(Passage::Probe), Err(Duration::from_secs(1))] {
+        for expected in [Ok(Passage::Probe(0)), Ok(Passage::Probe(1)), Err(Duration::from_secs(1))] {
             assert_eq!(circuit.enter(RULE, at(10)), expected);
         }
-        circuit.on_success(RULE, Passage::Probe);
-        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe), "one more may go out");
+        circuit.on_success(RULE, Passage::Probe(0));
+        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe(2)), "one more may go out");
         assert_eq!(circuit.state(at(10)), CircuitState::HalfOpen);
-        circuit.on_nothing(Passage::Probe);
-        circuit.on_success(RULE, Passage::Probe);
+        circuit.on_nothing(Passage::Probe(2));
+        circuit.on_success(RULE, Passage::Probe(1));
         assert_eq!(circuit.state(at(10)), CircuitState::Closed);
         assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Regular));
+    }
+
+    /// A circuit that has been open and is tried by as many probes as may be; their heads came at this time.
+    fn probing(now: Timestamp) -> Circuit {
+        let mut circuit = Circuit::default();
+        fail(&mut circuit, 3, at(0));
+        for number in 0..RULE.probes {
+            assert_eq!(circuit.enter(RULE, now), Ok(Passage::Probe(number)));
+            circuit.on_head(RULE, Passage::Probe(number), now);
+        }
+        circuit
+    }
+
+    #[test]
+    fn a_body_that_does_not_end_keeps_others_out_for_the_time_that_the_circuit_is_open_and_no_longer() {
+        let mut circuit = probing(at(10));
+        assert!(!circuit.is_passable(RULE, at(19)) && circuit.enter(RULE, at(19)).is_err());
+        assert!(circuit.is_passable(RULE, at(20)));
+        for number in [2, 3] {
+            assert_eq!(circuit.enter(RULE, at(20)), Ok(Passage::Probe(number)));
+        }
+        assert!(circuit.enter(RULE, at(90)).is_err(), "a head has a time of its own");
+        circuit.on_body(RULE, Some(0), BodyEnd::Whole, at(90));
+        assert_eq!(circuit.state(at(90)), CircuitState::HalfOpen, "two are needed");
+        circuit.on_body(RULE, Some(1), BodyEnd::Whole, at(90));
+        assert_eq!(circuit.state(at(90)), CircuitState::Closed, "a verdict that comes late is one");
+    }
+
+    #[test]
+    fn bodies_that_never_end_take_no_more_memory() {
+        let mut circuit = probing(at(10));
+        for round in 2..1000 {
+            while let Ok(passage) = circuit.enter(RULE, at(10 * round)) {
+                circuit.on_head(RULE, passage, at(10 * round));
+            }
+        }
+        assert_eq!(circuit.probes.len(), RULE.probes as usize + OVERDUE);
+        circuit.on_body(RULE, Some(0), BodyEnd::Broken, at(9_990));
+        assert_eq!(circuit.state(at(9_990)), CircuitState::HalfOpen, "the oldest are forgotten");
+    }
+
+    #[test]
+    fn a_probe_from_before_the_circuit_opened_again_is_no_verdict() {
+        let mut circuit = probing(at(10));
+        circuit.on_body(RULE, Some(0), BodyEnd::Broken, at(11));
+        assert_eq!(circuit.state(at(11)), CircuitState::Open(Duration::from_secs(20)));
+        for number in [2, 3] {
+            assert_eq!(circuit.enter(RULE, at(31)), Ok(Passage::Probe(number)));
+        }
+        for end in BodyEnd::ALL {
+            circuit.on_body(RULE, Some(1), end, at(31));
+            assert_eq!(circuit.state(at(31)), CircuitState::HalfOpen, "{end:?}");
+        }
     }
 
     #[test]
@@ -221,8 +333,9 @@ mod tests {
             let left = circuit.enter(RULE, now).expect_err("it is open");
             assert_eq!(left, Duration::from_secs(seconds));
             now = now + left;
-            assert_eq!(circuit.enter(RULE, now), Ok(Passage::Probe));
-            circuit.on_failure(RULE, Passage::Probe, now);
+            let probe = circuit.enter(RULE, now).expect("it is to be tried");
+            assert_ne!(probe, Passage::Regular);
+            circuit.on_failure(RULE, probe, now);
         }
     }
 
@@ -257,9 +370,9 @@ mod tests {
         fail(&mut circuit, 3, at(9));
         circuit.on_success(RULE, Passage::Regular);
         assert_eq!(circuit.enter(RULE, at(9)), Err(Duration::from_secs(1)));
-        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe));
+        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe(0)));
         circuit.on_success(RULE, Passage::Regular);
         circuit.on_failure(RULE, Passage::Regular, at(10));
-        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe), "only probes decide");
+        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe(1)), "only probes decide");
     }
 }

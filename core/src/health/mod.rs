@@ -14,6 +14,7 @@
 //! - **retries** have a budget, so that they stay few beside the requests;
 //! - a **hedged** request leaves for another place when an answer takes longer than most.
 
+mod body;
 mod budget;
 mod circuit;
 #[doc = include_str!("how.md")]
@@ -30,9 +31,10 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendId;
-use crate::effect::FetchError;
+use crate::effect::{Fetch, FetchError};
 use crate::policy::Policy;
 use crate::time::Timestamp;
+pub use body::{BodyEnd, BodyReport};
 use budget::Budget;
 use circuit::{Circuit, Passage};
 use latency::Latency;
@@ -106,13 +108,6 @@ struct Checks {
 pub(crate) struct Permit {
     tracked: Option<(Arc<Tracked>, Passage)>,
     since: Timestamp,
-}
-
-/// How a host tells that a body was broken off because its backend took longer than it may for the whole of a response.
-#[derive(Clone)]
-pub struct Cut {
-    place: Place,
-    tracked: Option<Arc<Tracked>>,
 }
 
 impl Health {
@@ -220,12 +215,6 @@ impl Health {
         changes
     }
 
-    /// Prepares to be told that a body of a place was broken off. Nothing comes of it for a place that is none.
-    #[must_use]
-    pub fn cut(&self, place: Place) -> Cut {
-        Cut { place, tracked: self.tracked(place).cloned() }
-    }
-
     fn tracked(&self, (backend, url): Place) -> Option<&Arc<Tracked>> {
         self.backends.get(usize::from(backend.0))?.get(url)
     }
@@ -250,29 +239,25 @@ impl Tracked {
     }
 }
 
-impl Cut {
-    /// Returns whose body it is, for hosts that tell it across a boundary: [`Health::cut`] makes the same of it again.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        self.place
-    }
-
-    /// Tells it. The failure takes the place of the success that the response's head was.
-    pub fn report(&self, now: Timestamp) {
-        let Some(tracked) = &self.tracked else { return };
-        if let Some(rule) = tracked.rule.breaker {
-            tracked.state().circuit.on_cut(rule, now);
+impl Permit {
+    /// Lets the host tell how the body of the answer ends by the number of this request, where it is a probe.
+    pub(crate) fn mark(&self, fetch: &mut Fetch) {
+        if let (Some(watch), Some((_, Passage::Probe(number)))) = (&mut fetch.watch, &self.tracked) {
+            watch.report.probe = Some(*number);
         }
     }
-}
 
-impl fmt::Debug for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cut").field("place", &self.place).finish_non_exhaustive()
+    /// Says that a head is there which is no failure, and that a body follows. What becomes of that is the verdict on a probe.
+    pub(crate) fn await_body(mut self, now: Timestamp) {
+        let Some((tracked, passage)) = self.tracked.take() else { return };
+        let mut state = tracked.state();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        state.latency.note(now.saturating_since(self.since));
+        if let Some(rule) = tracked.rule.breaker {
+            state.circuit.on_head(rule, passage, now);
+        }
     }
-}
 
-impl Permit {
     /// Says what came of the request.
     pub(crate) fn settle(mut self, fate: Fate, now: Timestamp) {
         let Some((tracked, passage)) = self.tracked.take() else { return };

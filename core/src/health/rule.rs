@@ -41,7 +41,8 @@ pub struct BreakerRule {
     pub rate_percent: u32,
     /// For how long the first time; twice as long each time that a probe fails, up to 4 times.
     pub open: Duration,
-    /// Most requests at the same time that try the URL after that; as many successes close the circuit.
+    /// Most requests at the same time that try the URL after that; as many whole bodies close the circuit. One whose body still comes `open`
+    /// after its head is not counted among them.
     pub probes: u32,
 }
 

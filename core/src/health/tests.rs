@@ -111,18 +111,67 @@ fn a_retry_for_which_there_is_no_time_costs_nothing() {
     assert_eq!(made.count(), 10, "the whole budget is there");
 }
 
-#[test]
-fn bodies_that_are_broken_off_open_the_circuit_though_their_heads_were_there() {
-    let health = health("breaker = { failures = 3, open = \"10s\" }");
-    let place = (BACKEND, 0);
-    for _ in 0..3 {
-        health.admit(place, at(0)).expect("it may be asked").settle(Fate::Success, at(0));
-        health.cut(place).report(at(0));
+/// The answer to one request, and how its body ends.
+fn answer(health: &Health, status: StatusCode, end: BodyEnd, now: Timestamp) {
+    let permit = health.admit((BACKEND, 0), now).expect("it may be asked");
+    let report = health.body((BACKEND, 0), probe(&permit));
+    permit.await_body(now);
+    report.tell(status, end, now);
+}
+
+fn probe(permit: &Permit) -> Option<u32> {
+    match permit.tracked {
+        Some((_, Passage::Probe(number))) => Some(number),
+        Some((_, Passage::Regular)) | None => None,
     }
-    assert_eq!(refusal(health.admit(place, at(9_999))), Some(Refusal::CircuitOpen));
-    let cut = health.cut((BackendId(9), 9));
-    cut.report(at(0));
-    assert_eq!(cut.place(), (BackendId(9), 9), "a place that is none is nobody's failure");
+}
+
+#[test]
+fn bodies_that_break_off_open_the_circuit_though_their_heads_were_there() {
+    let rows = [
+        (StatusCode::OK, BodyEnd::Broken, true),
+        (StatusCode::OK, BodyEnd::Late, true),
+        (StatusCode::OK, BodyEnd::Whole, false),
+        (StatusCode::OK, BodyEnd::Left, false),
+        (StatusCode::OK, BodyEnd::Unread, false),
+        (StatusCode::BAD_GATEWAY, BodyEnd::Broken, false),
+    ];
+    for (status, end, opens) in rows {
+        let health = health("breaker = { failures = 3, open = \"10s\" }");
+        (0..3).for_each(|_| answer(&health, status, end, at(0)));
+        assert_eq!(health.admit((BACKEND, 0), at(9_999)).is_err(), opens, "{status} {end:?}");
+    }
+    let report = health("").body((BackendId(9), 9), None);
+    report.tell(StatusCode::OK, BodyEnd::Broken, at(0));
+    assert_eq!(report.place(), (BackendId(9), 9), "a place that is none is nobody's failure");
+}
+
+#[test]
+fn the_end_of_its_body_is_the_verdict_on_a_probe() {
+    let closed = Some(CircuitState::Closed);
+    let open = Some(CircuitState::Open(Duration::from_secs(20)));
+    let rows = [
+        (BodyEnd::Whole, closed),
+        (BodyEnd::Unread, closed),
+        (BodyEnd::Left, Some(CircuitState::HalfOpen)),
+        (BodyEnd::Broken, open),
+        (BodyEnd::Late, open),
+    ];
+    for (end, expected) in rows {
+        let health = health("breaker = { failures = 1, open = \"10s\" }");
+        fail(&health, 0, 1);
+        let permit = health.admit((BACKEND, 0), at(10_000)).expect("it is to be tried");
+        let report = health.body((BACKEND, 0), probe(&permit));
+        permit.await_body(at(10_000));
+        let before = health.report(BACKEND, at(10_000)).next().expect("it has a URL");
+        assert_eq!((before.circuit, before.in_flight), (Some(CircuitState::HalfOpen), 0), "{end:?}");
+        assert_eq!(refusal(health.admit((BACKEND, 0), at(10_000))), Some(Refusal::CircuitOpen), "{end:?}");
+        report.tell(StatusCode::OK, end, at(10_000));
+        let after = health.report(BACKEND, at(10_000)).next().expect("it has a URL");
+        assert_eq!(after.circuit, expected, "{end:?}");
+        let is_refused = health.admit((BACKEND, 0), at(10_000)).is_err();
+        assert_eq!(is_refused, expected == open, "{end:?}");
+    }
 }
 
 #[test]

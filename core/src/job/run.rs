@@ -118,7 +118,7 @@ impl Run {
     async fn send(&self, first: BackendId, path: &str, headers: &HeaderMap) -> Delivered {
         let mut outcome = Delivered::Refused("the backend has no URL".to_owned());
         for place in self.engine.places(&[first]) {
-            let Some(fetch) = self.engine.fetch_from(place, self.request(path, headers)) else {
+            let Some(mut fetch) = self.engine.fetch_from(place, self.request(path, headers)) else {
                 return Delivered::Refused(format!("`{path}` is no path for the backend"));
             };
             let permit = match self.engine.health().admit(place, self.fx.now()) {
@@ -128,6 +128,7 @@ impl Run {
                     continue;
                 }
             };
+            permit.mark(&mut fetch);
             let effect = Effect::Fetch(Box::new(fetch));
             let EffectResult::Fetch(result) = self.fx.perform(effect, EffectSpan::BeforeResponse).await
             else {

@@ -164,7 +164,7 @@ impl Engine {
             request,
             timeout: self.policy().backend(backend).timeout,
             connect_timeout: self.policy().backend(backend).connect_timeout,
-            total: self.total(place),
+            watch: self.watch(place),
             max_body_bytes: self.policy().limits.max_body_bytes,
         }
     }

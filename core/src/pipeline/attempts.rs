@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use crate::backend::BackendId;
 use crate::body::Body;
-use crate::effect::{Effect, EffectResult, EffectSpan, Fetch, FetchError};
+use crate::effect::{Effect, EffectResult, EffectSpan, Fetch, FetchError, Watch};
 use crate::engine::Engine;
 use crate::exchange::{Effects, Pending};
 use crate::health::{Fate, Permit, Refused};
@@ -115,10 +115,10 @@ fn too_late(tx: &mut Transaction) -> Failure {
 
 /// Lets a fetch take no longer than the client waits, nor than its backend has left.
 fn within(tx: &mut Transaction, mut fetch: Box<Fetch>, left: Duration, now: Timestamp) -> Box<Fetch> {
-    if let Some(total) = &mut fetch.total {
-        let spent = now.saturating_since(tx.attempts.begin(total.cut.place().0, now));
-        total.time = total.time.saturating_sub(spent).max(LEAST);
-        fetch.timeout = fetch.timeout.min(total.time);
+    if let Some(Watch { total: Some(total), report }) = &mut fetch.watch {
+        let spent = now.saturating_since(tx.attempts.begin(report.place().0, now));
+        *total = total.saturating_sub(spent).max(LEAST);
+        fetch.timeout = fetch.timeout.min(*total);
     }
     fetch.timeout = fetch.timeout.min(left);
     fetch
@@ -216,8 +216,9 @@ fn second(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> Option<Under> 
     Some(start(tx, fx, fetch, permit))
 }
 
-fn start(tx: &mut Transaction, fx: &Effects, fetch: Box<Fetch>, permit: Permit) -> Under {
+fn start(tx: &mut Transaction, fx: &Effects, mut fetch: Box<Fetch>, permit: Permit) -> Under {
     tx.attempts.made += 1;
+    permit.mark(&mut fetch);
     let fetch = fx.perform(Effect::Fetch(fetch), EffectSpan::BeforeResponse);
     Under { fetch, permit, next: tx.attempts.next, sent: fx.now() }
 }
@@ -238,9 +239,23 @@ pub(crate) fn conclude(permit: Permit, result: &Result<Response<Body>, FetchErro
     match result {
         // These say nothing of the backend.
         Err(FetchError::BodyTooLarge | FetchError::ClientBody | FetchError::Refused) => drop(permit),
+        Ok(response) if is_success(result) && has_end(response) => permit.await_body(now),
         result => permit.settle(if is_success(result) { Fate::Success } else { Fate::Failure }, now),
     }
 }
+
+/// Whether a body is to come of which an end can be expected. There is none of what is
+/// [switched to](https://www.rfc-editor.org/rfc/rfc9110#section-15.2.2), nor of
+/// [server-sent events](https://html.spec.whatwg.org/multipage/server-sent-events.html).
+fn has_end(response: &Response<Body>) -> bool {
+    let media_type = response.headers().get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_events = media_type.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS));
+    matches!(response.body(), Body::Host(_))
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && !is_events
+}
+
+const EVENTS: &[u8] = b"text/event-stream";
 
 fn is_success(result: &Result<Response<Body>, FetchError>) -> bool {
     result.as_ref().is_ok_and(|response| !is_failure(response.status()))

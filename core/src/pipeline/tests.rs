@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 
 use super::*;
+use crate::body::BodyHandle;
 use crate::effect::{EffectId, Fetch, FetchError};
 use crate::exchange::tests::fetch;
 use crate::exchange::{Exchange, Input, Respond, Step};
 use crate::facts::Facts;
 use crate::handler::{HandlerContext, HandlerError, HandlerResult};
+use crate::health::BodyEnd;
 use crate::policy::read::read;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -69,7 +71,7 @@ backend = "a"
 cache = { store = false }
 "#,
     );
-    let times = |fetch: &Fetch| (fetch.timeout, fetch.total.as_ref().map(|total| total.time));
+    let times = |fetch: &Fetch| (fetch.timeout, fetch.watch.as_ref().and_then(|watch| watch.total));
     let seconds = Duration::from_secs;
     let (mut exchange, step) = begin(&engine, 1, NOW);
     let (id, first) = fetch(step);
@@ -144,4 +146,36 @@ fn what_a_handler_asks_for_counts_for_the_backend_and_is_refused_when_that_is_do
     assert_eq!(respond(begin(&engine, 5, NOW + second * 10).1).summary.reason, Reason::HandlerFailed);
     assert_eq!(respond(probe.poll(answered(id), NOW + second * 10)).response.status(), StatusCode::OK);
     let _ = fetch(begin(&engine, 6, NOW + second * 10).1);
+}
+
+#[test]
+fn a_probe_whose_body_streams_waits_for_its_end_unless_none_can_be_expected() {
+    let policy = "[backends.a]\nurl = \"http://a.test\"\nbreaker = { failures = 1, open = \"10s\" }\n\
+         [[routes]]\npath = \"/{*rest}\"\nbackend = \"a\"\ncache = { store = false }\n";
+    let later = NOW + Duration::from_secs(10);
+    let streams = || Body::Host(BodyHandle(7));
+    let rows = [
+        (200, "text/html", streams(), true),
+        (200, "text/html", Body::Empty, false),
+        (200, "Text/Event-Stream; charset=utf-8", streams(), false),
+        (101, "text/html", streams(), false),
+    ];
+    for (status, media_type, body, waits) in rows {
+        let engine = engine(policy);
+        let (mut first, step) = begin(&engine, 1, NOW);
+        let (id, regular) = fetch(step);
+        assert_eq!(regular.watch.map(|watch| (watch.total, watch.report.probe())), Some((None, None)));
+        respond(first.poll(failed(id, FetchError::Connect), NOW));
+        let (mut probe, step) = begin(&engine, 2, later);
+        let (id, asked) = fetch(step);
+        let report = asked.watch.expect("the backend has a breaker").report;
+        assert!(report.probe().is_some());
+        let head = Response::builder().status(status).header("content-type", media_type).body(body).unwrap();
+        probe.poll(Input::Completed { id, result: EffectResult::Fetch(Ok(head)) }, later);
+        let is_refused = matches!(begin(&engine, 3, later).1, Step::Respond(_));
+        assert_eq!(is_refused, waits, "{status} {media_type}");
+        report.tell(StatusCode::OK, BodyEnd::Whole, later);
+        let (_, next) = fetch(begin(&engine, 4, later).1);
+        assert_eq!(next.watch.and_then(|watch| watch.report.probe()), None, "it is closed");
+    }
 }

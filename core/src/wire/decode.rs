@@ -12,6 +12,7 @@ use crate::backend::BackendId;
 use crate::body::{Body, BodyHandle};
 use crate::effect::{CacheEntry, EffectId, EffectResult, FetchError, ReadBodyError, StoreError, Variants};
 use crate::facts::{Continent, Coordinates, CountryCode, Facts};
+use crate::health::BodyEnd;
 use crate::job::{Job, JobSource};
 use crate::time::Timestamp;
 use crate::transaction::{Omitted, Seed};
@@ -33,7 +34,7 @@ pub fn decode(text: &Bytes, bytes: &[u8], names: &[HeaderName]) -> Result<Incomi
         "B" => begin(&mut lines, text, bytes, names)?,
         "J" => job(&mut lines, bytes)?,
         "C" => completed(&mut lines, bytes)?,
-        "O" => cut(&mut lines)?,
+        "O" => body_ended(&mut lines)?,
         _ => return Err(WireError { expected: "kind of message" }),
     };
     lines.end()?;
@@ -138,9 +139,19 @@ fn time(lines: &mut Reader<'_>) -> Result<Timestamp> {
     Ok(Timestamp::from_millis(lines.parse("time")?))
 }
 
-fn cut(lines: &mut Reader<'_>) -> Result<Incoming> {
+fn body_ended(lines: &mut Reader<'_>) -> Result<Incoming> {
     let now = time(lines)?;
-    Ok(Incoming::Cut { place: (BackendId(lines.parse("backend")?), lines.parse("URL of a backend")?), now })
+    let place = (BackendId(lines.parse("backend")?), lines.parse("URL of a backend")?);
+    let probe = match lines.text("probe")? {
+        "-" => None,
+        number => Some(number.parse().map_err(|_| WireError { expected: "probe" })?),
+    };
+    let status =
+        StatusCode::from_bytes(lines.bytes("status")?).map_err(|_| WireError { expected: "status" })?;
+    let word = lines.text("end of a body")?;
+    let end = BodyEnd::ALL.into_iter().find(|end| end.as_str() == word);
+    let end = end.ok_or(WireError { expected: "end of a body" })?;
+    Ok(Incoming::BodyEnded { place, probe, status, end, now })
 }
 
 fn completed(lines: &mut Reader<'_>, bytes: &[u8]) -> Result<Incoming> {

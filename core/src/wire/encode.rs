@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 
 use crate::backend::BackendId;
 use crate::body::Body;
-use crate::effect::{CacheEntry, CachePut, Effect, EffectId, Fetch, Issued, Record, TotalTimeout, Variants};
+use crate::effect::{CacheEntry, CachePut, Effect, EffectId, Fetch, Issued, Record, Variants, Watch};
 use crate::engine::Answer;
 use crate::exchange::{Rest, Settle, Step};
 use crate::job::Settlement;
@@ -138,11 +138,8 @@ impl Message {
     fn fetch(&mut self, fetch: &Fetch) {
         self.lines.text(&fetch.backend);
         self.lines.number(millis(fetch.timeout));
-        match &fetch.total {
-            Some(TotalTimeout { time, cut }) => {
-                let (BackendId(backend), url) = cut.place();
-                self.lines.number(format_args!("{} {backend} {url}", millis(*time)));
-            }
+        match &fetch.watch {
+            Some(watch) => self.watch(watch),
             None => self.lines.text(""),
         }
         self.lines.number(fetch.max_body_bytes);
@@ -150,6 +147,13 @@ impl Message {
         self.lines.number(fetch.request.uri());
         self.body(fetch.request.body());
         self.lines.headers(fetch.request.headers());
+    }
+
+    fn watch(&mut self, watch: &Watch) {
+        let (BackendId(backend), url) = watch.report.place();
+        let total = watch.total.map_or_else(|| "-".to_owned(), |total| millis(total).to_string());
+        let probe = watch.report.probe().map_or_else(|| "-".to_owned(), |probe| probe.to_string());
+        self.lines.number(format_args!("{total} {backend} {url} {probe}"));
     }
 
     fn put(&mut self, put: &CachePut) {

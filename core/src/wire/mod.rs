@@ -16,12 +16,12 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
-use http::Request;
+use http::{Request, StatusCode};
 
 use crate::body::{Body, BodyHandle};
 use crate::effect::{EffectId, EffectResult};
 use crate::facts::Facts;
-use crate::health::Place;
+use crate::health::{BodyEnd, Place};
 use crate::job::Job;
 use crate::time::Timestamp;
 use crate::transaction::{Omitted, Seed};
@@ -51,10 +51,16 @@ pub enum Incoming {
         /// The time.
         now: Timestamp,
     },
-    /// A body was broken off because its backend took longer than it may: for [`Health::cut`](crate::health::Health::cut).
-    Cut {
+    /// A body ended: for [`Health::body`](crate::health::Health::body).
+    BodyEnded {
         /// The backend.
         place: Place,
+        /// The number of the probe whose body it is, if it is one's.
+        probe: Option<u32>,
+        /// The response's status.
+        status: StatusCode,
+        /// How.
+        end: BodyEnd,
         /// The time.
         now: Timestamp,
     },

@@ -25,7 +25,7 @@ const BEGIN: &str = "B\n1000\nPOST\nhttps://shop.example.com/a?b=c\n203.0.113.9\
 const FETCHED: &str = "C\n1000\n7\n3\nfetch\n200\n4\n2\nset-cookie\na=1\nset-cookie\nb=2";
 
 /// A body that was broken off.
-const CUT: &str = "O\n1000\n2\n3";
+const ENDED: &str = "O\n1000\n2\n3\n7\n200\nbroken";
 
 /// A message of a queue.
 const JOB: &str = "J\n1000\nqueue\norders\nid-1\n2\nit panicked";
@@ -195,16 +195,34 @@ fn what_becomes_of_a_job_is_written_with_the_effects_behind_it() {
 }
 
 #[test]
-fn a_body_that_was_broken_off_is_told_by_its_backend() {
-    let Ok(Incoming::Cut { place, now }) = decoded(CUT, b"", &[]) else { panic!("a cut") };
-    assert_eq!((place, now), ((BackendId(2), 3), Timestamp::from_millis(1000)));
-    assert_eq!(decoded("O\n1000\n70000\n3", b"", &[]).unwrap_err().expected, "backend");
+fn how_a_body_ended_is_told_by_its_backend_and_its_probe() {
+    let told = |text: &str| match decoded(text, b"", &[]) {
+        Ok(Incoming::BodyEnded { place, probe, status, end, now }) => (place, probe, status, end, now),
+        other => panic!("{other:?}"),
+    };
+    let (place, now) = ((BackendId(2), 3), Timestamp::from_millis(1000));
+    assert_eq!(told(ENDED), (place, Some(7), StatusCode::OK, BodyEnd::Broken, now));
+    for end in BodyEnd::ALL {
+        let text = format!("O\n1000\n2\n3\n-\n200\n{}", end.as_str());
+        assert_eq!(told(&text), (place, None, StatusCode::OK, end, now));
+    }
+    let rows = [
+        ("70000\n3\n-\n200\nwhole", "backend"),
+        ("2\n3\n?\n200\nwhole", "probe"),
+        ("2\n3\n-\n20\nwhole", "status"),
+        ("2\n3\n-\n200\nwell", "end of a body"),
+    ];
+    for (rest, expected) in rows {
+        let text = format!("O\n1000\n{rest}");
+        let error = decoded(&text, b"", &[]).unwrap_err();
+        assert_eq!(error.expected, expected, "{rest:?}");
+    }
 }
 
 #[test]
 fn a_message_that_is_cut_short_or_too_long_is_an_error() {
-    for text in [BEGIN, FETCHED, JOB, CUT] {
-        let bytes: &[u8] = if [FETCHED, CUT].contains(&text) { b"" } else { &SEED };
+    for text in [BEGIN, FETCHED, JOB, ENDED] {
+        let bytes: &[u8] = if [FETCHED, ENDED].contains(&text) { b"" } else { &SEED };
         let lines: Vec<_> = text.split('\n').collect();
         for end in 0..lines.len() {
             assert!(decoded(lines[..end].join("\n"), bytes, &[]).is_err(), "cut after {end} lines");
@@ -285,24 +303,22 @@ fn a_stored_head_comes_back_as_it_was_and_a_damaged_one_counts_as_not_there() {
 #[test]
 fn every_effect_is_written_line_by_line() {
     use crate::cache::purge::{Manner, Purge};
-    use crate::effect::{
-        CachePurge, CachePut, Effect, EffectSpan, Fetch, Issued, Record, TotalTimeout, Variants,
-    };
+    use crate::effect::{CachePurge, CachePut, Effect, EffectSpan, Fetch, Issued, Record, Variants, Watch};
     use crate::exchange::Step;
 
     let mut request =
         Request::post("https://a.test/x").header("host", "a.test").body(Body::Host(REQUEST_BODY)).unwrap();
     request.headers_mut().append("x-bytes", HeaderValue::from_bytes("é".as_bytes()).unwrap());
-    let fetch = |total, request| Fetch {
+    let fetch = |watch, request| Fetch {
         backend: "a".into(),
         request,
         timeout: Duration::from_secs(3),
         connect_timeout: Duration::from_secs(3),
-        total,
+        watch,
         max_body_bytes: 9,
     };
     let health = crate::health::Health::new(&crate::policy::Policy::default());
-    let total = TotalTimeout { time: Duration::from_secs(60), cut: health.cut((BackendId(2), 3)) };
+    let watch = |total, probe| Some(Watch { total, report: health.body((BackendId(2), 3), probe) });
     let names = Arc::from([HeaderName::from_static("accept")]);
     let variants = CacheEntry::Variants(Variants { names, since: Timestamp::from_millis(7) });
     let response = CacheEntry::Response(Arc::new(stored()), Body::Bytes(Bytes::from_static(b"body")));
@@ -321,8 +337,15 @@ fn every_effect_is_written_line_by_line() {
             "F\n0\na\n3000\n\n9\nPOST\nhttps://a.test/x\n0\n2\nhost\na.test\nx-bytes\né".to_owned(),
         ),
         (
-            Effect::Fetch(Box::new(fetch(Some(total), Request::new(Body::Empty)))),
-            "F\n0\na\n3000\n60000 2 3\n9\nGET\n/\n-\n0".to_owned(),
+            Effect::Fetch(Box::new(fetch(
+                watch(Some(Duration::from_secs(60)), None),
+                Request::new(Body::Empty),
+            ))),
+            "F\n0\na\n3000\n60000 2 3 -\n9\nGET\n/\n-\n0".to_owned(),
+        ),
+        (
+            Effect::Fetch(Box::new(fetch(watch(None, Some(7)), Request::new(Body::Empty)))),
+            "F\n0\na\n3000\n- 2 3 7\n9\nGET\n/\n-\n0".to_owned(),
         ),
         (Effect::CacheGet { key: "k\nv".into() }, "G\n0\nk\u{1f}v".to_owned()),
         (put(variants), "P\n0\nk\u{1f}v\n1000\nV\n7\n1\naccept".to_owned()),

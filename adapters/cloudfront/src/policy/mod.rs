@@ -36,7 +36,7 @@ use selvedge_core::effect::{Issued, Record};
 use selvedge_core::engine::{Answer, Engine};
 use selvedge_core::exchange::{Exchange, Input};
 use selvedge_core::facts::{Fact, Facts};
-use selvedge_core::health::{Cut, Place};
+use selvedge_core::health::{BodyReport, Place};
 use selvedge_core::hex;
 use selvedge_core::reason::Summary;
 use selvedge_core::stage::{
@@ -209,10 +209,10 @@ impl Edge {
         !self.engine.interest().request_id
     }
 
-    /// Prepares to be told that a backend's body was broken off.
+    /// Prepares to be told how a backend's body ended.
     #[must_use]
-    pub fn cut(&self, place: Place) -> Cut {
-        self.engine.health().cut(place)
+    pub fn body(&self, place: Place, probe: Option<u32>) -> BodyReport {
+        self.engine.health().body(place, probe)
     }
 
     /// Takes an event.

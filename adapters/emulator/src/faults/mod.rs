@@ -91,7 +91,7 @@ mod tests {
             request: Request::new(Body::Empty),
             timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(1),
-            total: None,
+            watch: None,
             max_body_bytes: 0,
         }
     }

@@ -102,7 +102,7 @@ async fn forward(
                 request,
                 timeout: TIMEOUT,
                 connect_timeout: TIMEOUT,
-                total: None,
+                watch: None,
                 max_body_bytes: u64::MAX,
             };
             host.fetch(fetch).await

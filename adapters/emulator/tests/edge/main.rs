@@ -18,7 +18,9 @@ mod lifecycle;
 #[cfg(target_os = "linux")]
 mod memory;
 mod metrics;
+mod misbehaving;
 mod own_pages;
+mod probes;
 mod protocol;
 mod purge;
 mod spans;

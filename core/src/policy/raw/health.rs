@@ -25,7 +25,7 @@ pub struct Breaker {
     pub rate: Option<u32>,
     /// For how long; twice as long each time that a probe fails, up to 4 times. Default: `"10s"`; at most `"5m"`.
     pub open: Option<String>,
-    /// Most requests at the same time that try it after that, and how many must succeed to close it, 1 to 100. Default: 1.
+    /// Most requests at the same time that try it after that, and how many must succeed, their bodies included, to close it, 1 to 100. Default: 1.
     pub probes: Option<u32>,
 }
 

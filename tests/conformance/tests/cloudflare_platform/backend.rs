@@ -43,14 +43,18 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
             assert_eq!(field("range").as_deref(), Some("bytes=1-3"));
             response.status(206).header("content-range", "bytes 1-3/5").body(full("ell"))?
         }
-        "/breaks" => response.header("content-length", 100).body(broken())?,
-        "/breaks-chunked" => response.body(broken())?,
+        "/breaks" | "/breaks-off/length" | "/tried/breaks" => {
+            response.header("content-length", 100).body(broken())?
+        }
+        "/breaks-chunked" | "/breaks-off/chunked" => response.body(broken())?,
         "/in-time/length" | "/in-time/chunked" | "/stalls/length" | "/stalls/chunked" => {
             let path = request.uri().path();
             let response =
                 if path.ends_with("length") { response.header("content-length", 8) } else { response };
             response.body(halves(path.starts_with("/stalls")))?
         }
+        "/breaks-off/halves" => response.body(halves(false))?,
+        "/breaks-off/client" | "/tried/stalls" => response.body(halves(true))?,
         "/gone" => return Err("the backend closes the connection".into()),
         "/address" => response.body(full(field("x-forwarded-for").unwrap_or_else(|| "nobody".to_owned())))?,
         "/socket" => web_socket(request)?,

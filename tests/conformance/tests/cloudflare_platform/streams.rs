@@ -82,6 +82,47 @@ fn a_body_that_takes_longer_than_its_backend_may_is_broken_off_and_counts_as_a_f
 }
 
 #[test]
+fn a_body_that_its_backend_breaks_off_counts_as_a_failure_and_one_that_its_client_leaves_does_not() {
+    for kind in ["length", "chunked"] {
+        let edge = Edge::start();
+        let mut leaving = connect(edge.address());
+        write!(leaving, "GET /breaks-off/client HTTP/1.1\r\nHost: shop.test\r\n\r\n").unwrap();
+        leaving.read_exact(&mut [0; 8]).unwrap();
+        drop(leaving);
+        for _ in 0..2 {
+            let whole = send(edge.address(), "GET", "/breaks-off/halves", &[]);
+            assert_eq!((whole.is_whole, whole.text()), (true, "partpast"), "{kind}");
+        }
+        let broken = send(edge.address(), "GET", &format!("/breaks-off/{kind}"), &[]);
+        assert_eq!((broken.status, broken.is_whole), (200, false), "{kind}: {broken:?}");
+        let refused = send(edge.address(), "GET", "/breaks-off/halves", &[]);
+        assert_eq!((refused.status, refused.text()), (503, "sorry"), "{kind}: its circuit is open");
+    }
+}
+
+#[test]
+fn a_probe_is_no_success_until_its_body_is_whole() {
+    let edge = Edge::start();
+    let tried = |what: &str| loop {
+        let answer = send(edge.address(), "GET", &format!("/tried/{what}"), &[]);
+        if answer.status != 503 {
+            return answer;
+        }
+    };
+    for what in ["breaks", "breaks", "stalls"] {
+        assert!(!tried(what).is_whole, "{what}");
+        let refused = send(edge.address(), "GET", "/tried/well", &[]);
+        assert_eq!((refused.status, refused.text()), (503, "sorry"), "{what}: its circuit is open");
+    }
+    for _ in 0..3 {
+        let whole = tried("well");
+        assert_eq!((whole.is_whole, whole.text()), (true, "hello"));
+    }
+    let answers = [(); 3].map(|()| send(edge.address(), "GET", "/tried/well", &[]).status);
+    assert_eq!(answers, [200; 3], "its circuit is closed");
+}
+
+#[test]
 fn a_backend_that_closes_without_an_answer_makes_the_fallback_answer() {
     let edge = shared();
     let answer = send(edge.address(), "GET", "/gone", &[]);

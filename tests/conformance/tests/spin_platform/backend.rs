@@ -68,6 +68,10 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
             let body = first.chain(stream::once(std::future::pending()));
             response.body(BodyExt::boxed(StreamBody::new(body)))?
         }
+        "breaks" => {
+            let response = if rest == "length" { response.header("content-length", 8) } else { response };
+            response.body(broken())?
+        }
         "hang" => std::future::pending().await,
         "secret" => response.body(full(field("x-token")))?,
         _ => response.body(full("hello"))?,
@@ -80,6 +84,17 @@ async fn out_of_turn(id: &str) {
     for _ in 0..turns {
         tokio::task::yield_now().await;
     }
+}
+
+/// A body that breaks off when its first bytes are on their way.
+fn broken() -> BoxBody<Bytes, Error> {
+    let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"part")))]);
+    let last = stream::once(async {
+        // The server sends what it has while it waits.
+        tokio::task::yield_now().await;
+        Err(Error::from("the body breaks off"))
+    });
+    BodyExt::boxed(StreamBody::new(first.chain(last)))
 }
 
 /// A body in two pieces, between which others have a turn.

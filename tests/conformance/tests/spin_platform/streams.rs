@@ -163,6 +163,71 @@ page = { status = 503, body = "sorry" }
     }
 }
 
+/// One place, that may have a total-timeout, whose circuit opens with a failure.
+const WATCHED: &str = r#"
+[backends.a]
+url = "http://BACKEND"
+timeout = "300ms"
+TOTAL
+breaker = { failures = 1, open = "OPEN" }
+
+[[routes]]
+path = "/{*rest}"
+backend = "a"
+cache = { store = false }
+
+[fallback]
+page = { status = 503, body = "sorry" }
+"#;
+
+/// One instance, whose circuit is that of all requests.
+fn watched(total: &str, open: &str) -> App {
+    App::with(&WATCHED.replace("TOTAL", total).replace("OPEN", open), |config| config.threads = 1)
+}
+
+#[test]
+fn a_body_that_its_backend_breaks_off_counts_as_a_failure_and_one_that_its_client_leaves_does_not() {
+    for kind in ["length", "chunked"] {
+        let app = watched("", "5m");
+        let mut leaving = TcpStream::connect(app.address()).unwrap();
+        write!(leaving, "GET /large/1 HTTP/1.1\r\nhost: shop.test\r\n\r\n").unwrap();
+        leaving.read_exact(&mut [0; 1024]).unwrap();
+        drop(leaving);
+        app.settle();
+        for _ in 0..2 {
+            let answer = whole(app.address(), "/page/x");
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{kind}: {answer}");
+        }
+        let broken = whole(app.address(), &format!("/breaks/{kind}"));
+        assert!(broken.starts_with("HTTP/1.1 200 "), "{kind}: {broken}");
+        let refused = whole(app.address(), "/page/x");
+        assert!(refused.starts_with("HTTP/1.1 503 "), "{kind}: {refused}: its circuit is open");
+    }
+}
+
+#[test]
+fn a_probe_is_no_success_until_its_body_is_whole() {
+    let app = watched("total-timeout = \"300ms\"", "100ms");
+    let is_refused = |answer: &str| answer.starts_with("HTTP/1.1 503 ");
+    let tried = |path: &str| loop {
+        let answer = whole(app.address(), path);
+        if !is_refused(&answer) {
+            return answer;
+        }
+    };
+    for path in ["/breaks/length", "/breaks/chunked", "/stalls/length"] {
+        let answer = tried(path);
+        assert!(answer.contains("part"), "{path}: {answer}");
+        let refused = whole(app.address(), "/hello");
+        assert!(is_refused(&refused), "{path}: {refused}: its circuit is open");
+    }
+    assert!(tried("/hello").ends_with("hello"));
+    for _ in 0..3 {
+        let answer = whole(app.address(), "/hello");
+        assert!(answer.ends_with("hello"), "{answer}: its circuit is closed");
+    }
+}
+
 /// What a server sends until the connection's end.
 fn whole(to: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(to).unwrap();

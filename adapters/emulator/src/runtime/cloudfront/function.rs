@@ -52,7 +52,7 @@ async fn post(host: &EdgeHost, deployment: &Deployment, event: &Event) -> Result
         request,
         timeout: TIMEOUT,
         connect_timeout: TIMEOUT,
-        total: None,
+        watch: None,
         max_body_bytes: u64::MAX,
     };
     let response = host.fetch(fetch).await.map_err(|error| {

@@ -176,7 +176,7 @@ impl Carried {
             request,
             timeout,
             connect_timeout: timeout,
-            total: None,
+            watch: None,
             max_body_bytes: u64::MAX,
         })
     }
