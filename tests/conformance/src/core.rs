@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use selvedge_core::body::{Body, BodyHandle};
 use selvedge_core::cache::purge::Ledger;
 use selvedge_core::effect::{
-    CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError, Turn,
+    CacheEntry, Effect, EffectResult, Fetch, FetchError, Issued, ReadBodyError, Turn, Watch,
 };
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::{Exchange, Input, Rest, Step as CoreStep};
 use selvedge_core::facts::{Fact, FactSet, Facts};
+use selvedge_core::health::BodyEnd;
 use selvedge_core::job::{Job, JobSource, Settlement};
 use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::Omitted;
@@ -59,6 +60,8 @@ struct MemoryHost {
     counters: HashMap<String, (u64, u64)>,
     queue: Vec<(Timestamp, Job)>,
     bodies: Vec<Bytes>,
+    /// Bodies of responses of which the core is to hear, with their statuses.
+    watched: Vec<(StatusCode, Watch)>,
     now: Timestamp,
     answers: BTreeMap<String, Answer>,
     fetches: Vec<Fetched>,
@@ -213,6 +216,10 @@ impl MemoryHost {
         }
         // Results change nothing any more, the effects are performed all the same.
         self.perform_all(&mut waiting)?;
+        // By now, whoever wanted a body has read it.
+        for (status, watch) in self.watched.drain(..) {
+            watch.report.tell(status, BodyEnd::Whole, self.now);
+        }
         outcome.context("the core waits for nothing and has not responded")
     }
 
@@ -316,6 +323,7 @@ impl MemoryHost {
                 if request.method() == http::Method::HEAD {
                     *response.body_mut() = Body::Empty;
                 }
+                self.watched.extend(fetch.watch.map(|watch| (response.status(), watch)));
                 Ok(Ok(response))
             }
         }
