@@ -308,7 +308,9 @@ export class Exchange {
     const { readable, writable } =
       told === undefined || !Number.isSafeInteger(length) ? new TransformStream() : new told(length);
     const onEnd = this.#teller(watch, status, upload);
-    pass(body.getReader(), writable.getWriter(), length, started, watch.total, onEnd);
+    // Only the end of a probe has to be told before its client asks again, and only a bounded body is to be timed.
+    if (watch.probe === "-" && watch.total === null) pipe(body, writable, onEnd);
+    else pass(body.getReader(), writable.getWriter(), length, started, watch.total, onEnd);
     return this.#keep(readable, encoding, onEnd);
   }
 
@@ -425,9 +427,24 @@ export class Exchange {
   }
 }
 
+/** Lets the runtime pass a body on, and says how it ended. */
+async function pipe(body, writable, onEnd) {
+  try {
+    await body.pipeTo(writable, { preventCancel: true });
+    onEnd("whole");
+  } catch (error) {
+    // Either side may have failed. Of a body that did, the reader is closed by an error at once.
+    const reader = body.getReader();
+    const broke = reader.closed.then(() => false, () => true);
+    const soon = new Promise((resolve) => { setTimeout(resolve, 0, false); });
+    onEnd(await Promise.race([broke, soon]) ? "broken" : "left");
+    reader.cancel(error).catch(() => {});
+  }
+}
+
 /**
- * Passes a body on, until its time is over where it has one, and says how it ended; `length` is not a number where it is not known. Whoever waited for the backend through half of the
- * time, the wait for the head included, has a backend that is late; else its reader was slow.
+ * Passes a body on, until its time is over where it has one, and says how it ended; `length` is not a number where it is not known. Whoever
+ * waited for the backend through half of the time, the wait for the head included, has a backend that is late; else its reader was slow.
  */
 async function pass(reader, writer, length, started, total, onEnd) {
   let left = length;
