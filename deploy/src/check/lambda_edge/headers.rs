@@ -42,7 +42,7 @@ pub(super) fn findings(policy: &Policy) -> Vec<Finding> {
         }
     }
     let tags = policy.bots.rules.values().any(|action| matches!(action, BotAction::Tag));
-    let tag = Some(&policy.bots.tag_header).filter(|_| tags);
+    let tag = tags.then_some(&policy.bots.tag_header);
     found.extend(tag.iter().filter_map(|name| forbidden("bots.tag-header", name, REQUEST)));
     found
 }

@@ -167,6 +167,7 @@ mod tests {
         let sent = serde_json::to_string(&batch.purge()).expect("JSON");
         assert_eq!(sent, r#"{"everything":true}"#);
     }
+
     #[test]
     fn a_batch_has_each_cause_once_and_the_oldest_first() {
         let traceparent =

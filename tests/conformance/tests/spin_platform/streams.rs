@@ -135,24 +135,8 @@ fn of_a_body_that_its_client_leaves_nothing_is_stored() {
 
 #[test]
 fn a_body_that_takes_longer_than_its_backend_may_is_broken_off_and_counts_as_a_failure() {
-    const HURRIED: &str = r#"
-[backends.a]
-url = "http://BACKEND"
-timeout = "300ms"
-total-timeout = "300ms"
-breaker = { failures = 1, open = "5m" }
-
-[[routes]]
-path = "/{*rest}"
-backend = "a"
-cache = { store = false }
-
-[fallback]
-page = { status = 503, body = "sorry" }
-"#;
     for kind in ["length", "chunked"] {
-        // One instance, whose circuit is that of all requests.
-        let app = App::with(HURRIED, |config| config.threads = 1);
+        let app = watched("total-timeout = \"300ms\"", "5m");
         let cut = whole(app.address(), &format!("/stalls/{kind}"));
         let (head, body) = cut.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 "), "{kind}: {head}");
