@@ -23,8 +23,9 @@ const TITLE: &str = "Failures";
 
 const ABOUT: &str = "The emulator with one thread before one small origin, which answers with 128 bytes that nobody stores. The latency is that of \
      requests that are sent at fixed times, half as many a second as the edge answers at most, on 16 connections: one that cannot be sent in time counts from \
-     when it should have been. The edge, nginx with `proxy_pass` and the origin alone are asked in turns. The load has one core and never sleeps; edge, \
-     nginx and origin share another, as on a virtual machine a message from one core to another takes longer than what is measured. \
+     when it should have been. The edge, nginx with `proxy_pass` and the origin alone are asked in turns. The load has one core and sleeps between \
+     requests, as a virtual machine that is busy with all of its cores is stopped by its host for longer than what is measured; edge, nginx and origin share another core, \
+     as a message from one core to another takes longer, too. \
      The cost of being ready for failures is that of `retry`, `breaker` and `max-concurrent` on a backend that never fails, with the edge on one core and \
      origin and load on another. The reference origin runs on one core, its load on another. Medians of all rounds. Written by `cargo xtask bench failure`.";
 

@@ -57,7 +57,8 @@ pub(super) fn measure(workspace: &Workspace) -> Result<Chapter> {
 /// Builds the host and the three applications.
 fn prepare(workspace: &Workspace, folder: &Path, origin: &str) -> Result<()> {
     let root = &workspace.root;
-    Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge-bench", "--bin", "spin-host"])
+    Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge-bench"])
+        .args(["--bin", "spin-host", "--features", "spin"])
         .run()?;
     let storefront = fs::read_to_string(root.join("examples/storefront/edge.toml"))?;
     let storefront = storefront.replace("http://127.0.0.1:8788", origin);
