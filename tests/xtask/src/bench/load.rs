@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -104,12 +105,38 @@ pub(crate) fn how_to_install() -> String {
 
 /// Loads servers with a request in turns, and returns the requests a second of each in every round.
 pub(crate) fn rates(what: &str, head: &Head, servers: &[(&str, SocketAddr)]) -> Result<Vec<Vec<f64>>> {
+    rounds(what, head, servers, |script| {
+        servers.iter().map(|(_, address)| wrk(*address, head, script)).collect()
+    })
+}
+
+/// Loads servers with a request at the same time, so that what the machine does to one it does to all, and returns the requests a
+/// second of each in every round.
+pub(crate) fn rates_at_once(
+    what: &str,
+    head: &Head,
+    servers: &[(&str, SocketAddr)],
+) -> Result<Vec<Vec<f64>>> {
+    rounds(what, head, servers, |script| {
+        thread::scope(|scope| {
+            let loads: Vec<_> =
+                servers.iter().map(|(_, address)| scope.spawn(|| wrk(*address, head, script))).collect();
+            loads.into_iter().map(|load| load.join().expect("wrk's output is read without a panic")).collect()
+        })
+    })
+}
+
+fn rounds(
+    what: &str,
+    head: &Head,
+    servers: &[(&str, SocketAddr)],
+    load: impl Fn(&Path) -> Result<Vec<f64>>,
+) -> Result<Vec<Vec<f64>>> {
     let script = tempfile::NamedTempFile::with_suffix(".lua")?;
     script.as_file().write_all(head.script().as_bytes())?;
     let mut rounds = Vec::new();
     for round in 1..=ROUNDS {
-        let rates = servers.iter().map(|(_, address)| wrk(*address, head, script.path()));
-        let rates: Vec<f64> = rates.collect::<Result<_>>()?;
+        let rates = load(script.path())?;
         let shown = servers.iter().zip(&rates).map(|((name, _), rate)| format!("{name} {rate:.0}"));
         let shown = shown.collect::<Vec<_>>().join(", ");
         anstream::println!("{what}, round {round} of {ROUNDS}: {shown} requests a second");
