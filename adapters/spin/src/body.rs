@@ -12,7 +12,7 @@ use selvedge_core::health::BodyEnd;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
-use spin_sdk::wasip3::{wit_future, wit_stream};
+use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 
 use crate::component::{Component, now};
 use crate::fetch::{Failure, within};
@@ -189,19 +189,31 @@ impl Reader {
 
     /// Returns how the body ended, once there are no more bytes.
     pub(crate) async fn end(self) -> End {
-        let Some(mut watched) = self.watched else { return self.end.await };
-        let Some(end) = watched.wait(self.end).await else { return Err(ErrorCode::HttpResponseTimeout) };
-        watched.tell(match end {
-            Ok(_) => BodyEnd::Whole,
-            Err(_) if watched.upload.get().is_some() => BodyEnd::Left,
-            Err(_) => BodyEnd::Broken,
-        });
-        end
+        match self.watched {
+            Some(watched) => watched.end(self.end).await,
+            None => self.end.await,
+        }
     }
 
-    /// Hands the body on as it is, when nothing of it was read and nobody wants to know how it ends: its bytes never come in here then.
+    /// Hands the body on as it is, when nothing of it was read and at most its end is of interest: its bytes never come in here then.
     pub(crate) fn untouched(self) -> Result<(StreamReader<u8>, FutureReader<End>), Self> {
-        if self.first.is_none() && self.watched.is_none() { Ok((self.stream, self.end)) } else { Err(self) }
+        if self.first.is_some() {
+            return Err(self);
+        }
+        match self.watched {
+            None => Ok((self.stream, self.end)),
+            Some(watched) if watched.is_of_interest_at_its_end() => {
+                let (passed_on, ended) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
+                let end = self.end;
+                spawn(async move {
+                    let end = watched.end(end).await;
+                    // Whoever does not read the end has no use for it.
+                    let _ = passed_on.write(end).await;
+                });
+                Ok((self.stream, ended))
+            }
+            watched @ Some(_) => Err(Self { watched, ..self }),
+        }
     }
 
     /// Reads a whole body into memory.
@@ -229,6 +241,22 @@ impl Watched {
     ) -> Self {
         let waited = watch.total.map_or(0, |_| monotonic_clock::now().saturating_sub(started));
         Self { watch, status, left, started, waited, upload, stage: Stage::Unread }
+    }
+
+    /// Whether nobody has to know who else than the backend ended the body, or when. A host's end does not tell of a client that went away.
+    fn is_of_interest_at_its_end(&self) -> bool {
+        self.watch.total.is_none() && self.watch.report.probe().is_none()
+    }
+
+    /// Waits for the end, and tells it to the core.
+    async fn end(mut self: Box<Self>, end: FutureReader<End>) -> End {
+        let Some(end) = self.wait(end).await else { return Err(ErrorCode::HttpResponseTimeout) };
+        self.tell(match end {
+            Ok(_) => BodyEnd::Whole,
+            Err(_) if self.upload.get().is_some() => BodyEnd::Left,
+            Err(_) => BodyEnd::Broken,
+        });
+        end
     }
 
     /// Waits for the backend; `None` when the time is over. The backend is late then if it was waited for through half of it; else whoever

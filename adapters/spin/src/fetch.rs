@@ -41,10 +41,11 @@ pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body
     let upload = upload(body, &parts.headers, max_body_bytes, bodies)?;
     let failure = Rc::clone(&upload.failure);
     let is_head = parts.method == Method::HEAD;
-    // The wait for the head covers a longer one for the connection.
-    let connect_timeout = Some(connect_timeout).filter(|connect_timeout| *connect_timeout < timeout);
-    let request = outgoing(Request::from_parts(parts, upload), connect_timeout)?;
-    let response = match within(timeout, client::send(request)).await {
+    let (options, is_bounded_by_host) = options(timeout, connect_timeout);
+    let sent = client::send(outgoing(Request::from_parts(parts, upload), options)?);
+    // A clock of our own would be one more thing that the host waits for.
+    let answered = if is_bounded_by_host { Some(sent.await) } else { within(timeout, sent).await };
+    let response = match answered {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
             return Err(failure.take().unwrap_or_else(|| refusal(&backend, &error)));
@@ -136,21 +137,23 @@ async fn count(mut reader: Reader, mut writer: Writer, most: u64, failure: Failu
     writer.end(end).await;
 }
 
+/// Says how long Spin may wait, and whether it goes by that. Its wait for the first byte begins before the connection is made.
+fn options(timeout: Duration, connect_timeout: Duration) -> (types::RequestOptions, bool) {
+    let options = types::RequestOptions::new();
+    let nanos = |time: Duration| Some(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    // The wait for the head covers a longer one for the connection, and a host without such a wait has one of its own.
+    if connect_timeout < timeout {
+        let _ = options.set_connect_timeout(nanos(connect_timeout));
+    }
+    let is_bounded_by_host = options.set_first_byte_timeout(nanos(timeout)).is_ok();
+    (options, is_bounded_by_host)
+}
+
 /// DIFFERENCE: the `Host` that a backend sees is always that of its URL: `wasi:http` has no other, and Spin takes it away.
-fn outgoing(
-    request: Request<Upload>,
-    connect_timeout: Option<Duration>,
-) -> Result<types::Request, FetchError> {
+fn outgoing(request: Request<Upload>, options: types::RequestOptions) -> Result<types::Request, FetchError> {
     let (parts, Upload { contents, end, .. }) = request.into_parts();
     let headers = fields::to_host(&parts.headers);
-    let options = connect_timeout.map(|time| {
-        let options = types::RequestOptions::new();
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        // A host without such a wait has one of its own.
-        let _ = options.set_connect_timeout(Some(nanos));
-        options
-    });
-    let (request, _) = types::Request::new(headers, contents, end, options);
+    let (request, _) = types::Request::new(headers, contents, end, Some(options));
     let scheme = match parts.uri.scheme_str() {
         Some("https") => Scheme::Https,
         Some("http") => Scheme::Http,
