@@ -12,7 +12,7 @@ use selvedge_core::health::BodyEnd;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
-use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
+use spin_sdk::wasip3::{wit_future, wit_stream};
 
 use crate::component::{Component, now};
 use crate::fetch::{Failure, within};
@@ -189,31 +189,20 @@ impl Reader {
 
     /// Returns how the body ended, once there are no more bytes.
     pub(crate) async fn end(self) -> End {
-        match self.watched {
-            Some(watched) => watched.end(self.end).await,
-            None => self.end.await,
-        }
+        let Some(mut watched) = self.watched else { return self.end.await };
+        let Some(end) = watched.wait(self.end).await else { return Err(ErrorCode::HttpResponseTimeout) };
+        watched.tell(match end {
+            Ok(_) => BodyEnd::Whole,
+            Err(_) if watched.upload.get().is_some() => BodyEnd::Left,
+            Err(_) => BodyEnd::Broken,
+        });
+        end
     }
 
-    /// Hands the body on as it is, when nothing of it was read and at most its end is of interest: its bytes never come in here then.
+    /// Hands the body on as it is, when nothing of it was read and its end can stay unknown: its bytes never come in here then.
     pub(crate) fn untouched(self) -> Result<(StreamReader<u8>, FutureReader<End>), Self> {
-        if self.first.is_some() {
-            return Err(self);
-        }
-        match self.watched {
-            None => Ok((self.stream, self.end)),
-            Some(watched) if watched.is_of_interest_at_its_end() => {
-                let (passed_on, ended) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
-                let end = self.end;
-                spawn(async move {
-                    let end = watched.end(end).await;
-                    // Whoever does not read the end has no use for it.
-                    let _ = passed_on.write(end).await;
-                });
-                Ok((self.stream, ended))
-            }
-            watched @ Some(_) => Err(Self { watched, ..self }),
-        }
+        let is_seen_here = self.watched.as_ref().is_some_and(|watched| watched.is_to_end_here());
+        if self.first.is_none() && !is_seen_here { Ok((self.stream, self.end)) } else { Err(self) }
     }
 
     /// Reads a whole body into memory.
@@ -243,20 +232,12 @@ impl Watched {
         Self { watch, status, left, started, waited, upload, stage: Stage::Unread }
     }
 
-    /// Whether nobody has to know who else than the backend ended the body, or when. A host's end does not tell of a client that went away.
-    fn is_of_interest_at_its_end(&self) -> bool {
-        self.watch.total.is_none() && self.watch.report.probe().is_none()
-    }
-
-    /// Waits for the end, and tells it to the core.
-    async fn end(mut self: Box<Self>, end: FutureReader<End>) -> End {
-        let Some(end) = self.wait(end).await else { return Err(ErrorCode::HttpResponseTimeout) };
-        self.tell(match end {
-            Ok(_) => BodyEnd::Whole,
-            Err(_) if self.upload.get().is_some() => BodyEnd::Left,
-            Err(_) => BodyEnd::Broken,
-        });
-        end
+    /// Whether the body has to go through the component: a probe is to be judged, and a time is to be kept.
+    ///
+    /// DIFFERENCE: of other bodies that are passed on, the core does not hear how they end. Spin tells nothing of what it passes on by itself,
+    /// and to copy them costs every proxied request; circuits are an instance's own, and live as long as its 128 requests.
+    fn is_to_end_here(&self) -> bool {
+        self.watch.total.is_some() || self.watch.report.probe().is_some()
     }
 
     /// Waits for the backend; `None` when the time is over. The backend is late then if it was waited for through half of it; else whoever
