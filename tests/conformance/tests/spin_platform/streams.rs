@@ -170,8 +170,7 @@ fn watched(total: &str, open: &str) -> App {
 }
 
 #[test]
-fn a_body_that_its_backend_breaks_off_counts_as_a_failure_where_it_has_a_time_and_one_that_its_client_leaves_does_not()
- {
+fn a_body_that_breaks_off_counts_where_it_has_a_time_and_one_that_its_client_leaves_does_not() {
     let rows = [
         ("length", "total-timeout = \"20s\"", "503"),
         ("chunked", "total-timeout = \"20s\"", "503"),

@@ -6,7 +6,7 @@ mod npm;
 pub(crate) mod python;
 mod rules;
 mod shape;
-mod toolchain;
+pub(crate) mod toolchain;
 mod unused;
 mod walk;
 mod wasm;

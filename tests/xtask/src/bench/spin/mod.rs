@@ -17,6 +17,7 @@ use super::load::{self, median};
 use super::machine;
 use super::report::{Chapter, Measured, Row};
 use crate::command::Cmd;
+use crate::steps::toolchain;
 use crate::workspace::Workspace;
 
 const TITLE: &str = "Spin";
@@ -57,6 +58,8 @@ pub(super) fn measure(workspace: &Workspace) -> Result<Chapter> {
 /// Builds the host and the three applications.
 fn prepare(workspace: &Workspace, folder: &Path, origin: &str) -> Result<()> {
     let root = &workspace.root;
+    // The components' target comes with it.
+    toolchain::run(workspace)?;
     Cmd::cargo(workspace, ["build", "--release", "--package", "selvedge-bench"])
         .args(["--bin", "spin-host", "--features", "spin"])
         .run()?;
