@@ -136,7 +136,7 @@ fn of_a_body_that_its_client_leaves_nothing_is_stored() {
 #[test]
 fn a_body_that_takes_longer_than_its_backend_may_is_broken_off_and_counts_as_a_failure() {
     for kind in ["length", "chunked"] {
-        let app = watched("total-timeout = \"300ms\"", "5m");
+        let app = watched("total-timeout = \"2s\"", "5m");
         let cut = whole(app.address(), &format!("/stalls/{kind}"));
         let (head, body) = cut.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200 "), "{kind}: {head}");
@@ -151,7 +151,7 @@ fn a_body_that_takes_longer_than_its_backend_may_is_broken_off_and_counts_as_a_f
 const WATCHED: &str = r#"
 [backends.a]
 url = "http://BACKEND"
-timeout = "300ms"
+timeout = "2s"
 TOTAL
 breaker = { failures = 1, open = "OPEN" }
 
@@ -200,7 +200,7 @@ fn a_body_that_breaks_off_counts_where_it_has_a_time_and_one_that_its_client_lea
 
 #[test]
 fn a_probe_is_no_success_until_its_body_is_whole() {
-    let app = watched("total-timeout = \"300ms\"", "100ms");
+    let app = watched("total-timeout = \"2s\"", "500ms");
     let is_refused = |answer: &str| answer.starts_with("HTTP/1.1 503 ");
     let tried = |path: &str| loop {
         let answer = whole(app.address(), path);
