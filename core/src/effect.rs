@@ -271,6 +271,8 @@ pub enum FetchError {
     BodyTooLarge,
     /// The client's own body broke off.
     ClientBody,
+    /// The client's own body did not come in the time that the backend had to answer: at least half of that was spent on waiting for it.
+    ClientTimeout,
     /// The backend is not asked: its circuit is open, its checks fail, or too many requests wait for it. Hosts never say this.
     Refused,
 }
@@ -341,6 +343,7 @@ impl FetchError {
             Self::Protocol => "protocol",
             Self::BodyTooLarge => "body-too-large",
             Self::ClientBody => "client-body",
+            Self::ClientTimeout => "client-timeout",
             Self::Refused => "refused",
         }
     }

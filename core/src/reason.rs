@@ -181,6 +181,7 @@ const fn code_of(error: FetchError) -> &'static str {
         FetchError::Protocol => "backend.protocol",
         FetchError::BodyTooLarge => "request.body-too-large",
         FetchError::ClientBody => "request.body-broken",
+        FetchError::ClientTimeout => "request.body-late",
         FetchError::Refused => "backend.refused",
     }
 }

@@ -56,15 +56,9 @@ impl Engine {
     ) -> OriginResponseOutcome {
         let rule = tx.attempts.current().map_or(Rule::BuiltIn, |(backend, _)| Rule::Backend(backend));
         match result {
-            Err(error @ (FetchError::BodyTooLarge | FetchError::ClientBody)) => {
-                tx.decide(Reason::BackendFailed(error), rule);
-                let (status, body) = if error == FetchError::BodyTooLarge {
-                    (413, "Content too large")
-                } else {
-                    (400, "Bad request")
-                };
-                OriginResponseOutcome::Deliver(plain(status, body), Storing::Bypass)
-            }
+            Err(error @ FetchError::BodyTooLarge) => refuse(tx, error, 413, "Content too large", rule),
+            Err(error @ FetchError::ClientBody) => refuse(tx, error, 400, "Bad request", rule),
+            Err(error @ FetchError::ClientTimeout) => refuse(tx, error, 408, "Request timeout", rule),
             Err(error) => {
                 tx.decide(Reason::BackendFailed(error), rule);
                 retry_or(tx, error == FetchError::Connect, Failure::Error(error))
@@ -227,6 +221,18 @@ fn unavailable(refused: Refused) -> Response<Body> {
     let seconds = HeaderValue::from_str(&seconds.to_string()).expect("a number is ASCII");
     response.headers_mut().insert(header::RETRY_AFTER, seconds);
     response
+}
+
+/// The client's own part of the request failed.
+fn refuse(
+    tx: &mut Transaction,
+    error: FetchError,
+    status: u16,
+    body: &'static str,
+    rule: Rule,
+) -> OriginResponseOutcome {
+    tx.decide(Reason::BackendFailed(error), rule);
+    OriginResponseOutcome::Deliver(plain(status, body), Storing::Bypass)
 }
 
 fn retry_or(tx: &Transaction, is_unsent: bool, failure: Failure) -> OriginResponseOutcome {

@@ -238,7 +238,12 @@ fn arrived(tx: &mut Transaction, fx: &Effects, under: Under, result: EffectResul
 pub(crate) fn conclude(permit: Permit, result: &Result<Response<Body>, FetchError>, now: Timestamp) {
     match result {
         // These say nothing of the backend.
-        Err(FetchError::BodyTooLarge | FetchError::ClientBody | FetchError::Refused) => drop(permit),
+        Err(
+            FetchError::BodyTooLarge
+            | FetchError::ClientBody
+            | FetchError::ClientTimeout
+            | FetchError::Refused,
+        ) => drop(permit),
         Ok(response) if is_success(result) && has_end(response) => permit.await_body(now),
         result => permit.settle(if is_success(result) { Fate::Success } else { Fate::Failure }, now),
     }

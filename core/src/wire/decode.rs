@@ -197,6 +197,7 @@ fn fetched(lines: &mut Reader<'_>) -> Result<std::result::Result<Response<Body>,
         "protocol" => return Ok(Err(FetchError::Protocol)),
         "body-too-large" => return Ok(Err(FetchError::BodyTooLarge)),
         "client-body" => return Ok(Err(FetchError::ClientBody)),
+        "client-timeout" => return Ok(Err(FetchError::ClientTimeout)),
         status => StatusCode::from_bytes(status.as_bytes()).map_err(|_| WireError { expected: "status" })?,
     };
     let mut response = Response::new(host_body(lines)?);

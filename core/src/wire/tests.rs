@@ -122,6 +122,7 @@ fn results_of_every_kind_are_read() {
         ("protocol", FetchError::Protocol),
         ("body-too-large", FetchError::BodyTooLarge),
         ("client-body", FetchError::ClientBody),
+        ("client-timeout", FetchError::ClientTimeout),
     ] {
         assert_eq!(error.as_str(), word);
         assert!(matches!(read(&format!("fetch\n{word}"), b""), EffectResult::Fetch(Err(e)) if e == error));

@@ -8,7 +8,7 @@ use selvedge_core::policy::schema::json_schema;
 use serde_json::Value;
 
 /// Every reason that a response can have, by its code, but for `backend.busy` and `backend.unhealthy`: the one takes requests at the
-/// same time, and the other takes time.
+/// same time, and the other takes time. Nor do clients here break off or dawdle: `request.body-broken`, `request.body-late`.
 const OUTCOMES: [&str; 45] = [
     "backend.circuit-open",
     "backend.connect",
