@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use selvedge_core::body::Body;
-use selvedge_core::effect::{Effect, EffectId, EffectResult, Fetch, FetchError, Issued};
+use http::{Method, Request, Response, StatusCode};
+use selvedge_core::body::{Body, BodyHandle};
+use selvedge_core::effect::{CacheEntry, Effect, EffectId, EffectResult, Fetch, FetchError, Issued, Watch};
 use selvedge_core::engine::Engine;
 use selvedge_core::exchange::{Exchange, Input, Rest, Step};
 use selvedge_core::facts::Facts;
+use selvedge_core::health::{BodyEnd, BodyReport};
 use selvedge_core::policy::read::read;
 use selvedge_core::time::Timestamp;
 
@@ -32,6 +33,8 @@ pub enum Behaviour {
     Garbage,
     /// It answers 503 at once.
     Unavailable,
+    /// It answers 200 after so long, and breaks its body off.
+    Truncates(Millis),
     /// It refuses connections and answers by turns, each for so long.
     Flaps(Millis),
 }
@@ -43,6 +46,10 @@ pub struct Scenario {
     pub policy: String,
     /// What the clients ask for, in turn.
     pub targets: Vec<&'static str>,
+    /// How they ask; what is not a `GET` has content.
+    pub method: Method,
+    /// Whether the cache store never answers.
+    pub store_hangs: bool,
     /// How many clients there are.
     pub clients: u64,
     /// From one to the next.
@@ -86,9 +93,14 @@ impl Report {
     }
 }
 
+/// A body that breaks off.
+const BROKEN: Body = Body::Host(BodyHandle(0));
+
 enum Event {
     Arrive(usize),
     Complete(usize, EffectId, EffectResult),
+    /// A body breaks off.
+    Break(BodyReport),
 }
 
 struct Client {
@@ -137,6 +149,7 @@ pub fn play(scenario: &Scenario) -> Report {
         match simulation.pending[event].take().expect("an event happens once") {
             Event::Arrive(client) => simulation.arrive(client),
             Event::Complete(client, id, result) => simulation.complete(client, id, result),
+            Event::Break(report) => report.tell(StatusCode::OK, BodyEnd::Broken, simulation.time()),
         }
     }
     let answers = simulation.clients.into_iter().map(|client| client.and_then(|client| client.answer));
@@ -156,7 +169,10 @@ impl Simulation<'_> {
 
     fn arrive(&mut self, client: usize) {
         let target = self.scenario.targets[client % self.scenario.targets.len()];
-        let request = Request::builder().uri(format!("http://shop.test{target}")).body(Body::Empty);
+        let method = self.scenario.method.clone();
+        let content = if method == Method::GET { Body::Empty } else { Body::from("content") };
+        let request =
+            Request::builder().method(method).uri(format!("http://shop.test{target}")).body(content);
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&u64::try_from(client).expect("it fits").to_le_bytes());
         let request = request.expect("it is a request");
@@ -208,9 +224,14 @@ impl Simulation<'_> {
                 self.one(client).cancelled.insert(id);
                 return;
             }
+            Effect::CacheGet { .. } if self.scenario.store_hangs => return,
             Effect::CacheGet { key } => {
                 let item = self.store.get(&key, self.time());
                 (0, EffectResult::CacheGet(item.map(|item| item.entry(Body::from))))
+            }
+            // What breaks off is not stored.
+            Effect::CachePut(put) if matches!(put.entry, CacheEntry::Response(_, Body::Host(_))) => {
+                (0, EffectResult::CachePut)
             }
             Effect::CachePut(put) => {
                 let until = self.time() + put.keep;
@@ -218,9 +239,12 @@ impl Simulation<'_> {
                 self.store.put(put.key, item, until);
                 (0, EffectResult::CachePut)
             }
+            Effect::CachePurge(purge) => {
+                self.store.invalidate(&purge);
+                (0, EffectResult::CachePurge)
+            }
             Effect::Record(_) => (0, EffectResult::Record),
-            other @ (Effect::CachePurge(_)
-            | Effect::CacheWait { .. }
+            other @ (Effect::CacheWait { .. }
             | Effect::CacheRelease { .. }
             | Effect::SliceBody { .. }
             | Effect::KvGet { .. }
@@ -247,9 +271,13 @@ impl Simulation<'_> {
             Behaviour::Silent => (Millis::MAX, Err(FetchError::Timeout)),
             Behaviour::Garbage => (2, Err(FetchError::Protocol)),
             Behaviour::Unavailable => (2, Ok(response(StatusCode::SERVICE_UNAVAILABLE, "overloaded"))),
+            Behaviour::Truncates(after) => (*after, Ok(response(StatusCode::OK, "").map(|_| BROKEN))),
             Behaviour::Flaps(each) if (self.now - since) / each % 2 == 1 => answers(),
             Behaviour::Flaps(_) => (1, Err(FetchError::Connect)),
         };
+        if let (Behaviour::Truncates(after), Some(Watch { report, .. })) = (*behaviour, fetch.watch) {
+            self.later(self.now + after + 1, Event::Break(report));
+        }
         let timeout = millis(fetch.timeout);
         if after >= timeout {
             return (timeout, EffectResult::Fetch(Err(FetchError::Timeout)));
@@ -275,7 +303,8 @@ fn content(body: &Body) -> Bytes {
     match body {
         Body::Empty => Bytes::new(),
         Body::Bytes(bytes) => bytes.clone(),
-        Body::Host(_) => panic!("every body is in memory here"),
+        // Only what breaks off is not in memory here.
+        Body::Host(_) => Bytes::new(),
     }
 }
 

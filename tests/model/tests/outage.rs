@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use selvedge_model::Millis;
 use selvedge_model::outage::{Answered, Behaviour, Report, Scenario, play};
 
@@ -57,6 +58,8 @@ fn scenario(policy: &str, main: Behaviour, spare: Behaviour) -> Scenario {
     Scenario {
         policy: policy.to_owned(),
         targets: vec!["/live"],
+        method: Method::GET,
+        store_hangs: false,
         clients: 4_000,
         pace: 10,
         scripts: BTreeMap::from([("main", script(main)), ("spare", script(spare))]),
@@ -223,5 +226,63 @@ backend = { weights = { main = 6, spare = 3, third = 1 } }
             let hits = report.hits_within(host, from, until);
             assert!(hits.abs_diff(expected) <= most, "{host} from {from} to {until}: {hits}, not {expected}");
         }
+    }
+}
+
+#[test]
+fn bodies_that_break_off_send_the_clients_to_the_other_backend() {
+    let outage = Behaviour::Truncates(10);
+    let report = play(&scenario(GUARDED, outage, WELL));
+    assert_within_deadline(&report, outage);
+    let parts = report.answers.iter().filter(|answer| answer.body.is_empty()).count();
+    // The five that open the circuit with those that were under way, and a probe each time that it was open.
+    assert!((5..=5 + 2 + 4).contains(&parts), "{parts} clients got a part");
+    let hits = report.hits_within("main", OUTAGE.0, OUTAGE.1);
+    assert_eq!(hits, parts, "nothing that has begun is asked for again");
+}
+
+#[test]
+fn retries_alone_bring_a_backend_no_more_than_their_budget_has() {
+    let retried = GUARDED.replace("breaker = { failures = 5, open = \"2s\" }", "").replace("20ms", "0ms");
+    let many = retried.replace("budget = 10", "attempts = 10, budget = 100");
+    for (policy, outage, most) in [
+        (&retried, Behaviour::Unavailable, 1_500 + 10 + 150),
+        (&retried, Behaviour::Garbage, 1_500 + 10 + 150),
+        (&many, Behaviour::Unavailable, 2 * 1_500 + 10),
+        (&many, Behaviour::Dead, 2 * 1_500 + 10),
+    ] {
+        let report = play(&scenario(policy, outage, WELL));
+        let hits = report.hits_within("main", OUTAGE.0, OUTAGE.1);
+        assert!((1_600..=most).contains(&hits), "{outage:?}: {hits} for 1500 requests");
+        assert!(report.answers.iter().all(|answer| answer.status == 200), "{outage:?}");
+    }
+}
+
+#[test]
+fn what_may_have_arrived_is_not_sent_once_more() {
+    for (outage, is_unsent) in [
+        (Behaviour::Silent, false),
+        (Behaviour::Garbage, false),
+        (Behaviour::Unavailable, false),
+        (Behaviour::Dead, true),
+    ] {
+        let mut scenario = scenario(GUARDED, outage, WELL);
+        scenario.method = Method::POST;
+        let report = play(&scenario);
+        assert_within_deadline(&report, outage);
+        let hits: usize = report.hits.values().map(Vec::len).sum();
+        assert_eq!(hits > 4_000, is_unsent, "{outage:?}: {hits} for 4000 clients");
+        let failed = report.answers.iter().filter(|answer| answer.status != 200).count();
+        assert_eq!(failed == 0, is_unsent, "{outage:?}: {failed} clients have no answer");
+    }
+}
+
+#[test]
+fn a_store_that_hangs_keeps_no_client_beyond_the_deadline() {
+    let mut scenario = scenario(GUARDED, WELL, WELL);
+    scenario.store_hangs = true;
+    let report = play(&scenario);
+    for answer in report.answers {
+        assert_eq!((answer.waited, answer.status), (DEADLINE, 503), "{answer:?}");
     }
 }
