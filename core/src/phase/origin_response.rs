@@ -55,6 +55,8 @@ impl Engine {
         now: Timestamp,
     ) -> OriginResponseOutcome {
         let rule = tx.attempts.current().map_or(Rule::BuiltIn, |(backend, _)| Rule::Backend(backend));
+        let waited = now.saturating_since(tx.attempts.asked);
+        tx.attempts.waited = Some(tx.attempts.waited.map_or(waited, |earlier| earlier + waited));
         match result {
             Err(error @ (FetchError::BodyTooLarge | FetchError::ClientBody)) => {
                 tx.decide(Reason::BackendFailed(error), rule);
