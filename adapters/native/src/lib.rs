@@ -6,8 +6,11 @@
 pub mod backend;
 pub mod backend_body;
 pub mod body;
+mod clock;
 #[cfg(feature = "otlp")]
 pub mod collector;
 mod framing;
 pub mod random;
 pub mod upload;
+
+pub use clock::monotonic;
