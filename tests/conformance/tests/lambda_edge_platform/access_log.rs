@@ -114,9 +114,15 @@ fn written(told: &Value, log: Log) -> String {
     const WRITE: &str = "import { accessLine, written } from './access_line.mjs'; \
         const [told, allowed] = process.argv.slice(1); \
         console.log(written(accessLine(JSON.parse(told), Number(allowed))));";
+    printed(WRITE, &[&told.to_string(), &log.bits().to_string()])
+}
+
+/// The line that a script beside the modules of JavaScript hosts prints.
+fn printed(script: &str, arguments: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let output = Command::new(program(&root.join("deploy")).unwrap())
-        .args(["--input-type=module", "--eval", WRITE, &told.to_string(), &log.bits().to_string()])
+        .args(["--input-type=module", "--eval", script])
+        .args(arguments)
         .current_dir(root.join("adapters/js"))
         .output()
         .unwrap();
@@ -194,4 +200,35 @@ fn a_valid_trace_of_the_client_is_told() {
         let expected = is_told.then(|| json!("0af7651916cd43dd8448eb211c80319c"));
         assert_eq!(line.get("trace_id"), expected.as_ref(), "{traceparent}");
     }
+}
+
+#[test]
+fn waits_that_overlap_count_once_on_javascript_hosts() {
+    // The second request to a backend leaves after 5 ms and answers after 7 more; the first one never does.
+    const WAIT: &str = r#"
+        import { AccessLog } from "./access.mjs";
+        let [now, line, answer] = [0, null, null];
+        const platform = {
+          fetch: () => new Promise((resolve) => { answer = resolve; }),
+          cacheGet: async () => { now += 3; return null; },
+          access: (told) => { line = told; },
+        };
+        const host = { now: () => now, facts: () => "
+".repeat(13), platform: () => platform };
+        const request = new Request("http://shop.test/a");
+        const observed = AccessLog.of({ SELVEDGE_ACCESS_LOG: "1" }).begin(request, host, new Uint8Array(16));
+        const watched = observed.watched().platform(request);
+        await watched.cacheGet("key");
+        now += 1;
+        watched.fetch("first");
+        now += 5;
+        const second = watched.fetch("second");
+        now += 7;
+        answer();
+        await second;
+        now += 2;
+        observed.answered({ status: 200, names: "", fields: [], body: null, handle: null, reason: "a", cache: "" }, []);
+        console.log(JSON.stringify([line.cache_ms, line.origin_ms, line.head_ms]));
+    "#;
+    assert_eq!(printed(WAIT, &[]), "[3,12,18]");
 }
