@@ -180,6 +180,9 @@ fn a_probe_whose_body_streams_waits_for_its_end_unless_none_can_be_expected() {
     }
 }
 
+/// More of a policy, the statuses that backends answer with, and what is told of that.
+type Row = (&'static str, &'static [Option<u16>], Reason, Option<Reason>);
+
 #[test]
 fn what_failed_before_something_else_answered_is_told_beside_the_reason() {
     let connect = FetchError::Connect;
@@ -190,7 +193,7 @@ fn what_failed_before_something_else_answered_is_told_beside_the_reason() {
         "[fallback]\npage = { status = 503, body = \"soon\" }\n",
     );
     let is_down = Reason::BackendRefused(crate::health::Refusal::CircuitOpen);
-    let rows: [(&str, &[Option<u16>], Reason, Option<Reason>); 5] = [
+    let rows: [Row; 5] = [
         ("", &[Some(200)], Reason::BackendResponded, None),
         ("", &[None, Some(200)], Reason::BackendResponded, Some(Reason::BackendFailed(connect))),
         ("", &[None, Some(503)], Reason::BackendErrorStatus, Some(Reason::BackendFailed(connect))),
