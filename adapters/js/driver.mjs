@@ -87,7 +87,7 @@ export class Runtime {
       return this.#answerAtLast(host.platform(request), error, observed);
     }
     const subject = new RequestSubject(request, host, head.all(), this.#seeds.slice(seed, seed + SEED_BYTES), observed);
-    return new Exchange(this, subject, host).run();
+    return new Exchange(this, subject, observed?.watched() ?? host).run();
   }
 
   /**
@@ -124,6 +124,8 @@ export class Runtime {
       const instance = new Instance(this.#module, this.#policy, this.#environment);
       const lines = new Lines(instance.greeting, 1);
       this.#facts = lines.number();
+      const allowed = lines.number();
+      this.#log?.allow(allowed);
       const count = lines.number();
       this.#names = new Map(Array.from({ length: count }, (_, place) => [lines.text(), `\n:${place}\n`]));
       this.#lastResort = parseResponse(instance, new Lines(lines.lines, lines.at + 2));
@@ -198,10 +200,8 @@ class RequestSubject {
     return runtime.answerAtLast(platform, error, this.#observed);
   }
 
-  /** Takes note of the wait for a backend. */
-  fetched(milliseconds) {
-    this.#observed?.fetched(milliseconds);
-  }
+  /** The access log watches the platform's own calls. */
+  fetched() {}
 
   /** Takes note of the response and of the effects that begin with it. */
   answered(response, started) {

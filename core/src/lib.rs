@@ -66,6 +66,7 @@ pub mod host;
 pub mod interest;
 pub mod job;
 pub mod limits;
+pub mod log;
 pub mod phase;
 mod pipeline;
 pub mod policy;

@@ -23,6 +23,7 @@ use crate::transaction::Transaction;
 
 /// Runs a request from the client to the client.
 pub(crate) async fn run(engine: Arc<Engine>, mut tx: Transaction, fx: Effects) -> (Response<Body>, Summary) {
+    tx.began = Some(fx.now());
     tx.deadline = engine.policy().limits.deadline.map(|time| fx.now() + time);
     let outcome = engine.on_viewer_request(&mut tx, fx.now());
     let mut response = match limit(&engine, &mut tx, &fx).await {
@@ -39,6 +40,7 @@ pub(crate) async fn run(engine: Arc<Engine>, mut tx: Transaction, fx: Effects) -
 
 /// Answers a request when the first and the last phase alone can.
 pub(crate) fn answer(engine: &Engine, mut tx: Transaction, now: Timestamp) -> Option<Answer> {
+    tx.began = Some(now);
     let ViewerRequestOutcome::Respond(mut response) = engine.on_viewer_request(&mut tx, now) else {
         return None;
     };

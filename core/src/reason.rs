@@ -172,6 +172,18 @@ impl Reason {
             Self::FallbackBackend => "fallback.backend",
         }
     }
+
+    /// Whether a backend did not answer, or said that it cannot.
+    pub(crate) const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::BackendErrorStatus
+                | Self::BackendRefused(_)
+                | Self::BackendFailed(
+                    FetchError::Connect | FetchError::Timeout | FetchError::Protocol | FetchError::Refused
+                )
+        )
+    }
 }
 
 const fn code_of(error: FetchError) -> &'static str {
@@ -200,13 +212,18 @@ pub struct Summary {
     pub backend: Option<crate::backend::BackendId>,
     /// The client's bot category.
     pub bot: Option<crate::bot::BotCategory>,
+    /// The last reason for which a backend did not answer though something else did: another attempt, another URL or backend, a stale
+    /// response or the fallback page.
+    pub failed_over: Option<Reason>,
+    /// How many requests to backends there were, those of handlers aside.
+    pub attempts: u32,
 }
 
 impl Summary {
     /// Makes a summary that says no more than the reason.
     #[must_use]
     pub const fn of(reason: Reason) -> Self {
-        Self { reason, cache: None, route: None, backend: None, bot: None }
+        Self { reason, cache: None, route: None, backend: None, bot: None, failed_over: None, attempts: 0 }
     }
 }
 

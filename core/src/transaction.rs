@@ -1,6 +1,7 @@
 //! One request and what the phases learnt about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ pub struct Transaction {
     /// The stored response that the backend is asked about, in place of the client's own conditions.
     pub(crate) validates: Option<Arc<StoredResponse>>,
     pub(crate) cache_status: Option<CacheStatus>,
+    /// When the request came, where the whole of its way can be told.
+    pub(crate) began: Option<Timestamp>,
     /// When the client has to have its answer.
     pub(crate) deadline: Option<Timestamp>,
     /// The cache key, where the policy lets clients see it.
@@ -117,6 +120,10 @@ pub(crate) struct Attempts {
     pub(crate) repeated: u32,
     /// How many requests there were in all.
     pub(crate) made: u32,
+    /// When the request that is under way was decided.
+    pub(crate) asked: Timestamp,
+    /// How long those took that are over; `None` before the first one is.
+    pub(crate) waited: Option<Duration>,
     /// The backends that were asked, and when they were first.
     pub(crate) begun: Vec<(BackendId, Timestamp)>,
 }
@@ -149,6 +156,7 @@ impl Transaction {
             attempts: Attempts::default(),
             validates: None,
             cache_status: None,
+            began: None,
             deadline: None,
             shown_key: None,
             cache: None,
@@ -226,7 +234,27 @@ impl Transaction {
     pub fn summary(&self) -> Summary {
         let backend = self.attempts.current().map(|(backend, _)| backend);
         let bot = self.verdict.category();
-        Summary { reason: self.reason, cache: self.cache, route: self.route, backend, bot }
+        Summary {
+            reason: self.reason,
+            cache: self.cache,
+            route: self.route,
+            backend,
+            bot,
+            failed_over: self.failed_over(),
+            attempts: self.attempts.made,
+        }
+    }
+
+    /// Why a backend did not answer, where something else did.
+    fn failed_over(&self) -> Option<Reason> {
+        let mut failures =
+            self.notes.iter().rev().map(|note| note.reason).filter(|reason| reason.is_failure());
+        if self.reason == Reason::BackendErrorStatus {
+            // A backend said that it failed, and that is the answer.
+            failures.skip_while(|reason| *reason != self.reason).nth(1)
+        } else {
+            failures.next().filter(|_| !self.reason.is_failure())
+        }
     }
 
     /// An identity for a new visitor, which does not give the request id away.

@@ -12,6 +12,7 @@ mod runtime;
 mod table;
 mod tools;
 mod view;
+mod visible;
 
 use std::process::ExitCode;
 

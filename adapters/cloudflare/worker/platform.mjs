@@ -1,5 +1,7 @@
 // What Cloudflare Workers give to the driver: facts, stores, counters, records and time.
 
+import { written } from "./access_line.mjs";
+
 const CACHE_ORIGIN = "https://cache.selvedge.invalid/";
 
 /** Cache API keys are URLs of at most 16 KB; a longer key is stored under its digest. */
@@ -123,15 +125,15 @@ export class Platform {
 
   /** A request's metrics go to Analytics Engine, and its record to the Worker's log, where Cloudflare finds its way in JSON. */
   access(line, isChosen) {
-    const { outcome, cache, route, backend, bot, country, method, host, path } = line;
-    const blobs = ["access", route, outcome, cache, backend, bot, country, method, host, path].map((text) => text ?? "");
+    const { outcome, cache, route, backend, bot, country, method, host, path, failed_over } = line;
+    const blobs = ["access", route, outcome, cache, backend, bot, country, method, host, path, failed_over].map((text) => text ?? "");
     const doubles = [1, line.head_ms, line.origin_ms ?? 0, line.status, line.bytes_out ?? 0];
     this.env.SELVEDGE_RECORDS?.writeDataPoint({ indexes: [(route ?? "").slice(0, 32)], blobs, doubles });
-    if (isChosen) console.log(JSON.stringify(line));
+    if (isChosen) console.log(written(line));
   }
 
   failed(message) {
-    console.error(JSON.stringify({ level: "error", message }));
+    console.error(written({ level: "ERROR", selvedge: "log", message }));
   }
 
   after(promise) {

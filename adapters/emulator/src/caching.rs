@@ -22,6 +22,7 @@ impl EdgeHost {
     /// Looks in memory and then, if there is something to find, in the folder.
     pub(crate) fn cache_get(&self, key: String) -> Performing {
         let store = &self.worker.shared.store;
+        let waits = self.sight.seen.cache.begin();
         let entry = store.get(&key);
         if entry.is_some() || !store.may_be_on_disk(&key) {
             return done(EffectResult::CacheGet(entry));
@@ -29,6 +30,7 @@ impl EdgeHost {
         let (store, bodies) = (Arc::clone(store), self.bodies.clone());
         Box::pin(async move {
             let found = spawn_blocking(move || store.get_from_disk(key)).await.ok().flatten();
+            drop(waits);
             EffectResult::CacheGet(found.map(|entry| hand_out(&bodies, entry)))
         })
     }

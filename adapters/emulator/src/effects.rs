@@ -51,10 +51,11 @@ impl EdgeHost {
     pub(crate) async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
         let fetching = Fetching::begin(Rc::clone(&self.worker), Arc::clone(&fetch.backend));
         let attempt = self.attempt(&fetch);
+        let waits = self.sight.seen.origin.begin();
         let result = self.send(fetch, attempt.as_ref()).await;
+        drop(waits);
         attempt.into_iter().for_each(|attempt| attempt.end(&result));
-        let waited = fetching.end(result.as_ref().map(Response::status).map_err(|error| *error));
-        self.sight.seen.on_fetched(waited);
+        fetching.end(result.as_ref().map(Response::status).map_err(|error| *error));
         result
     }
 

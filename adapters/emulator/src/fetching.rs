@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::StatusCode;
 use selvedge_core::effect::FetchError;
@@ -24,12 +24,10 @@ impl Fetching {
         Self { worker, backend, asked: Instant::now(), is_over: false }
     }
 
-    /// Counts what came of it, and returns how long that took.
-    pub(crate) fn end(mut self, result: Result<StatusCode, FetchError>) -> Duration {
-        let waited = self.asked.elapsed();
+    /// Counts what came of it, and after what time.
+    pub(crate) fn end(mut self, result: Result<StatusCode, FetchError>) {
         self.is_over = true;
-        self.worker.stats().count_fetched(&self.backend, result, waited);
-        waited
+        self.worker.stats().count_fetched(&self.backend, result, self.asked.elapsed());
     }
 }
 

@@ -36,6 +36,7 @@ mod kv;
 mod listen;
 mod metrics;
 mod observed;
+mod openings;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 mod pace;

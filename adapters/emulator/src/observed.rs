@@ -1,7 +1,6 @@
 //! What is seen of one request, from its head to the end of its response.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,12 +8,15 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use selvedge_core::engine::Engine;
 use selvedge_core::facts::Facts;
+use selvedge_core::log::{Log, LogQuery};
 use selvedge_core::reason::Summary;
 use selvedge_core::transaction::Seed;
 use selvedge_log::access::Access;
-use selvedge_log::cache_status::cache_status;
+use selvedge_log::cache_status::{CacheKeys, cache_status};
 use selvedge_log::request::{Asked, Seen};
+use selvedge_native::monotonic;
 
+use crate::access_log::AccessLog;
 use crate::clock::Clock;
 use crate::facts::protocol;
 use crate::feed::SeenRequest;
@@ -39,7 +41,7 @@ pub(crate) struct Observed {
 }
 
 /// What the effects of a request show about it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sight {
     pub(crate) trace: Option<Trace>,
     pub(crate) seen: Seen,
@@ -50,7 +52,7 @@ pub(crate) struct Sight {
 struct Logged {
     asked: Asked,
     protocol: &'static str,
-    address: Option<IpAddr>,
+    cache_keys: CacheKeys,
 }
 
 /// A response's head.
@@ -60,13 +62,21 @@ struct Answer {
     engine: Arc<Engine>,
     head: Duration,
     origin: Option<Duration>,
+    cache_lookup: Option<Duration>,
     cache_status: Option<String>,
+}
+
+impl Default for Sight {
+    fn default() -> Self {
+        Self { trace: None, seen: Seen::new(monotonic) }
+    }
 }
 
 impl Observed {
     /// Begins with a request's head, before anything is decided about it.
     pub(crate) fn begin<B>(
         worker: Rc<Worker>,
+        engine: &Engine,
         request: &Request<B>,
         facts: &Facts,
         started: Instant,
@@ -77,7 +87,8 @@ impl Observed {
             config.traces().then(|| Trace::of(request.headers(), || worker.seeds.next(), is_recorded));
         let has_span = config.spans.is_some() && trace.as_ref().is_some_and(Trace::is_sampled);
         let is_told = has_span || config.access_log.is_some() || worker.shared.feed.has_listeners();
-        let asked = is_told.then(|| Box::new(Logged::of(request, facts)));
+        let allowed = || allowed(engine.policy().log, config.access_log.as_ref());
+        let asked = is_told.then(|| Box::new(Logged::of(request, facts, allowed())));
         let sight = Rc::new(Sight { trace, ..Sight::default() });
         let method = request.method().clone();
         Self { worker, sight, id, method, started, asked, answer: None, bytes_out: 0, is_whole: false }
@@ -105,12 +116,18 @@ impl Observed {
     ) -> Duration {
         let (status, latency) = (response.status(), self.started.elapsed());
         let route = summary.route.map(|route| engine.policy().route(route).name.as_str());
-        let Summary { reason, cache, .. } = summary;
-        self.worker.stats().counts().count(&Answered { status, reason, cache, route, latency });
-        let log = self.worker.shared.config.access_log.as_ref();
-        let cache_status = log.and_then(|log| cache_status(response.headers(), log.query.into()));
-        let origin = self.sight.seen.origin();
-        self.answer = Some(Answer { status, summary, engine, head: latency, origin, cache_status });
+        let Summary { reason, cache, failed_over, .. } = summary;
+        let answered = Answered { status, reason, cache, failed_over, route, latency };
+        self.worker.stats().counts().count(&answered);
+        let has_log = self.worker.shared.config.access_log.is_some();
+        let keys = self.asked.as_ref().filter(|_| has_log).map(|logged| logged.cache_keys);
+        let cache_status = keys.and_then(|keys| cache_status(response.headers(), keys));
+        let (origin, cache_lookup) = (self.sight.seen.origin.total(), self.sight.seen.cache.total());
+        if failed_over.is_some() || status.is_server_error() {
+            self.worker.shared.openings.tell(&engine, self.worker.shared.config.clock.now());
+        }
+        self.answer =
+            Some(Answer { status, summary, engine, head: latency, origin, cache_lookup, cache_status });
         latency
     }
 
@@ -121,7 +138,7 @@ impl Observed {
         if let Some(cache) = summary.cache {
             timing += &format!(", cache;desc=\"{}\"", cache.code());
         }
-        if let Some(origin) = self.sight.seen.origin() {
+        if let Some(origin) = self.sight.seen.origin.total() {
             timing += &format!(", origin;dur={:.3}", millis(origin));
         }
         HeaderValue::try_from(timing).expect("codes and numbers are a header's value")
@@ -143,7 +160,7 @@ impl Observed {
     }
 
     /// Hands what is known of the request to a function, if it was kept.
-    fn tell<T>(&self, duration: Duration, to: impl FnOnce(&Logged, Access<'_>) -> T) -> Option<T> {
+    fn tell<T>(&self, duration: Duration, to: impl FnOnce(Access<'_>) -> T) -> Option<T> {
         let logged = self.asked.as_ref()?;
         let (variations, trace) = (self.sight.seen.variations(), self.sight.trace.as_ref());
         let access = Access {
@@ -160,7 +177,7 @@ impl Observed {
             Some(answer) => answer.add_to(access),
             None => access,
         };
-        Some(to(logged, access))
+        Some(to(access))
     }
 
     /// Writes the line of the access log, if it is to have one.
@@ -171,10 +188,7 @@ impl Observed {
         if !is_failure && !log.sample.has(self.id) {
             return;
         }
-        let line = self.tell(duration, |logged, access| {
-            let query = logged.asked.query().and_then(|query| log.query.keep(query)).map(Into::into);
-            Access { query, address: logged.address.filter(|_| log.address), ..access }.to_line()
-        });
+        let line = self.tell(duration, |access| access.to_line());
         line.into_iter().for_each(|line| writer.write(line));
     }
 
@@ -182,7 +196,7 @@ impl Observed {
     fn trace(&self, duration: Duration) {
         let (sink, trace) = (self.worker.shared.config.spans.as_ref(), self.sight.trace.as_ref());
         let (Some(sink), Some(trace)) = (sink, trace.filter(|trace| trace.is_sampled())) else { return };
-        let span = self.tell(duration, |_, access| span::of_request(trace, &access, duration));
+        let span = self.tell(duration, |access| span::of_request(trace, &access, duration));
         span.into_iter().for_each(|span| sink.take(span));
     }
 
@@ -192,7 +206,7 @@ impl Observed {
         if !feed.has_listeners() {
             return;
         }
-        let request = self.tell(duration, |_, access| SeenRequest {
+        let request = self.tell(duration, |access| SeenRequest {
             time: access.time,
             method: access.method.into_owned(),
             host: access.host.map(Cow::into_owned),
@@ -219,10 +233,17 @@ impl Drop for Observed {
     }
 }
 
+/// What may be told of a client: the policy allows it, or whoever started the edge does.
+fn allowed(policy: Log, log: Option<&AccessLog>) -> Log {
+    let (address, query) = log.map_or((false, LogQuery::Omit), |log| (log.address, log.query));
+    let client_address = policy.client_address || address;
+    Log { client_address, query: policy.query.max(query), user_agent: policy.user_agent }
+}
+
 impl Logged {
-    fn of<B>(request: &Request<B>, facts: &Facts) -> Self {
-        let asked = Asked::of(request, facts, Clock::System.now());
-        Self { asked, protocol: protocol(request.version()), address: facts.client_ip }
+    fn of<B>(request: &Request<B>, facts: &Facts, log: Log) -> Self {
+        let asked = Asked::of(request, facts, log, Clock::System.now());
+        Self { asked, protocol: protocol(request.version()), cache_keys: log.query.into() }
     }
 }
 
@@ -232,6 +253,7 @@ impl Answer {
             status: Some(self.status.as_u16()),
             head: Some(self.head),
             origin: self.origin,
+            cache_lookup: self.cache_lookup,
             cache_status: self.cache_status.as_deref().map(Into::into),
             ..access
         };

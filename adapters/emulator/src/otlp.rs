@@ -5,6 +5,8 @@
 //! `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_MAX_QUEUE_SIZE` and their like.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,13 +14,19 @@ use opentelemetry::trace::{SpanContext, SpanId, SpanKind as Kind, Status, TraceF
 use opentelemetry::{InstrumentationScope, Key, KeyValue, Value};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor as _};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    self, BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor as _,
+};
 use selvedge_native::collector::Collector;
 
 use crate::span::{Span, SpanKind, SpanSink, SpanValue};
 
 /// What the edge is called where `OTEL_SERVICE_NAME` does not say it.
 const SERVICE_NAME: &str = "selvedge";
+
+/// How many spans may wait where no variable says it.
+const MAX_WAITING: u64 = 2048;
 
 /// How long the last spans may take at the end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,7 +38,24 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Otlp {
     processor: BatchSpanProcessor,
+    max_waiting: u64,
+    counts: Arc<Counts>,
     scope: InstrumentationScope,
+}
+
+/// What became of spans.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Taken, and in no batch yet.
+    waiting: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// Counts the spans that the collector does not take.
+#[derive(Debug)]
+struct Counting {
+    exporter: SpanExporter,
+    counts: Arc<Counts>,
 }
 
 impl Otlp {
@@ -47,15 +72,32 @@ impl Otlp {
             exporter = exporter.with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')));
         }
         let exporter = exporter.build().context("cannot send traces to the collector")?;
+        let counts = Arc::new(Counts::default());
+        let exporter = Counting { exporter, counts: Arc::clone(&counts) };
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         processor.set_resource(&resource());
-        Ok(Self { processor, scope: InstrumentationScope::builder("selvedge").build() })
+        Ok(Self {
+            processor,
+            max_waiting: max_waiting(),
+            counts,
+            scope: InstrumentationScope::builder("selvedge").build(),
+        })
     }
 }
 
 impl SpanSink for Otlp {
     fn take(&self, span: Span) {
-        self.processor.on_end(data(span, self.scope.clone()));
+        // The processor drops what does not fit as well, and does not say how many.
+        if self.counts.waiting.fetch_add(1, Ordering::Relaxed) < self.max_waiting {
+            self.processor.on_end(data(span, self.scope.clone()));
+        } else {
+            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn lost(&self) -> u64 {
+        self.counts.lost.load(Ordering::Relaxed)
     }
 }
 
@@ -65,6 +107,36 @@ impl Drop for Otlp {
             tracing::warn!(%error, "the last traces are not sent");
         }
     }
+}
+
+impl trace::SpanExporter for Counting {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let count = batch.len() as u64;
+        self.counts.waiting.fetch_sub(count, Ordering::Relaxed);
+        let result = self.exporter.export(batch).await;
+        if result.is_err() {
+            self.counts.lost.fetch_add(count, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+/// How many spans may wait, as the processor reads it.
+fn max_waiting() -> u64 {
+    let chosen = std::env::var("OTEL_BSP_MAX_QUEUE_SIZE").ok().and_then(|size| size.parse().ok());
+    chosen.unwrap_or(MAX_WAITING)
 }
 
 fn resource() -> Resource {

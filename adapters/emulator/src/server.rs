@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -148,12 +148,12 @@ async fn answer(
         bodies.ends.keep_client(hyper::upgrade::on(&mut request));
     }
     let (mut request, facts) = request::accept(request, &bodies, &peer, &worker.shared);
-    let mut observed = Observed::begin(Rc::clone(&worker), &request, &facts, started);
+    let engine = worker.shared.engine.engine();
+    let mut observed = Observed::begin(Rc::clone(&worker), &engine, &request, &facts, started);
     if worker.shared.config.traces() {
         trace::remove(request.headers_mut());
     }
     let host = EdgeHost::seen(Rc::clone(&worker), Rc::clone(&bodies), observed.sight());
-    let engine = worker.shared.engine.engine();
     let Driven { mut response, summary, after } = match &worker.shared.config.runtime {
         Some(platform) => {
             let answer = Box::pin(runtime::answer(&host, platform, request, &facts));
@@ -163,8 +163,10 @@ async fn answer(
         None => drive(host, Exchange::new(Arc::clone(&engine), request, facts, observed.id())).await,
     };
     worker.tunnels.open(&mut response, &bodies.ends);
-    if worker.shared.config.server_timing {
-        response.headers_mut().append(SERVER_TIMING, observed.server_timing(summary));
+    let by_policy = engine.policy().server_timing;
+    if by_policy || worker.shared.config.server_timing {
+        let whole = observed.server_timing(summary);
+        put_server_timing(response.headers_mut(), by_policy, whole);
     }
     let latency = observed.on_head(&response, summary, engine);
     let mut response = response::send(response, &bodies, observed, in_flight);
@@ -178,6 +180,17 @@ async fn answer(
         worker.finish_later(after, bodies);
     }
     Ok(response)
+}
+
+/// Tells what took how long, in the place of what the policy made the core or the platform say of it: that comes last, and has
+/// whole milliseconds.
+fn put_server_timing(headers: &mut HeaderMap, by_policy: bool, timing: HeaderValue) {
+    let mut others: Vec<HeaderValue> = headers.get_all(SERVER_TIMING).iter().cloned().collect();
+    headers.remove(SERVER_TIMING);
+    others.pop_if(|last| by_policy && last.as_bytes().starts_with(b"edge;dur="));
+    for value in others.into_iter().chain([timing]) {
+        headers.append(SERVER_TIMING, value);
+    }
 }
 
 /// The status is for this machine only, whoever the client poses as.

@@ -15,6 +15,7 @@ use crate::feed::Feed;
 use crate::handle::EngineHandle;
 use crate::jobs::queues::Queues;
 use crate::kv::KvStore;
+use crate::openings::Openings;
 use crate::stats::Stats;
 use crate::store::Store;
 use crate::store::disk::DiskStore;
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     pub(crate) access_log: Option<LogWriter>,
     pub(crate) feed: Feed,
+    pub(crate) openings: Openings,
 }
 
 impl Shared {
@@ -55,6 +57,7 @@ impl Shared {
             stats: Stats::new(config.thread_count()),
             access_log: config.access_log.as_ref().map(|log| LogWriter::open(&log.to)).transpose()?,
             feed: Feed::default(),
+            openings: Openings::default(),
             config,
         })
     }

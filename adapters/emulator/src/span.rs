@@ -2,7 +2,7 @@
 //!
 //! Names of attributes are those of OpenTelemetry's
 //! [conventions for HTTP](https://opentelemetry.io/docs/specs/semconv/http/http-spans/); what only this edge knows begins with
-//! `selvedge.`. Queries, clients' addresses and header fields are not among them, but for the user agent.
+//! `selvedge.`. Queries, clients' addresses and header fields are not among them, but for the user agent where the policy allows it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +21,11 @@ use crate::trace::Trace;
 pub trait SpanSink: fmt::Debug + Send + Sync {
     /// Takes one.
     fn take(&self, span: Span);
+
+    /// Returns how many were lost since the start: dropped as too many waited, or not taken by whom they were for. 0 unless it counts them.
+    fn lost(&self) -> u64 {
+        0
+    }
 }
 
 /// A part of a trace that is sampled, with a beginning and an end.
@@ -124,6 +129,7 @@ pub(crate) fn of_request(trace: &Trace, access: &Access<'_>, duration: Duration)
     attributes.text("selvedge.cache", access.cache);
     attributes.text("selvedge.backend", access.backend);
     attributes.text("selvedge.bot", access.bot);
+    attributes.text("selvedge.failed_over", access.failed_over);
     attributes.0.extend(access.aborted.map(|is_aborted| ("selvedge.aborted", SpanValue::Flag(is_aborted))));
     let ended = SystemTime::now();
     Span {

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use selvedge_core::transaction::Seed;
+use selvedge_log::trace::{Parent, TRACEPARENT, parent};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Most bytes of `tracestate` that are passed on; a longer one is dropped. The standard asks for at least 512.
@@ -33,7 +33,7 @@ impl Trace {
     pub(crate) fn of(headers: &HeaderMap, fresh: impl Fn() -> Seed, is_recorded: bool) -> Self {
         let span = fresh_part(fresh());
         match parent(headers) {
-            Some((trace, parent, flags)) => {
+            Some(Parent { trace, span: parent, flags }) => {
                 Self { trace, span, parent: Some(parent), flags: flags & SAMPLED, state: state(headers) }
             }
             None => {
@@ -100,29 +100,6 @@ pub(crate) fn fresh_part(drawn: Seed) -> u64 {
 pub(crate) fn remove(headers: &mut HeaderMap) {
     headers.remove(TRACEPARENT);
     headers.remove(TRACESTATE);
-}
-
-/// The client's trace, its part and flags, by the standard's section 3.2.2; `None` of what is not valid.
-fn parent(headers: &HeaderMap) -> Option<(u128, u64, u8)> {
-    let mut values = headers.get_all(TRACEPARENT).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let value = value.as_bytes().trim_ascii();
-    let (known, rest) = value.split_at_checked(55)?;
-    let mut parts = known.split(|byte| *byte == b'-');
-    let version = number(parts.next()?, 2)?;
-    let (trace, span) = (number(parts.next()?, 32)?, u64::try_from(number(parts.next()?, 16)?).ok()?);
-    let flags = u8::try_from(number(parts.next()?, 2)?).ok()?;
-    // Later versions may add fields, and 255 is none.
-    let is_whole = parts.next().is_none() && (rest.is_empty() || version > 0 && rest[0] == b'-');
-    (version < 0xff && trace != 0 && span != 0 && is_whole).then_some((trace, span, flags))
-}
-
-/// Reads a number of exactly so many lower-case hexadecimal digits.
-fn number(digits: &[u8], count: usize) -> Option<u128> {
-    let is_number =
-        digits.len() == count && digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    let digits = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
-    u128::from_str_radix(digits, 16).ok()
 }
 
 /// What other parties to the trace have to say, as one value; `None` where it is too long.

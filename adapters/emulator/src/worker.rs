@@ -164,7 +164,9 @@ impl Worker {
     /// Whether one more task may go on after its response.
     fn has_room(&self) -> bool {
         let mut background = self.background.borrow_mut();
-        while background.try_join_next().is_some() {}
+        while let Some(ended) = background.try_join_next() {
+            self.stats().count_end_of_task(&ended);
+        }
         background.len() < self.shared.config.background_tasks
     }
 
@@ -197,9 +199,13 @@ impl Worker {
     ) -> Option<(TcpStream, SocketAddr)> {
         let accept = async {
             loop {
-                while connections.try_join_next().is_some() {}
-                if connections.len() >= MAX_CONNECTIONS {
-                    connections.join_next().await;
+                while let Some(ended) = connections.try_join_next() {
+                    self.stats().count_end_of_task(&ended);
+                }
+                if connections.len() >= MAX_CONNECTIONS
+                    && let Some(ended) = connections.join_next().await
+                {
+                    self.stats().count_end_of_task(&ended);
                 }
                 match accept(listener).await {
                     Ok(accepted) => return accepted,

@@ -69,7 +69,8 @@ impl Module {
         let last_resort = wire::encode_answer(&engine.last_resort(), Told::Codes);
         let Outgoing { text, bytes, .. } = Outgoing::of(last_resort);
         let (count, facts) = (names.len(), interest.facts.bits());
-        let greeting = format!("L\n{facts}\n{count}\n{}\n", names.join("\n")).into_bytes();
+        let log = engine.policy().log.bits();
+        let greeting = format!("L\n{facts}\n{log}\n{count}\n{}\n", names.join("\n")).into_bytes();
         let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
         let names = parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let answers_repeat = !interest.request_id;
@@ -236,6 +237,10 @@ mod tests {
     use super::*;
 
     const POLICY: &str = r#"
+        [log]
+        query = "names"
+        user-agent = true
+
         [backends.a]
         url = "http://a.test"
         request-headers = { x-key = { env = "KEY" } }
@@ -289,9 +294,10 @@ mod tests {
         let (_, Outgoing { text, bytes, .. }) = load("KEY=1").expect("the policy compiles");
         let text = String::from_utf8(text).expect("the greeting is UTF-8");
         let lines: Vec<_> = text.split('\n').collect();
-        let count: usize = lines[2].parse().expect("a number");
-        assert!(lines[3..3 + count].contains(&"x-name"), "{lines:?}");
-        assert_eq!((lines[0], lines[3 + count], lines[3 + count + 6]), ("L", "R", "503"), "{lines:?}");
+        let count: usize = lines[3].parse().expect("a number");
+        assert!(lines[4..4 + count].contains(&"x-name"), "{lines:?}");
+        assert_eq!((lines[0], lines[4 + count], lines[4 + count + 6]), ("L", "R", "503"), "{lines:?}");
+        assert_eq!(lines[2], "6", "the policy allows names of queries and user agents");
         assert_eq!((lines.last().copied(), bytes), (Some("sorry"), Vec::new()));
     }
 
@@ -328,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_driver_with_an_access_log_is_told_the_names_of_what_was_decided() {
-        for (share, names) in [("0.1", "/from-a\u{1f}a\u{1f}unknown"), ("", "")] {
+        for (share, names) in [("0.1", "/from-a\u{1f}a\u{1f}unknown\u{1f}\u{1f}"), ("", "")] {
             let module = load(&format!("KEY=1\nSELVEDGE_ACCESS_LOG={share}")).expect("the policy compiles").0;
             send(&module, &begin("/from-a", "whole", "")).expect("an effect");
             let text = send(&module, "C\n1001\n1\n0\nfetch\n200\n-\n0").expect("a response");

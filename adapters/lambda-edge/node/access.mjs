@@ -10,10 +10,16 @@ const LOOKED_AT = 5;
 export class AccessLog {
   #share;
   #now;
+  #allowed = 0;
 
   constructor(share, now) {
     this.#share = share;
     this.#now = now;
+  }
+
+  /** Takes note of what the policy allows to be told of clients. */
+  allow(allowed) {
+    this.#allowed = allowed;
   }
 
   /** When an event came. */
@@ -30,29 +36,29 @@ export class AccessLog {
     }
   }
 
-  #line(started, config, { method, uri, headers }, outcome, summary, records) {
-    const [reason, cache, route, backend, bot] = summary.split(BETWEEN);
+  #line(started, config, { method, uri, querystring, clientIp, headers }, outcome, summary, records) {
+    const [reason, cache, ...names] = summary.split(BETWEEN);
     const field = (fields, name) => fields?.[name]?.map(({ value }) => value).join(", ");
     return accessLine({
-      level: "info",
       started,
       id: config?.requestId,
       trigger: config?.eventType,
       method,
       host: field(headers, "host"),
+      traceparent: field(headers, "traceparent"),
       path: uri,
+      query: querystring,
       status: Number(outcome.status),
       head: this.#now() - started,
       reason,
       cache,
       cacheStatus: field(outcome.headers, "cache-status"),
-      route,
-      backend,
-      bot,
+      names,
       records,
       country: field(headers, "cloudfront-viewer-country"),
+      address: clientIp,
       userAgent: field(headers, "user-agent"),
-    });
+    }, this.#allowed);
   }
 }
 

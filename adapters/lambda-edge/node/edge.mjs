@@ -188,6 +188,8 @@ export class Edge {
       const instance = new Instance(this.#module, this.#policy, this.#environment, this.#places);
       const lines = new Lines(instance.greeting, 1);
       this.#readsAddress = lines.text() === "1";
+      const allowed = lines.number();
+      this.#log?.allow(allowed);
       const count = lines.number();
       this.#names = Array.from({ length: count }, () => lines.text());
       this.#lastResort = lines.text();

@@ -1,5 +1,7 @@
 // What Node.js gives to the driver on Lambda@Edge: backends, records and time. Stores are what CloudFront has none of.
 
+import { written } from "./access_line.mjs";
+
 /** Connections that are kept for the next event of the same instance, which handles one at a time. */
 const OPTIONS = { keepAlive: true, maxSockets: 16, maxFreeSockets: 4 };
 
@@ -103,20 +105,20 @@ export class Platform {
   /** Records go to CloudWatch Logs, a line each. */
   record(kind, name, value, detail) {
     if (kind === "handler-failure") this.failed(`${name}: ${value}`);
-    console.log(JSON.stringify({ level: "info", record: kind, name, value, detail }));
+    console.log(written({ level: "INFO", selvedge: kind, name, value, detail }));
   }
 
   access(line) {
-    console.log(JSON.stringify(line));
+    console.log(written(line));
   }
 
   failed(message) {
-    console.error(JSON.stringify({ level: "error", message }));
+    console.error(written({ level: "ERROR", selvedge: "log", message }));
   }
 
   /** A result that CloudFront would have answered 502 for was repaired or replaced. */
   violated(message) {
-    console.error(JSON.stringify({ level: "warn", violation: message }));
+    console.error(written({ level: "WARN", selvedge: "violation", message }));
   }
 
   after(promise) {

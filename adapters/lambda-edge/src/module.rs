@@ -70,7 +70,9 @@ impl EdgeModule {
         let names = edge.fields();
         let last = json(&edge.last_resort())?;
         let address = u8::from(edge.reads_address());
-        let greeting = outgoing(&format!("L\n{address}\n{}\n{}\n{last}", names.len(), names.join("\n")));
+        let log = edge.engine().policy().log.bits();
+        let greeting =
+            outgoing(&format!("L\n{address}\n{log}\n{}\n{}\n{last}", names.len(), names.join("\n")));
         let parsed = names.iter().map(|name| HeaderName::from_bytes(name.as_bytes()));
         let names = parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let answers_repeat = edge.answers_repeat();
@@ -147,7 +149,7 @@ impl EdgeModule {
         Ok(Outgoing::of(wire::encode_lines(&lines, &effects)))
     }
 
-    /// What the log tells of a decision: two codes and three names.
+    /// What the log tells of a decision: two codes, and what [`wire::names`] has.
     fn told(&self, summary: &Summary) -> String {
         let cache = summary.cache.map_or("", Reason::code);
         let names = wire::names(summary, self.edge.engine().policy());

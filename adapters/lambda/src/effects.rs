@@ -15,6 +15,7 @@ use selvedge_log::request::Seen;
 use selvedge_log::write_record;
 use selvedge_native::backend_body::BackendBody;
 use selvedge_native::body::read;
+use selvedge_native::monotonic;
 use selvedge_native::upload::{Upload, UploadError};
 use tokio::time::Instant;
 
@@ -34,7 +35,7 @@ pub(crate) struct EdgeHost {
 
 impl EdgeHost {
     pub(crate) fn new(function: Rc<Function>, bodies: Rc<Bodies>) -> Self {
-        Self { function, bodies, seen: Rc::default() }
+        Self { function, bodies, seen: Rc::new(Seen::new(monotonic)) }
     }
 
     /// What the effects show about the request.
@@ -44,10 +45,8 @@ impl EdgeHost {
 
     /// Sends a request and hands its body on as it comes.
     async fn fetch(&self, fetch: Fetch) -> Result<Response<Body>, FetchError> {
-        let asked = Instant::now();
-        let result = self.send(fetch, asked).await;
-        self.seen.on_fetched(asked.elapsed());
-        result
+        let _waits = self.seen.origin.begin();
+        self.send(fetch, Instant::now()).await
     }
 
     async fn send(&self, fetch: Fetch, started: Instant) -> Result<Response<Body>, FetchError> {

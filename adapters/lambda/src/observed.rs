@@ -10,10 +10,11 @@ use selvedge_core::facts::Facts;
 use selvedge_core::reason::Summary;
 use selvedge_core::transaction::Seed;
 use selvedge_log::access::Access;
-use selvedge_log::cache_status::{CacheKeys, cache_status};
+use selvedge_log::cache_status::cache_status;
 use selvedge_log::embedded::{self, Told};
 use selvedge_log::request::{Asked, Seen};
 use selvedge_log::sample::SampleRate;
+use selvedge_log::trace::{self, Parent};
 
 use crate::effects::system_time;
 
@@ -23,6 +24,7 @@ pub(crate) struct Observed {
     share: SampleRate,
     id: Seed,
     asked: Asked,
+    trace_id: Option<String>,
     started: Instant,
     answer: Option<Answer>,
     bytes_out: u64,
@@ -35,6 +37,7 @@ struct Answer {
     summary: Summary,
     head: Duration,
     origin: Option<Duration>,
+    cache_lookup: Option<Duration>,
     variations: Vec<(Arc<str>, Arc<str>)>,
     cache_status: Option<String>,
 }
@@ -48,9 +51,10 @@ impl Observed {
         request: &Request<B>,
         facts: &Facts,
     ) -> Self {
-        let asked = Asked::of(request, facts, system_time());
+        let asked = Asked::of(request, facts, engine.policy().log, system_time());
+        let trace_id = trace::parent(request.headers()).map(Parent::trace_id);
         let started = Instant::now();
-        Self { engine, share, id, asked, started, answer: None, bytes_out: 0, is_whole: false }
+        Self { engine, share, id, asked, trace_id, started, answer: None, bytes_out: 0, is_whole: false }
     }
 
     /// Takes note of the response's head.
@@ -59,9 +63,10 @@ impl Observed {
             status: response.status(),
             summary,
             head: self.started.elapsed(),
-            origin: seen.origin(),
+            origin: seen.origin.total(),
+            cache_lookup: seen.cache.total(),
             variations: seen.variations().clone(),
-            cache_status: cache_status(response.headers(), CacheKeys::Omit),
+            cache_status: cache_status(response.headers(), self.engine.policy().log.query.into()),
         });
     }
 
@@ -88,6 +93,7 @@ impl Observed {
     fn line(&self) -> Vec<u8> {
         let policy = self.engine.policy();
         let access = Access {
+            trace_id: self.trace_id.as_deref().map(Into::into),
             bytes_out: Some(self.bytes_out),
             duration: Some(self.started.elapsed()),
             aborted: Some(!self.is_whole),
@@ -109,6 +115,7 @@ impl Answer {
             status: Some(self.status.as_u16()),
             head: Some(self.head),
             origin: self.origin,
+            cache_lookup: self.cache_lookup,
             variations: &self.variations,
             cache_status: self.cache_status.as_deref().map(Into::into),
             ..access

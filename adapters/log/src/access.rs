@@ -10,6 +10,8 @@ use selvedge_core::time::Timestamp;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use crate::escape::escape;
+
 /// Most bytes of a path or a query in a line; what is longer is cut.
 pub const MAX_PATH_BYTES: usize = 2048;
 /// Most bytes of any other text that a client chose, such as its user agent; what is longer is cut.
@@ -69,9 +71,12 @@ pub struct Access<'a> {
     /// From the request's head to the response's head.
     #[serde(rename = "head_ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub head: Option<Duration>,
-    /// Of that, the wait for backends.
+    /// Of that, the time during which at least one backend was waited for; `None` where none was asked.
     #[serde(rename = "origin_ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub origin: Option<Duration>,
+    /// Of that, the time during which the cache's store was waited for; `None` where it was not asked.
+    #[serde(rename = "cache_ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
+    pub cache_lookup: Option<Duration>,
     /// From the request's head to the end of the response's body; `None` where the platform does not show the end.
     #[serde(rename = "duration_ms", serialize_with = "millis", skip_serializing_if = "Option::is_none")]
     pub duration: Option<Duration>,
@@ -93,6 +98,12 @@ pub struct Access<'a> {
     /// Name of the backend that answered, or failed last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<&'a str>,
+    /// Code of the last reason for which a backend did not answer though something else did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_over: Option<&'static str>,
+    /// How many requests to backends there were, where it was more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
     /// The client's bot category.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bot: Option<&'static str>,
@@ -122,6 +133,8 @@ impl<'a> Access<'a> {
             cache: summary.cache.map(Reason::code),
             route: summary.route.map(|route| policy.route(route).name.as_str()),
             backend: summary.backend.map(|backend| policy.backend(backend).name.as_str()),
+            failed_over: summary.failed_over.map(Reason::code),
+            attempts: Some(summary.attempts).filter(|attempts| *attempts > 1),
             bot: summary.bot.map(|bot| bot.as_str()),
             ..self
         }
@@ -146,6 +159,7 @@ impl Access<'_> {
             bytes_out: None,
             head: None,
             origin: None,
+            cache_lookup: None,
             duration: None,
             aborted: None,
             outcome: None,
@@ -153,6 +167,8 @@ impl Access<'_> {
             cache_status: None,
             route: None,
             backend: None,
+            failed_over: None,
+            attempts: None,
             bot: None,
             variations: &[],
             country: None,
@@ -182,6 +198,7 @@ pub(crate) fn append(line: &mut Vec<u8>, object: &impl Serialize) {
     let at = line.len();
     serde_json::to_writer(&mut *line, object).expect("texts and numbers are JSON, and memory takes them");
     line[at] = b',';
+    escape(line);
 }
 
 /// Cuts a text to at most `max_bytes`, between two characters.

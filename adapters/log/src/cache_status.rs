@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use selvedge_core::cache::status::CACHE_STATUS;
+use selvedge_core::log::LogQuery;
 
 use crate::access::MAX_TEXT_BYTES;
 
@@ -12,6 +13,16 @@ pub enum CacheKeys {
     Omit,
     /// It does.
     Show,
+}
+
+/// A key holds the query.
+impl From<LogQuery> for CacheKeys {
+    fn from(query: LogQuery) -> Self {
+        match query {
+            LogQuery::Omit | LogQuery::Names => Self::Omit,
+            LogQuery::Whole => Self::Show,
+        }
+    }
 }
 
 /// Returns all caches' members of a response's `Cache-Status`, that of the edge being the last; `None` where there are none.

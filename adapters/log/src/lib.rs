@@ -3,11 +3,15 @@
 pub mod access;
 pub mod cache_status;
 pub mod embedded;
+mod escape;
 pub mod request;
 pub mod sample;
+pub mod trace;
+pub mod waits;
 
 use std::io::Write;
 
+use escape::escape;
 use selvedge_core::effect::Record;
 use serde_json::{Value, json};
 
@@ -51,7 +55,10 @@ fn line(record: &Record) -> Value {
 /// A log that is gone is no reason to leave a client without an answer. One write a line, so that those of requests that
 /// are in flight together do not run into one another.
 fn write_line(mut to: impl Write, line: &Value) {
-    let _ = to.write_all(format!("{line}\n").as_bytes());
+    let mut line = line.to_string().into_bytes();
+    escape(&mut line);
+    line.push(b'\n');
+    let _ = to.write_all(&line);
 }
 
 #[cfg(test)]

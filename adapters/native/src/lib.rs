@@ -6,9 +6,12 @@
 pub mod backend;
 pub mod backend_body;
 pub mod body;
+mod clock;
 #[cfg(feature = "otlp")]
 pub mod collector;
 pub mod connector;
 mod framing;
 pub mod random;
 pub mod upload;
+
+pub use clock::monotonic;

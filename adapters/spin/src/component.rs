@@ -135,7 +135,9 @@ impl Component {
         }
         let head = read.head(&incoming)?;
         let (facts, seed) = (self.facts(head.headers()), seed());
-        let mut observed = self.access_log.map(|share| Observed::begin(share, seed, &head, &facts));
+        let mut observed = self
+            .access_log
+            .map(|share| Observed::begin(share, seed, &head, &facts, self.engine.policy().log));
         match earlier {
             Some(Kept::Answer(ready, summary)) => {
                 if let Some(observed) = observed {

@@ -16,7 +16,6 @@ use selvedge_log::request::Seen;
 use crate::body::Bodies;
 use crate::component::{Component, now, seed};
 use crate::fetch::{fetch, within};
-use crate::observed::{instant, since};
 
 /// Longest wait for a body that the core reads.
 const READ_BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,12 +35,13 @@ impl EdgeHost {
     }
 
     async fn fetch(self, request: Fetch) -> EffectResult {
-        let asked = self.seen.as_ref().map(|_| instant());
-        let result = fetch(request, &self.bodies).await;
-        if let (Some(seen), Some(asked)) = (&self.seen, asked) {
-            seen.on_fetched(since(asked));
-        }
-        EffectResult::Fetch(result)
+        let _waits = self.seen.as_ref().map(|seen| seen.origin.begin());
+        EffectResult::Fetch(fetch(request, &self.bodies).await)
+    }
+
+    async fn cache_get(self, key: String) -> EffectResult {
+        let _waits = self.seen.as_ref().map(|seen| seen.cache.begin());
+        EffectResult::CacheGet(self.component.store.get(&key).await)
     }
 
     fn record(&self, record: &Record) {
@@ -87,9 +87,7 @@ impl Host for EdgeHost {
         let host = self.clone();
         match effect {
             Effect::Fetch(request) => perform(host.fetch(*request)),
-            Effect::CacheGet { key } => {
-                perform(async move { EffectResult::CacheGet(host.component.store.get(&key).await) })
-            }
+            Effect::CacheGet { key } => perform(host.cache_get(key)),
             Effect::CachePut(put) => host.cache_put(*put),
             Effect::CachePurge(purge) => perform(async move {
                 for key in &purge.keys {

@@ -8,6 +8,7 @@ use selvedge_core::body::Body;
 use selvedge_core::effect::Record;
 use selvedge_core::engine::Engine;
 use selvedge_core::facts::Facts;
+use selvedge_core::log::Log;
 use selvedge_core::reason::Summary;
 use selvedge_core::transaction::Seed;
 use selvedge_log::access::Access;
@@ -25,7 +26,7 @@ pub(crate) struct Observed {
     id: Seed,
     asked: Asked,
     is_head: bool,
-    started: u64,
+    started: Duration,
     seen: Rc<Seen>,
 }
 
@@ -40,22 +41,17 @@ struct Answer {
     cache_status: Option<String>,
 }
 
-/// A time on a clock that only goes forward, in nanoseconds.
-pub(crate) fn instant() -> u64 {
-    monotonic_clock::now()
-}
-
-/// How long it is since.
-pub(crate) fn since(started: u64) -> Duration {
-    Duration::from_nanos(instant().saturating_sub(started))
+/// A time on a clock that only goes forward.
+fn instant() -> Duration {
+    Duration::from_nanos(monotonic_clock::now())
 }
 
 impl Observed {
     /// Begins with a request's head, before anything is decided about it.
-    pub(crate) fn begin(share: SampleRate, id: Seed, head: &Request<()>, facts: &Facts) -> Self {
-        let asked = Asked::of(head, facts, crate::component::now());
+    pub(crate) fn begin(share: SampleRate, id: Seed, head: &Request<()>, facts: &Facts, log: Log) -> Self {
+        let asked = Asked::of(head, facts, log, crate::component::now());
         let is_head = head.method() == Method::HEAD;
-        Self { share, id, asked, is_head, started: instant(), seen: Rc::default() }
+        Self { share, id, asked, is_head, started: instant(), seen: Rc::new(Seen::new(instant)) }
     }
 
     /// What the effects show about the request.
@@ -65,7 +61,8 @@ impl Observed {
 
     /// Writes the line with the response's head: Spin hands bodies on by itself, and shows no end of one.
     pub(crate) fn on_head(self, engine: &Engine, response: &Response<Body>, summary: Summary) {
-        let answer = Answer::of(response.status(), response.headers(), response.body(), self.is_head);
+        let keys = engine.policy().log.query.into();
+        let answer = Answer::of(response.status(), response.headers(), response.body(), self.is_head, keys);
         self.write(engine, &answer, summary);
     }
 
@@ -87,12 +84,13 @@ impl Observed {
         if !answer.status.is_server_error() && !self.share.has(self.id) {
             return;
         }
-        let (head, variations) = (since(self.started), self.seen.variations());
+        let (head, variations) = (instant().saturating_sub(self.started), self.seen.variations());
         let access = Access {
             status: Some(answer.status.as_u16()),
             bytes_out: answer.bytes,
             head: Some(head),
-            origin: self.seen.origin(),
+            origin: self.seen.origin.total(),
+            cache_lookup: self.seen.cache.total(),
             duration: answer.is_whole.then_some(head),
             variations: &variations,
             cache_status: answer.cache_status.as_deref().map(Into::into),
@@ -103,7 +101,7 @@ impl Observed {
 }
 
 impl Answer {
-    fn of(status: StatusCode, headers: &HeaderMap, body: &Body, is_head: bool) -> Self {
+    fn of(status: StatusCode, headers: &HeaderMap, body: &Body, is_head: bool, keys: CacheKeys) -> Self {
         let bytes = match body {
             _ if is_head => Some(0),
             Body::Empty => Some(0),
@@ -111,7 +109,7 @@ impl Answer {
             Body::Host(_) => length(headers),
         };
         let is_whole = is_head || !matches!(body, Body::Host(_));
-        Self { status, bytes, is_whole, cache_status: cache_status(headers, CacheKeys::Omit) }
+        Self { status, bytes, is_whole, cache_status: cache_status(headers, keys) }
     }
 }
 
@@ -137,7 +135,7 @@ mod tests {
             let announced =
                 announced.map(|length| (header::CONTENT_LENGTH, HeaderValue::from_static(length)));
             let headers = HeaderMap::from_iter(announced);
-            let answer = Answer::of(StatusCode::OK, &headers, &body, is_head);
+            let answer = Answer::of(StatusCode::OK, &headers, &body, is_head, CacheKeys::Omit);
             let expected = Answer { status: StatusCode::OK, bytes, is_whole, cache_status: None };
             assert_eq!(answer, expected, "{body:?} {headers:?} {is_head}");
         }

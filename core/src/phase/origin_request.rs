@@ -45,6 +45,7 @@ impl Engine {
             return bad_gateway(tx);
         };
         tx.attempts.next += 1;
+        tx.attempts.asked = now;
         tx.note(Reason::BackendChosen, Rule::Backend(backend));
         match self.outgoing_uri(tx, backend, url) {
             Some(uri) => OriginRequestOutcome::Fetch(Box::new(self.fetch(tx, (backend, url), uri))),

@@ -54,6 +54,8 @@ impl Engine {
         now: Timestamp,
     ) -> OriginResponseOutcome {
         let rule = tx.attempts.current().map_or(Rule::BuiltIn, |(backend, _)| Rule::Backend(backend));
+        let waited = now.saturating_since(tx.attempts.asked);
+        tx.attempts.waited = Some(tx.attempts.waited.map_or(waited, |earlier| earlier + waited));
         match result {
             Err(error @ FetchError::BodyTooLarge) => refuse(tx, error, 413, "Content too large", rule),
             Err(error @ FetchError::ClientBody) => refuse(tx, error, 400, "Bad request", rule),

@@ -1,6 +1,8 @@
 //! The last phase: the response about to reach the client.
 
-use http::{HeaderMap, Response};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use crate::body::Body;
 use crate::cache::client;
@@ -15,6 +17,9 @@ use crate::time::Timestamp;
 use crate::transaction::Transaction;
 use crate::values::RequestValues;
 
+/// [Server-Timing](https://www.w3.org/TR/server-timing/): the part of this edge is the last one.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
 /// Origin, credentials, exposed headers and `Vary`.
 const CORS_HEADERS: usize = 4;
 
@@ -23,7 +28,7 @@ const INTERNAL_PREFIX: &str = "selvedge-";
 
 impl Engine {
     /// Gives a response its last headers: the policy's, CORS, cookies and `Cache-Status`.
-    pub fn on_viewer_response(&self, tx: &mut Transaction, response: &mut Response<Body>, _now: Timestamp) {
+    pub fn on_viewer_response(&self, tx: &mut Transaction, response: &mut Response<Body>, now: Timestamp) {
         let headers = response.headers_mut();
         headers.reserve(self.most_additions(tx));
         hop_by_hop::strip_response(headers);
@@ -43,6 +48,9 @@ impl Engine {
             None => status,
         };
         status.detail(tx.reason().code()).append_to(headers);
+        if let Some(began) = tx.began.filter(|_| self.policy().server_timing) {
+            headers.append(SERVER_TIMING, server_timing(tx, now.saturating_since(began)));
+        }
     }
 
     /// How many headers the policy may add: room for a map that grows once, if it does at all.
@@ -55,8 +63,8 @@ impl Engine {
         let by_route = self.route_of(tx).map_or(0, |route| rules(&route.headers));
         let by_site =
             rules(&self.policy().headers) + if self.policy().cors.is_some() { CORS_HEADERS } else { 0 };
-        // `Cache-Status`, and for each variation a cookie and what it sets.
-        1 + by_route + by_site + tx.assigned.len() * 2
+        // `Cache-Status`, `Server-Timing`, and for each variation a cookie and what it sets.
+        1 + usize::from(self.policy().server_timing) + by_route + by_site + tx.assigned.len() * 2
     }
 
     fn comes_from_backend(&self, tx: &Transaction) -> bool {
@@ -104,6 +112,23 @@ impl Engine {
             cors.response_headers(tx.request.headers(), headers);
         }
     }
+}
+
+/// How long the request took so far, what the cache had to do with it, and how long the route's backends took.
+fn server_timing(tx: &Transaction, took: Duration) -> HeaderValue {
+    let mut timing = String::with_capacity(64);
+    timing += "edge;dur=";
+    timing += &took.as_millis().to_string();
+    if let Some(cache) = tx.cache {
+        timing += ", cache;desc=\"";
+        timing += cache.code();
+        timing += "\"";
+    }
+    if let Some(waited) = tx.attempts.waited {
+        timing += ", origin;dur=";
+        timing += &waited.as_millis().to_string();
+    }
+    HeaderValue::try_from(timing).expect("codes and numbers are a header's value")
 }
 
 fn remove_internal(headers: &mut HeaderMap) {

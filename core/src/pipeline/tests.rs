@@ -328,3 +328,85 @@ fn a_store_that_never_answers_keeps_no_client_beyond_its_deadline() {
     assert_eq!(answer.response.status(), StatusCode::GATEWAY_TIMEOUT);
     assert!(answer.effects.iter().any(|issued| matches!(issued.effect, Effect::Cancel { .. })));
 }
+
+/// More of a policy, the statuses that backends answer with, and what is told of that.
+type Row = (&'static str, &'static [Option<u16>], Reason, Option<Reason>);
+
+#[test]
+fn what_failed_before_something_else_answered_is_told_beside_the_reason() {
+    let connect = FetchError::Connect;
+    let (policy, page) = (
+        "[backends.a]\nurl = \"http://a.test\"\nbreaker = { failures = 3, open = \"10s\" }\nfailover = [\"b\"]\n\
+         [backends.b]\nurl = \"http://b.test\"\n\
+         [[routes]]\npath = \"/{*rest}\"\nbackend = \"a\"\ncache = { store = false }\n",
+        "[fallback]\npage = { status = 503, body = \"soon\" }\n",
+    );
+    let is_down = Reason::BackendRefused(crate::health::Refusal::CircuitOpen);
+    let rows: [Row; 5] = [
+        ("", &[Some(200)], Reason::BackendResponded, None),
+        ("", &[None, Some(200)], Reason::BackendResponded, Some(Reason::BackendFailed(connect))),
+        ("", &[None, Some(503)], Reason::BackendErrorStatus, Some(Reason::BackendFailed(connect))),
+        ("", &[Some(502), None], Reason::BackendFailed(connect), None),
+        (page, &[None, None], Reason::FallbackPage, Some(Reason::BackendFailed(connect))),
+    ];
+    for (more, results, reason, failed_over) in rows {
+        let engine = engine(&format!("{policy}{more}"));
+        let (mut exchange, mut step) = begin(&engine, 1, NOW);
+        for result in results {
+            let (id, _) = fetch(step);
+            let response = |status: u16| Response::builder().status(status).body(Body::Empty).unwrap();
+            let result = EffectResult::Fetch(result.map(response).ok_or(connect));
+            step = exchange.poll(Input::Completed { id, result }, NOW);
+        }
+        let summary = respond(step).summary;
+        let told = (summary.reason, summary.failed_over, summary.attempts as usize);
+        assert_eq!(told, (reason, failed_over, results.len()), "{results:?}");
+    }
+    let engine = engine(policy);
+    for seed in 0..4 {
+        let (mut exchange, mut step) = begin(&engine, seed, NOW);
+        let mut attempts = 0;
+        let summary = loop {
+            let Step::Effects(_) = step else { break respond(step).summary };
+            let (id, fetch) = fetch(step);
+            attempts += 1;
+            let input = if host(&fetch) == "a.test" { failed(id, connect) } else { answered(id) };
+            step = exchange.poll(input, NOW);
+        };
+        let expected = if seed < 3 { (Reason::BackendFailed(connect), 2) } else { (is_down, 1) };
+        assert_eq!((summary.failed_over, attempts), (Some(expected.0), expected.1), "{seed}");
+        assert_eq!(summary.reason, Reason::BackendResponded);
+    }
+}
+
+#[test]
+fn server_timing_is_told_where_the_policy_says_so() {
+    let routes = "[backends.a]\nurl = [\"http://a1.test\", \"http://a2.test\"]\n\
+         [[routes]]\npath = \"/x\"\nbackend = \"a\"\ncache = { store = false }\n\
+         [[routes]]\npath = \"/fixed\"\nrespond = { body = \"fixed\" }\n";
+    let told = |response: &Response<Body>| {
+        let values = response.headers().get_all("server-timing").iter();
+        values.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for (key, whole, alone) in [
+        ("", vec!["db;dur=5"], vec![]),
+        (
+            "server-timing = true\n",
+            vec!["db;dur=5", "edge;dur=37, cache;desc=\"cache.bypass\", origin;dur=37"],
+            vec!["edge;dur=0"],
+        ),
+    ] {
+        let engine = engine(&format!("{key}{routes}"));
+        let (mut exchange, step) = begin(&engine, 1, NOW);
+        let (id, _) = fetch(step);
+        let (id, _) = fetch(exchange.poll(failed(id, FetchError::Connect), NOW + Duration::from_millis(30)));
+        let answer = Response::builder().header("server-timing", "db;dur=5").body(Body::Empty).unwrap();
+        let input = Input::Completed { id, result: EffectResult::Fetch(Ok(answer)) };
+        let answer = respond(exchange.poll(input, NOW + Duration::from_millis(37)));
+        assert_eq!(told(&answer.response), whole, "{key}");
+        let request = Request::get("http://shop.test/fixed").body(Body::Empty).unwrap();
+        let omitted = crate::transaction::Omitted::default();
+        let answer = engine.answer_alone(request, Facts::default(), [1; 16], omitted, NOW).unwrap();
+        assert_eq!(told(&answer.response), alone, "the same for everybody");
+    }
+}

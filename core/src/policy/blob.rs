@@ -9,7 +9,7 @@ use super::Policy;
 const MAGIC: [u8; 4] = *b"SLVP";
 
 /// Grows with every change to a type that a policy holds.
-const VERSION: u16 = 8;
+const VERSION: u16 = 9;
 
 const HEAD_BYTES: usize = 14;
 

@@ -30,6 +30,7 @@ use crate::headers::cors::Cors;
 use crate::headers::rules::HeaderRules;
 use crate::job::{JobTarget, Queue, Schedule};
 use crate::limits::Limits;
+use crate::log::Log;
 use crate::route::{Action, Route, RouteId};
 use crate::spin::Spin;
 
@@ -38,6 +39,8 @@ use crate::spin::Spin;
 pub struct Policy {
     /// Name of the policy.
     pub name: String,
+    /// Whether `Server-Timing` tells clients what took how long.
+    pub server_timing: bool,
     /// Backends, by name in order.
     pub backends: Vec<Backend>,
     /// Routes in the order of the file; at most 65,535.
@@ -64,6 +67,8 @@ pub struct Policy {
     pub queues: Vec<Queue>,
     /// Schedules, by name in order.
     pub schedules: Vec<Schedule>,
+    /// What the access log may hold of clients.
+    pub log: Log,
     /// What only Spin is told.
     pub spin: Spin,
 }

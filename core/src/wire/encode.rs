@@ -297,14 +297,17 @@ pub fn encode_answer(answer: &Answer, told: Told<'_>) -> Message {
     message
 }
 
-/// Returns what a policy calls the route and the backend of a request, and its client's bot category, as one value in this order with the
+/// Returns what a policy calls the route and the backend of a request, its client's bot category, the code of
+/// [`failed_over`](Summary::failed_over), and the number of attempts where there was more than one: one value in this order with the
 /// character U+001F between them; what is not known is empty.
 #[must_use]
 pub fn names(summary: &Summary, policy: &Policy) -> String {
     let route = summary.route.map_or("", |route| &policy.route(route).name);
     let backend = summary.backend.map_or("", |backend| &policy.backend(backend).name);
     let bot = summary.bot.map_or("", |bot| bot.as_str());
-    [route, backend, bot].join("\u{1f}")
+    let failed_over = summary.failed_over.map_or("", Reason::code);
+    let attempts = if summary.attempts > 1 { summary.attempts.to_string() } else { String::new() };
+    [route, backend, bot, failed_over, &attempts].join("\u{1f}")
 }
 
 /// Keys have lines of their own.

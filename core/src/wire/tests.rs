@@ -397,7 +397,7 @@ fn a_response_is_written_with_its_body_beside_it_or_behind_it() {
     use crate::exchange::{Respond, Rest, Step};
     use crate::reason::{Reason, Summary};
 
-    let summary = Summary { reason: Reason::BotBlocked, cache: None, route: None, backend: None, bot: None };
+    let summary = Summary::of(Reason::BotBlocked);
     let write = |header: &'static str, body: &'static [u8]| {
         let mut response = Response::new(Body::Bytes(Bytes::from_static(body)));
         *response.status_mut() = StatusCode::FORBIDDEN;

@@ -46,6 +46,7 @@ pub(crate) fn findings(policy: &Policy) -> Vec<Finding> {
     found.extend(backends::findings(policy));
     found.extend(failover(policy));
     found.extend(health::all(policy, "CloudFront"));
+    found.extend(server_timing(policy));
     found.extend(baked(policy));
     for (kind, headers) in [
         ("cache policy", &distribution.cache_key_headers),
@@ -203,6 +204,17 @@ fn without_failover(at: usize, route: &Route) -> Finding {
     let help = "write `methods = [\"GET\"]` where that is all, and other methods under a path of their own; paths \
                 with other characters than letters, digits and `_-.$/~\"'@:+` have no failover";
     Finding::warning(format!("routes[{at}].path"), message, help)
+}
+
+/// No event sees the whole of a request.
+fn server_timing(policy: &Policy) -> Option<Finding> {
+    policy.server_timing.then(|| {
+        let message =
+            "functions see no request as a whole, so that no response has `Server-Timing` of the edge's";
+        let help =
+            "drop it, and turn on CloudFront's own: `ServerTimingHeadersConfig` of a response headers policy";
+        Finding::warning("server-timing", message, help)
+    })
 }
 
 fn baked(policy: &Policy) -> Option<Finding> {

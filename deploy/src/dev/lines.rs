@@ -7,6 +7,7 @@ use selvedge_emulator::{Requests, SeenRequest};
 use tokio::sync::oneshot;
 
 use crate::cli::{CYAN, DIM, GREEN, RED, YELLOW};
+use crate::visible::visible;
 
 /// How long the last lines may take at the end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -72,11 +73,6 @@ fn line(request: &SeenRequest) -> String {
     )
 }
 
-/// A client's text with a sign in the place of what a terminal would obey.
-fn visible(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use anstream::adapter::strip_str;
@@ -121,7 +117,7 @@ mod tests {
 
     #[test]
     fn nothing_that_a_client_sends_is_a_command_to_the_terminal() {
-        let hostile = SeenRequest { path: "/\u{1b}[2J\u{9b}x\r\n".to_owned(), ..request() };
+        let hostile = SeenRequest { path: "/\u{1b}[2J\u{9b}x\r\u{202e}".to_owned(), ..request() };
         let line = strip_str(&line(&hostile)).to_string();
         assert!(line.contains("/\u{fffd}[2J\u{fffd}x\u{fffd}\u{fffd}"), "{line:?}");
     }

@@ -49,7 +49,7 @@ pub(super) const HELP: [(&str, &str); 11] = [
     ("s", "make it slow: by 2 s, 5 s, 10 s, not any more"),
     ("h", "heal it"),
     ("p", "purge everything, after a question"),
-    ("P", "purge by a prefix (/static, http://...) or a tag"),
+    ("P", "purge by a prefix (/static of this address, http://...) or a tag"),
     ("r", "read the policy again"),
     ("c", "clear the requests and the log"),
     ("Space", "hold the list of requests, or let it go on"),

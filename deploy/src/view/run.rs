@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use selvedge_emulator::{Console, Fault, Faults, Requests};
+use selvedge_emulator::{Console, Fault, Faults, PurgeRequest, Requests};
 use tokio::sync::oneshot;
 
 use super::board::Board;
@@ -98,17 +98,17 @@ struct Watch {
 impl Watch {
     fn run(&mut self) -> io::Result<()> {
         let mut flow = Flow::Continue;
-        while flow == Flow::Continue && !self.is_closing() {
+        // A panic anywhere has given the terminal back, and closed the board.
+        while flow == Flow::Continue && !self.is_closing() && self.desk.board.is_open() {
             self.look();
             self.screen.terminal.draw(|frame| draw(frame, &self.state))?;
             flow = self.wait()?;
         }
-        Ok(())
+        end(flow, self.is_closing())
     }
 
-    /// A panic anywhere has given the terminal back, and closed the board.
     fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed) || !self.desk.board.is_open()
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Takes note of what happened.
@@ -156,7 +156,7 @@ impl Watch {
                 format!("{backend} {}", Condition(fault))
             }
             Command::Purge(request) => match self.desk.console.purge(&request) {
-                Ok(()) => "purged".to_owned(),
+                Ok(()) => purged(&request),
                 Err(refusal) => format!("nothing is purged: {refusal}"),
             },
             Command::Reload => {
@@ -166,6 +166,23 @@ impl Watch {
         };
         self.state.notice = Some(notice);
         Flow::Continue
+    }
+}
+
+/// Says what was purged: a path alone is one of the address that the edge listens on.
+fn purged(request: &PurgeRequest) -> String {
+    match (request.prefixes.as_slice(), request.tags.as_slice()) {
+        ([prefix], _) => format!("purged what begins with {prefix}"),
+        (_, [tag]) => format!("purged what has the tag {tag}"),
+        _ => "everything is purged".to_owned(),
+    }
+}
+
+/// How the view ended: by a key or from outside, else somebody panicked.
+fn end(flow: Flow, is_closing: bool) -> io::Result<()> {
+    match flow {
+        Flow::Continue if !is_closing => Err(io::Error::other("something panicked")),
+        Flow::Continue | Flow::End => Ok(()),
     }
 }
 
@@ -179,5 +196,36 @@ impl fmt::Display for Condition {
             Some(Fault::Fail) => f.write_str("fails"),
             Some(Fault::Slow(delay)) => write!(f, "is slow by {} s", delay.as_secs_f64()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_that_nobody_ended_ended_by_a_panic() {
+        for (flow, is_closing, is_well) in [
+            (Flow::End, false, true),
+            (Flow::Continue, true, true),
+            (Flow::End, true, true),
+            (Flow::Continue, false, false),
+        ] {
+            assert_eq!(end(flow, is_closing).is_ok(), is_well, "{flow:?} {is_closing}");
+        }
+    }
+
+    #[test]
+    fn a_notice_says_what_was_purged() {
+        let of = |prefixes: &[&str], tags: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            purged(&PurgeRequest { prefixes: owned(prefixes), tags: owned(tags), ..PurgeRequest::default() })
+        };
+        assert_eq!(
+            of(&["http://127.0.0.1:8787/static"], &[]),
+            "purged what begins with http://127.0.0.1:8787/static"
+        );
+        assert_eq!(of(&[], &["shoes"]), "purged what has the tag shoes");
+        assert_eq!(of(&[], &[]), "everything is purged");
     }
 }

@@ -63,3 +63,17 @@ fn leave_on_panic(board: Board) {
         }));
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_any_thread_gives_the_terminal_back() {
+        let board = Board::default();
+        leave_on_panic(board.clone());
+        board.open();
+        let panicked = std::thread::spawn(|| panic!("a thread panics for this test")).join();
+        assert!(panicked.is_err() && !board.is_open(), "the view ends, and the message is read");
+    }
+}

@@ -11,6 +11,7 @@ use selvedge_emulator::{BackendSnapshot, Fault, PurgeRequest, SeenRequest, Snaps
 
 use super::board::Told;
 use super::keys::Action;
+use crate::visible::visible;
 use rates::{FailureRates, RequestRates};
 
 /// How many of the latest requests are kept.
@@ -131,7 +132,7 @@ impl State {
             if self.log.len() == MAX_LOG_LINES {
                 self.log.pop_front();
             }
-            self.log.push_back(line.to_owned());
+            self.log.push_back(visible(line).into_owned());
         }
     }
 

@@ -56,7 +56,9 @@ fn start(streams: bool) -> Running {
 /// The same with a share of requests that have a record in the log.
 fn start_logging(streams: bool, share: Option<&str>) -> Running {
     let backend = backend();
-    let policy = format!("[backends.a]\nurl = \"http://{backend}\"\ntimeout = \"5s\"\n{ROUTES}");
+    let policy = format!(
+        "[log]\nquery = \"names\"\nuser-agent = true\n[backends.a]\nurl = \"http://{backend}\"\ntimeout = \"5s\"\n{ROUTES}"
+    );
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.bin"), blob::encode(&read(&policy).unwrap())).unwrap();
     let clock = folder.path().join("clock");
@@ -276,8 +278,12 @@ fn what_a_policy_does_at_cloudfronts_edge_can_be_tried_trigger_by_trigger() {
 fn each_request_has_its_metrics_and_its_record_in_the_log() {
     for streams in [false, true] {
         let logging = start_logging(streams, Some("1"));
+        let trace = "0af7651916cd43dd8448eb211c80319c";
         for path in ["/a?token=s3cret", "/cut", "/panic"] {
-            logging.get(path);
+            let fields = format!(
+                "host: h.example\r\nuser-agent: agent\r\ntraceparent: 00-{trace}-00f067aa0ba902b7-01"
+            );
+            logging.send(&format!("GET {path} HTTP/1.1\r\n{fields}\r\nconnection: close\r\n\r\n"), &[]);
         }
         let mut lines = logging.requests(3);
         lines.sort_by_key(|line| line["path"].to_string());
@@ -297,7 +303,13 @@ fn each_request_has_its_metrics_and_its_record_in_the_log() {
             assert_eq!((&line["selvedge"], &line["host"]), (&json!("access"), &json!("h.example")), "{line}");
             assert!(line["duration_ms"].as_f64() > Some(0.0) && line["policy"].is_string(), "{line}");
             assert!(!line.to_string().contains("s3cret") && line.get("address").is_none(), "{line}");
+            assert_eq!((&line["trace_id"], &line["user_agent"]), (&json!(trace), &json!("agent")), "{line}");
         }
+        assert_eq!(
+            (&whole["query"], panicked.get("query")),
+            (&json!("token"), None),
+            "the policy allows names"
+        );
         assert!(whole["origin_ms"].as_f64() > Some(0.0) && panicked.get("origin_ms").is_none(), "{lines:#?}");
     }
 }

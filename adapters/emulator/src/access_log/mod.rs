@@ -4,8 +4,7 @@ pub(crate) mod writer;
 
 use std::path::PathBuf;
 
-use selvedge_log::access::{MAX_PATH_BYTES, cut, query_names};
-use selvedge_log::cache_status::CacheKeys;
+pub use selvedge_core::log::LogQuery;
 pub use selvedge_log::sample::SampleRate;
 
 /// A log with one line of JSON for each request.
@@ -16,9 +15,10 @@ pub use selvedge_log::sample::SampleRate;
 pub struct AccessLog {
     /// Where the lines go.
     pub to: LogTarget,
-    /// What of a query is in a line; nothing by default. Unless it is all, the keys that caches show are not in it either.
+    /// What of a query is in a line beside what the policy allows; nothing by default. Unless it is all, the keys that caches show are
+    /// not in it either.
     pub query: LogQuery,
-    /// Whether the client's address is in a line; not by default, as it is personal data.
+    /// Whether the client's address is in a line even if the policy does not allow it; not by default, as it is personal data.
     pub address: bool,
     /// How many of the requests have a line; all by default. Those that the edge answers with a 5xx always have one.
     pub sample: SampleRate,
@@ -33,57 +33,10 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
-/// What of a query is in the access log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogQuery {
-    /// Nothing.
-    #[default]
-    Omit,
-    /// The parameters' names.
-    Names,
-    /// All of it, with whatever secrets it holds.
-    Whole,
-}
-
 impl AccessLog {
-    /// A log of every request that holds neither queries nor addresses.
+    /// A log of every request that holds of queries and addresses what the policy allows.
     #[must_use]
     pub fn new(to: LogTarget) -> Self {
         Self { to, query: LogQuery::default(), address: false, sample: SampleRate::ALL }
-    }
-}
-
-/// A cache's key holds the query.
-impl From<LogQuery> for CacheKeys {
-    fn from(query: LogQuery) -> Self {
-        match query {
-            LogQuery::Omit | LogQuery::Names => Self::Omit,
-            LogQuery::Whole => Self::Show,
-        }
-    }
-}
-
-impl LogQuery {
-    /// Leaves of a query what may be in the log.
-    pub(crate) fn keep(self, query: &str) -> Option<String> {
-        match self {
-            Self::Omit => None,
-            Self::Names => Some(cut(&query_names(query), MAX_PATH_BYTES).to_owned()),
-            Self::Whole => Some(cut(query, MAX_PATH_BYTES).to_owned()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_in_the_log_as_far_as_was_said() {
-        let query = "token=s3cret&page=2";
-        assert_eq!(LogQuery::Omit.keep(query), None);
-        assert_eq!(LogQuery::Names.keep(query).as_deref(), Some("token&page"));
-        assert_eq!(LogQuery::Whole.keep(query).as_deref(), Some(query));
-        assert_eq!(LogQuery::Whole.keep(&"a".repeat(9000)).map(|query| query.len()), Some(MAX_PATH_BYTES));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use selvedge_core::backend::BackendId;
+use selvedge_core::health::{CircuitState, PlaceReport};
 
 use crate::shared::Shared;
 use crate::stats::counts::{ByClass, CacheUse, Counts, Problem};
@@ -48,6 +49,10 @@ fn requests(page: &mut Page, counts: &Counts) {
     let by_cache = counts.by_cache.iter().map(|(result, count)| (*result, *count));
     let help = "Requests by what the cache had to do with them.";
     labelled(page, "selvedge_cache_requests_total", help, "result", by_cache);
+    let by_failover = counts.by_failover.iter().map(|(reason, count)| (*reason, *count));
+    let help = "Requests that a backend did not answer and something else did (another attempt, URL or backend, a stale response, \
+                the fallback page), by the last reason why.";
+    labelled(page, "selvedge_failovers_total", help, "reason", by_failover);
     let help =
         "Responses that broke off before their end, on either side, and clients that did not wait for one.";
     page.single("selvedge_aborted_total", Kind::Counter, help, counts.aborted);
@@ -93,18 +98,33 @@ fn backends(page: &mut Page, counts: &Counts) {
     }
 }
 
-/// Whether each backend of the policy in use would be asked.
+/// Whether each backend of the policy in use would be asked, and how many of its URLs.
 fn health(page: &mut Page, shared: &Shared) {
     let (engine, now) = (shared.engine.engine(), shared.config.clock.now());
-    let mut up: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut up: BTreeMap<&str, (bool, usize)> = BTreeMap::new();
     for (id, backend) in (0..).map(BackendId).zip(&engine.policy().backends) {
-        *up.entry(backend.name.as_str()).or_default() |= engine.health().is_up(id, now);
+        let (is_up, down) = up.entry(backend.name.as_str()).or_default();
+        *is_up |= engine.health().is_up(id, now);
+        *down += engine.health().report(id, now).filter(is_down).count();
     }
     let name = "selvedge_backend_up";
-    page.head(name, Kind::Gauge, "Whether a backend is asked, as far as its circuit and its checks go.");
-    for (backend, is_up) in up {
-        page.series(name, &[("backend", backend)], u8::from(is_up));
+    page.head(
+        name,
+        Kind::Gauge,
+        "Whether any URL of a backend is asked, as far as its circuit and its checks go.",
+    );
+    for (backend, (is_up, _)) in &up {
+        page.series(name, &[("backend", backend)], u8::from(*is_up));
     }
+    let name = "selvedge_backend_urls_down";
+    page.head(name, Kind::Gauge, "URLs of a backend whose circuit is open or whose checks fail.");
+    for (backend, (_, down)) in up {
+        page.series(name, &[("backend", backend)], down);
+    }
+}
+
+fn is_down(place: &PlaceReport) -> bool {
+    place.is_unhealthy || matches!(place.circuit, Some(CircuitState::Open(_)))
 }
 
 fn problems(page: &mut Page, shared: &Shared, counts: &Counts) {
@@ -112,6 +132,7 @@ fn problems(page: &mut Page, shared: &Shared, counts: &Counts) {
     let lost = [
         ("access-log-dropped", log.map_or(0, |log| log.dropped())),
         ("access-log-unwritten", log.map_or(0, |log| log.unwritten())),
+        ("spans-lost", shared.config.spans.as_ref().map_or(0, |spans| spans.lost())),
     ];
     let problems = Problem::ALL.map(Problem::as_str).into_iter().zip(counts.problems).chain(lost);
     labelled(page, "selvedge_errors_total", "What went wrong in the edge itself.", "kind", problems);

@@ -24,6 +24,8 @@ pub(crate) struct Counts {
     pub(crate) by_status: ByClass,
     pub(crate) by_reason: BTreeMap<&'static str, u64>,
     pub(crate) by_cache: BTreeMap<&'static str, u64>,
+    /// Requests that a backend did not answer and something else did, by why.
+    pub(crate) by_failover: BTreeMap<&'static str, u64>,
     pub(crate) by_route: ByName<ByClass>,
     pub(crate) by_backend: ByName<BackendCounts>,
     pub(crate) exposures: u64,
@@ -54,6 +56,7 @@ pub(crate) struct Answered<'a> {
     pub(crate) status: StatusCode,
     pub(crate) reason: Reason,
     pub(crate) cache: Option<Reason>,
+    pub(crate) failed_over: Option<Reason>,
     pub(crate) route: Option<&'a str>,
     pub(crate) latency: Duration,
 }
@@ -84,6 +87,8 @@ pub(crate) enum Problem {
     BodyBroken,
     /// A connection could not be accepted.
     AcceptFailed,
+    /// A connection, or work behind a response, ended with a panic.
+    TaskPanicked,
 }
 
 impl CacheUse {
@@ -113,13 +118,14 @@ impl CacheUse {
 
 impl Problem {
     /// Every problem, in the order of declaration.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::HandlerFailed,
         Self::HandlerPanicked,
         Self::JobFailed,
         Self::StoreFailed,
         Self::BodyBroken,
         Self::AcceptFailed,
+        Self::TaskPanicked,
     ];
 
     /// Why a handler gave no response.
@@ -135,6 +141,7 @@ impl Problem {
             Self::StoreFailed => "store-failed",
             Self::BodyBroken => "body-broken",
             Self::AcceptFailed => "accept-failed",
+            Self::TaskPanicked => "task-panicked",
         }
     }
 }
@@ -147,6 +154,7 @@ impl Default for Counts {
             by_status: ByClass::default(),
             by_reason: BTreeMap::new(),
             by_cache: BTreeMap::new(),
+            by_failover: BTreeMap::new(),
             by_route: ByName::default(),
             by_backend: ByName::default(),
             exposures: 0,
@@ -168,6 +176,9 @@ impl Counts {
         *self.by_reason.entry(answered.reason.code()).or_default() += 1;
         if let Some(cache) = answered.cache {
             *self.by_cache.entry(cache.code()).or_default() += 1;
+        }
+        if let Some(failed_over) = answered.failed_over {
+            *self.by_failover.entry(failed_over.code()).or_default() += 1;
         }
         self.latency.saturating_record(u64::try_from(answered.latency.as_micros()).unwrap_or(u64::MAX));
         self.head.count(answered.latency);
@@ -220,6 +231,7 @@ impl Counts {
         add_all(&mut self.problems, &other.problems);
         add_by_name(&mut self.by_reason, &other.by_reason);
         add_by_name(&mut self.by_cache, &other.by_cache);
+        add_by_name(&mut self.by_failover, &other.by_failover);
         other.by_route.iter().for_each(|(name, classes)| add_all(self.by_route.of(name), classes));
         other.by_backend.iter().for_each(|(name, counts)| self.by_backend.of(name).add(counts));
         self.head.add(&other.head);

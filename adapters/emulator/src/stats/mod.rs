@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use selvedge_core::effect::{FetchError, StoreError};
+use tokio::task::JoinError;
 
 use counts::{CacheUse, Counts, Problem};
 
@@ -103,6 +104,13 @@ impl ThreadStats {
         self.counts().count_problem(problem);
     }
 
+    /// Counts a task's panic, if it ended with one.
+    pub(crate) fn count_end_of_task(&self, ended: &Result<(), JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            self.count_problem(Problem::TaskPanicked);
+        }
+    }
+
     /// Counts a store's failure, if it is one.
     pub(crate) fn count_store<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         result.inspect_err(|_| self.count_problem(Problem::StoreFailed))
@@ -144,6 +152,8 @@ impl ThreadStats {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::LocalSet;
+
     use selvedge_core::reason::Reason;
 
     use super::*;
@@ -156,6 +166,7 @@ mod tests {
             status: StatusCode::OK,
             reason: Reason::CacheHit,
             cache: Some(Reason::CacheHit),
+            failed_over: Some(Reason::BackendErrorStatus),
             route: Some("shop"),
             latency,
         };
@@ -163,6 +174,7 @@ mod tests {
             status: StatusCode::NOT_FOUND,
             reason: Reason::RouteResponded,
             cache: None,
+            failed_over: None,
             route: None,
             latency: Duration::from_micros(101),
         };
@@ -182,6 +194,7 @@ mod tests {
         let total = stats.total();
         let reasons: Vec<_> = total.by_reason.into_iter().collect();
         assert_eq!(reasons, [("cache.hit", 2), ("route.responded", 1)]);
+        assert_eq!(total.by_failover.into_iter().collect::<Vec<_>>(), [("backend.error-status", 2)]);
         let routes: Vec<_> = total.by_route.iter().map(|(name, classes)| (name, *classes)).collect();
         assert_eq!(routes, [("", [0, 0, 0, 1, 0]), ("shop", [0, 2, 0, 0, 0])]);
         assert_eq!((total.requests, total.by_status), (3, [0, 2, 0, 1, 0]));
@@ -192,5 +205,18 @@ mod tests {
         assert_eq!((total.problems[Problem::HandlerFailed as usize], total.aborted), (2, 1));
         assert_eq!(total.durations[CacheUse::Hit as usize].total(), 2);
         assert_eq!((stats.bytes(), stats.connections()), ((4, 0), (1, 2)));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_with_a_panic_is_counted_and_no_other() {
+        let stats = Stats::new(1);
+        let tasks = LocalSet::new();
+        let panicked = tasks.spawn_local(async { panic!("a task panics for this test") });
+        let (fine, cancelled) = (tasks.spawn_local(async {}), tasks.spawn_local(std::future::pending()));
+        cancelled.abort();
+        for task in [panicked, fine, cancelled] {
+            stats.thread(0).count_end_of_task(&tasks.run_until(task).await);
+        }
+        assert_eq!(stats.total().problems[Problem::TaskPanicked as usize], 1);
     }
 }

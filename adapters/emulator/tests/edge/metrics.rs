@@ -218,12 +218,14 @@ async fn requests_are_counted_by_route_outcome_cache_and_backend() {
         ("selvedge_backend_first_byte_seconds_count", &[("backend", "origin")], 2.0),
         ("selvedge_backend_first_byte_seconds_count", &[("backend", "impatient")], 0.0),
         ("selvedge_backend_up", &[("backend", "impatient")], 1.0),
+        ("selvedge_backend_urls_down", &[("backend", "impatient")], 0.0),
         ("selvedge_request_duration_seconds_count", &[("cache", "hit")], 2.0),
         ("selvedge_request_duration_seconds_count", &[("cache", "miss")], 1.0),
         ("selvedge_response_head_seconds_count", &[], 6.0),
         ("selvedge_aborted_total", &[], 0.0),
         ("selvedge_errors_total", &[("kind", "handler-failed")], 0.0),
         ("selvedge_errors_total", &[("kind", "handler-panicked")], 0.0),
+        ("selvedge_errors_total", &[("kind", "task-panicked")], 0.0),
         ("selvedge_errors_total", &[("kind", "access-log-dropped")], 0.0),
         ("selvedge_background_tasks", &[], 0.0),
     ];
@@ -341,6 +343,30 @@ async fn a_backend_with_an_open_circuit_is_down() {
         scrape.get("selvedge_backend_failures_total", &[("backend", "origin"), ("error", "connect")])
             > Some(0.0)
     );
+}
+
+#[tokio::test]
+async fn a_url_that_is_down_and_what_answers_in_its_place_are_counted() {
+    let origin = Origin::start().await.address;
+    let text = format!(
+        "[backends.a]\nurl = [\"http://127.0.0.1:9\", \"http://{origin}\"]\nbreaker = {{ failures = 2, open = \"5m\" }}\n\
+         [[routes]]\npath = \"/{{*rest}}\"\nbackend = \"a\"\ncache = {{ store = false }}\n"
+    );
+    let edge = Edge::start(read(&text).unwrap_or_else(|errors| panic!("{errors}"))).await;
+    for _ in 0..5 {
+        assert_eq!(edge.get("/page").await.status(), StatusCode::OK);
+    }
+    let scrape = Scrape::of(&edge).await;
+    let rows: &[Expected] = &[
+        ("selvedge_failovers_total", &[("reason", "backend.connect")], 2.0),
+        ("selvedge_failovers_total", &[("reason", "backend.circuit-open")], 3.0),
+        ("selvedge_requests_total", &[("reason", "backend.responded")], 5.0),
+        ("selvedge_backend_up", &[("backend", "a")], 1.0),
+        ("selvedge_backend_urls_down", &[("backend", "a")], 1.0),
+    ];
+    for (name, labels, expected) in rows {
+        assert_eq!(scrape.get(name, labels), Some(*expected), "{name} {labels:?}");
+    }
 }
 
 #[tokio::test]

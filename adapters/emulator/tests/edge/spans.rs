@@ -37,10 +37,20 @@ impl Traced {
         Self { edge: Edge::start_with(policy(Origin::start().await.address), config).await, kept }
     }
 
+    /// The same, with a policy that allows what a client calls itself.
+    async fn start_with_agents() -> Self {
+        let traced = Self::start(EmulatorConfig::default()).await;
+        let mut policy = policy(Origin::start().await.address);
+        policy.log.user_agent = true;
+        traced.edge.engine.replace(crate::support::engine(policy), info("agents"));
+        traced
+    }
+
     async fn get(&self, path: &str, flags: &str) -> Response<Bytes> {
         let request = Request::get(path)
             .header("traceparent", format!("00-{TRACE:032x}-{PARENT:016x}-{flags}"))
-            .header("tracestate", "a=1");
+            .header("tracestate", "a=1")
+            .header("user-agent", "agent");
         let request = with_host(request.body(empty()).unwrap());
         whole(connect(self.edge.address).await.send_request(request).await.unwrap()).await
     }
@@ -95,6 +105,15 @@ async fn a_backend_is_told_of_the_attempt_whose_parent_is_the_request() {
     assert!(has(attempt, "http.response.status_code", "200") && has(attempt, "server.address", "127.0.0.1"));
     let all = format!("{server:?}{attempt:?}");
     assert!(!all.contains("s3cret") && !all.contains("client.address"), "{all}");
+    assert!(!all.contains("user_agent"), "the policy does not allow it: {all}");
+}
+
+#[tokio::test]
+async fn what_a_client_calls_itself_is_in_a_span_where_the_policy_allows_it() {
+    let traced = Traced::start_with_agents().await;
+    traced.get("/headers", "01").await;
+    let (servers, _) = traced.spans().await;
+    assert!(has(&servers[0], "user_agent.original", "agent"), "{servers:#?}");
 }
 
 #[tokio::test]

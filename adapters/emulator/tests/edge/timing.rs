@@ -1,13 +1,20 @@
 //! `Server-Timing`.
 
+use selvedge_core::policy::Policy;
 use selvedge_emulator::EmulatorConfig;
 
 use crate::support::{Edge, Origin, policy};
 
 #[tokio::test]
 async fn the_parts_of_a_response_are_told_where_that_was_asked_for() {
-    let config = EmulatorConfig { server_timing: true, ..EmulatorConfig::default() };
-    let edge = Edge::start_with(policy(Origin::start().await.address), config).await;
+    for (by_flag, by_policy) in [(true, false), (false, true), (true, true)] {
+        let config = EmulatorConfig { server_timing: by_flag, ..EmulatorConfig::default() };
+        let policy = Policy { server_timing: by_policy, ..policy(Origin::start().await.address) };
+        assert_tells(&Edge::start_with(policy, config).await).await;
+    }
+}
+
+async fn assert_tells(edge: &Edge) {
     let rows = [
         ("/static/a", vec!["edge;dur=", "cache;desc=\"cache.miss\"", "origin;dur="]),
         ("/static/a", vec!["edge;dur=", "cache;desc=\"cache.hit\""]),

@@ -8,13 +8,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use prost::Message as _;
 use selvedge_core::engine::Engine;
 use selvedge_core::policy::read::read;
 use selvedge_emulator::otlp::Otlp;
-use selvedge_emulator::{Emulator, EmulatorConfig, EngineHandle, PolicyInfo};
+use selvedge_emulator::{Emulator, EmulatorConfig, EngineHandle, PolicyInfo, SpanSink as _};
 
 use messages::{ExportTraceServiceRequest, Span, attribute};
 
@@ -185,4 +185,32 @@ fn a_collector_that_does_not_answer_keeps_nobody_waiting() {
 #[test]
 fn what_is_no_url_is_refused_at_the_start() {
     assert!(Otlp::start(Some("no url")).is_err());
+}
+
+#[test]
+fn spans_that_no_collector_takes_are_counted() {
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let otlp = Otlp::start(Some(&format!("http://{nobody}"))).unwrap();
+    let span = selvedge_emulator::Span {
+        trace_id: 1,
+        id: 2,
+        parent: None,
+        state: None,
+        kind: selvedge_emulator::SpanKind::Server,
+        name: "GET".to_owned(),
+        started: SystemTime::UNIX_EPOCH,
+        ended: SystemTime::UNIX_EPOCH,
+        attributes: Vec::new(),
+        is_error: false,
+    };
+    assert_eq!(otlp.lost(), 0);
+    // More than may wait.
+    for _ in 0..3000 {
+        otlp.take(span.clone());
+    }
+    let began = Instant::now();
+    while otlp.lost() < 3000 - 2048 {
+        assert!(began.elapsed() < PATIENCE, "{} are lost", otlp.lost());
+        thread::yield_now();
+    }
 }

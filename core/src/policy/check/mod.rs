@@ -20,6 +20,7 @@ use super::raw;
 use super::report::{Report, join};
 use crate::backend::BackendId;
 use crate::geo::group::{BUILTIN_NAMES, CountrySet, builtin};
+use crate::log::Log;
 use crate::spin::Spin;
 
 /// Most routes, backends and experiments: their ids have 16 bits.
@@ -41,6 +42,7 @@ pub(crate) fn check(raw: &raw::Policy, report: &mut Report) -> Policy {
     let name = raw.name.clone().unwrap_or_else(|| "edge".to_owned());
     Policy {
         name,
+        server_timing: raw.server_timing,
         backends: checker.backends(&raw.backends),
         routes: checker.routes(&raw.routes, &experiments),
         geo: checker.geo(&raw.geo),
@@ -54,8 +56,14 @@ pub(crate) fn check(raw: &raw::Policy, report: &mut Report) -> Policy {
         redirect_hosts: checker.redirect_hosts(&raw.redirects),
         queues: checker.queues(&raw.queues),
         schedules: checker.schedules(&raw.schedules),
+        log: log(&raw.log),
         spin: Spin { front: raw.spin.front },
     }
+}
+
+fn log(raw: &raw::Log) -> Log {
+    let raw::Log { client_address, query, user_agent } = *raw;
+    Log { client_address, query: query.unwrap_or_default(), user_agent }
 }
 
 /// The names that values may refer to, and where errors go.

@@ -24,7 +24,7 @@ pub use route::{
 };
 pub use site::{
     Backend, BotAction, BotRule, BotRuleTable, Bots, Cors, EncodedSlashes, EnvValue, Fallback, Geo,
-    GeoAction, GeoRule, HeaderValue, Headers, HostHeader, Limits, Maintenance, Page, Redirects,
+    GeoAction, GeoRule, HeaderValue, Headers, HostHeader, Limits, Log, Maintenance, Page, Redirects,
     RequestHeaders, ResponseHeaders, Spin,
 };
 
@@ -35,6 +35,8 @@ pub use site::{
 pub struct Policy {
     /// Name of the policy, for status pages and logs. Default: `edge`.
     pub name: Option<String>,
+    /// Whether `Server-Timing` tells clients how long the edge and the route's backends took, in milliseconds, and what the cache did: everybody then sees what is stored. Default: `false`.
+    pub server_timing: bool,
     /// The servers behind the edge, by name.
     pub backends: BTreeMap<String, Backend>,
     /// What is answered where. The most specific route that matches wins, whatever its place in the file.
@@ -63,6 +65,8 @@ pub struct Policy {
     pub queues: BTreeMap<String, Queue>,
     /// What happens at certain times, by name.
     pub schedules: BTreeMap<String, Schedule>,
+    /// What the access log may hold of clients.
+    pub log: Log,
     /// What only Spin is told.
     pub spin: Spin,
 }

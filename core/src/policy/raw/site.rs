@@ -10,6 +10,7 @@ use super::{OneOrMany, Size};
 use crate::bot::BotCategory;
 use crate::geo::rules::GeoSource;
 use crate::headers::security::Preset;
+use crate::log::LogQuery;
 use crate::spin::Front;
 
 /// A server behind the edge.
@@ -305,6 +306,18 @@ pub struct Maintenance {
     pub retry_after: Option<String>,
     /// Addresses and networks that see the site all the same, such as `"203.0.113.0/24"`.
     pub allow: Vec<String>,
+}
+
+/// What of a request may be in the access log and in traces although it is personal data, or may hold secrets.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Log {
+    /// Whether the client's address is. Default: `false`.
+    pub client_address: bool,
+    /// What of the query is: `omit` (nothing, the default), `names` (of its parameters) or `whole`.
+    pub query: Option<LogQuery>,
+    /// Whether what the client calls itself is. Default: `false`.
+    pub user_agent: bool,
 }
 
 /// What only Spin is told.

@@ -415,6 +415,17 @@ fn failover_has_its_paths() {
 }
 
 #[test]
+fn server_timing_is_cloudfronts_own() {
+    assert_cases(&[warning(
+        "server-timing",
+        "server-timing = PART\n",
+        ["true", "false"],
+        ("server-timing", "true"),
+        &["see no request as a whole", "`ServerTimingHeadersConfig`"],
+    )]);
+}
+
+#[test]
 fn policies_of_cloudfront_have_so_many_headers() {
     assert_eq!(policy_headers("cache policy", 10), None);
     let finding = policy_headers("cache policy", 11).expect("one is too many");

@@ -10,6 +10,7 @@ use selvedge_emulator::SeenRequest;
 use super::head::clock;
 use super::{millis, status_style, titled};
 use crate::view::state::State;
+use crate::visible::visible;
 
 /// A column of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +108,12 @@ impl Column {
         let or_none = |text: Option<&'static str>| Line::from(text.unwrap_or("-"));
         match self {
             Self::Time => Line::from(clock(request.time.as_millis() / 1000 % 86_400)),
-            Self::Method => Line::from(request.method.as_str()),
+            Self::Method => Line::from(visible(&request.method)),
             Self::Url => Line::from(vec![
-                request.host.as_deref().unwrap_or_default().dark_gray(),
-                request.path.as_str().into(),
+                visible(request.host.as_deref().unwrap_or_default()).dark_gray(),
+                visible(&request.path).into(),
             ]),
-            Self::Path => Line::from(request.path.as_str()),
+            Self::Path => Line::from(visible(&request.path)),
             Self::Status => Line::from(status(request)).style(status_style(request.status)),
             Self::Reason => or_none(request.reason),
             Self::Cache => or_none(request.cache.map(|code| code.strip_prefix("cache.").unwrap_or(code))),

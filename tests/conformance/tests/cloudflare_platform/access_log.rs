@@ -12,7 +12,7 @@ fn told(share: &str, requests: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
     let edge = Edge::start_behind(FRONT, share);
     for (method, path) in requests {
         let fields = [
-            ("User-Agent", "agent"),
+            ("User-Agent", "agent\u{9b}"),
             ("Cookie", "session=s3cret"),
             ("Authorization", "Bearer s3cret"),
             ("CF-Connecting-IP", "203.0.113.9"),
@@ -22,6 +22,8 @@ fn told(share: &str, requests: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
     let answer = send(edge.address(), "GET", "/told", &[]);
     assert!(!answer.text().contains("s3cret") && !answer.text().contains("203.0.113.9"), "{}", answer.text());
     let told: Value = serde_json::from_str(answer.text()).unwrap();
+    let written = told["written"].as_str().unwrap();
+    assert!(!written.contains(char::is_control), "a terminal that shows it obeys nothing of it: {written:?}");
     (told["lines"].as_array().unwrap().clone(), told["points"].as_array().unwrap().clone())
 }
 
@@ -56,7 +58,13 @@ fn each_request_has_a_line_with_the_fields_of_every_platform() {
             (&line["selvedge"], &line["method"], &line["path"]),
             (&json!("access"), &json!(method), &json!(path))
         );
-        assert_eq!((&line["user_agent"], line.get("query")), (&json!("agent"), None), "{line}");
+        let query = target.split_once('?').map(|_| json!("token"));
+        assert_eq!(line.get("query"), query.as_ref(), "the policy allows names: {line}");
+        let agent = line["user_agent"].as_str().unwrap();
+        assert!(
+            agent.starts_with("agent") && agent.ends_with('\u{9b}') && line.get("address").is_none(),
+            "{line}"
+        );
         assert!(
             line["time"].as_str().unwrap().ends_with('Z') && line["head_ms"].as_f64() >= Some(0.0),
             "{line}"

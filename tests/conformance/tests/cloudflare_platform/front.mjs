@@ -5,14 +5,14 @@ import { answer } from "./runtime.mjs";
 let lines = [];
 let points = [];
 
-console.log = (line) => { lines.push(JSON.parse(line)); };
+console.log = (line) => { lines.push(line); };
 
 const SELVEDGE_RECORDS = { writeDataPoint(point) { points.push(point); } };
 
 export default {
   async fetch(request, environment, context) {
     if (new URL(request.url).pathname !== "/told") return answer(request, { ...environment, SELVEDGE_RECORDS }, context);
-    const told = Response.json({ lines, points });
+    const told = Response.json({ lines: lines.map((line) => JSON.parse(line)), written: lines.join(), points });
     [lines, points] = [[], []];
     return told;
   },

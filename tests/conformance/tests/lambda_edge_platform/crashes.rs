@@ -27,7 +27,7 @@ fn the_event_after_a_crash_is_answered_as_ever() {
         assert_eq!(shown(functions.call(behind(get(target, &[]), false))), expected(target), "{target}");
     }
     let log = functions.log();
-    let told = |name: &str| log.matches(&format!(r#""record":"handler-failure","name":"{name}""#)).count();
+    let told = |name: &str| log.matches(&format!(r#""selvedge":"handler-failure","name":"{name}""#)).count();
     assert_eq!((told("panic"), told("late-panic")), (3, 1), "each is told once: {log}");
 }
 

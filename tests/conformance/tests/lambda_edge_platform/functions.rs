@@ -30,6 +30,8 @@ const SERVE: &str = include_str!("serve.mjs");
 
 const POLICY: &str = r#"
     name = "functions"
+    [log]
+    user-agent = true
     [backends.a]
     url = "http://localhost:{{port}}/a"
     failover = ["b"]
