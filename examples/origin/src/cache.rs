@@ -2,9 +2,8 @@
 //!
 //! Each key belongs to a slot, and each slot counts the changes of its keys. What is kept is kept under the count that
 //! held before the database was asked, and looked for under the count that holds when a request comes: so nothing that
-//! was read before a change is found after it, however late the reader kept it. While a change is on its way the database
-//! answers: whoever hears of a change, as edges do, finds nothing from before it, even when the writer has not come to
-//! count it.
+//! was read before a change is found after it, however late the reader kept it. Whoever tells edges of a change waits until
+//! it is counted.
 
 mod shared;
 
@@ -14,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::task::JoinSet;
 
 use crate::database::Database;
@@ -34,9 +34,6 @@ const ENTRY_BYTES: usize = 256;
 /// Slots of changes; keys that share one only lose what is kept more often.
 const SLOTS: usize = 4_096;
 
-/// One change that has ended, in the number of a slot; what is below counts those on their way.
-const ENDED: u64 = 1 << 32;
-
 /// The cache in front of the database; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
@@ -44,6 +41,8 @@ pub(crate) struct Cache {
     /// With a shared cache nothing stays here: it only lets requests for the same wait for one answer.
     local: moka::future::Cache<(Key, u64), Representation>,
     slots: Arc<[AtomicU64]>,
+    /// Held by every change from its commit until it is counted.
+    commits: Arc<RwLock<()>>,
     hasher: RandomState,
     shared: Option<SharedCache>,
 }
@@ -73,7 +72,7 @@ impl Cache {
             .time_to_live(expiry)
             .build();
         let slots = std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect();
-        Ok(Self { database, local, slots, hasher: RandomState::new(), shared })
+        Ok(Self { database, local, slots, commits: Arc::default(), hasher: RandomState::new(), shared })
     }
 
     /// Returns a user or a product, if there is one; the database is asked once, however many want it.
@@ -85,16 +84,17 @@ impl Cache {
         id: i64,
     ) -> Result<Option<Representation>, Arc<sqlx::Error>> {
         let key = Key { kind: T::KIND, id };
-        let changes = self.slot(key).load(Ordering::Acquire);
-        if !changes.is_multiple_of(ENDED) {
-            return found(self.load::<T>(key).await.as_ref());
-        }
-        let place = (key, changes);
+        let place = (key, self.slot(key).load(Ordering::Acquire));
         if let Some(kept) = self.local.get(&place).await {
             return Ok(Some(kept));
         }
-        let loaded = self.local.try_get_with(place, self.load::<T>(key)).await;
-        found(loaded.as_ref().map_err(|nothing| &**nothing))
+        match self.local.try_get_with(place, self.load::<T>(key)).await {
+            Ok(found) => Ok(Some(found)),
+            Err(nothing) => match &*nothing {
+                Nothing::Absent => Ok(None),
+                Nothing::Failed(error) => Err(Arc::clone(error)),
+            },
+        }
     }
 
     async fn load<T: Resource>(&self, key: Key) -> Result<Representation, Nothing> {
@@ -114,11 +114,10 @@ impl Cache {
 
     /// Begins a change of a key that has `version`; what is kept of it ends when the answer is dropped.
     pub(crate) fn change(&self, key: Key, version: i64) -> Change<'_> {
-        self.slot(key).fetch_add(1, Ordering::AcqRel);
         if let Some(shared) = &self.shared {
             shared.suspect(key, version);
         }
-        Change { cache: self, key }
+        Change { cache: self, key, _commit: None }
     }
 
     /// Tells the shared cache, where there is one, of every change that the database has written down for it.
@@ -130,6 +129,11 @@ impl Cache {
             None => Ok(()),
             Some(shared) => shared.tell_written_down(&self.database).await,
         }
+    }
+
+    /// Returns when every change is counted that this origin has committed by now.
+    pub(crate) async fn settled(&self) {
+        drop(self.commits.write().await);
     }
 
     /// Tells whether changes are to be written down for the shared cache.
@@ -148,24 +152,19 @@ impl Cache {
     }
 }
 
-fn found(loaded: Result<&Representation, &Nothing>) -> Result<Option<Representation>, Arc<sqlx::Error>> {
-    match loaded {
-        Ok(found) => Ok(Some(found.clone())),
-        Err(Nothing::Absent) => Ok(None),
-        Err(Nothing::Failed(error)) => Err(Arc::clone(error)),
-    }
-}
-
 /// A change on its way, whatever becomes of it: an outcome that is not known may be one that holds.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
     cache: &'a Cache,
     key: Key,
+    /// Given back after the change is counted.
+    _commit: Option<OwnedRwLockReadGuard<()>>,
 }
 
 impl Change<'_> {
     /// Says that the key may have `version` from here on; a change that fails before has changed nothing.
-    pub(crate) fn may_hold(&self, version: i64) {
+    pub(crate) async fn may_hold(&mut self, version: i64) {
+        self._commit = Some(Arc::clone(&self.cache.commits).read_owned().await);
         if let Some(shared) = &self.cache.shared {
             shared.raise(self.key, version);
         }
@@ -174,7 +173,7 @@ impl Change<'_> {
 
 impl Drop for Change<'_> {
     fn drop(&mut self) {
-        self.cache.slot(self.key).fetch_add(ENDED - 1, Ordering::AcqRel);
+        self.cache.slot(self.key).fetch_add(1, Ordering::Release);
         if let Some(shared) = &self.cache.shared {
             shared.settle(self.key);
         }
@@ -206,21 +205,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_a_change_is_on_its_way_the_database_answers() {
+    async fn whoever_tells_of_a_change_waits_until_it_is_counted() {
         let database = Database::open(&Secret::new("sqlite::memory:")).await.expect("a database");
-        let cache = Cache::open(database.clone(), None, &mut JoinSet::new()).expect("a cache");
-        let read = async || cache.find::<User>(1).await.expect("an answer").expect("a user").body;
-        let before = read().await;
-        let (first, second) = (cache.change(KEY, 1), cache.change(KEY, 1));
-        let rename = sqlx::query("UPDATE users SET name = 'Ada Lovelace' WHERE id = 1");
-        rename.execute(database.pool()).await.expect("a change that holds");
-        assert_ne!(read().await, before, "an edge may have heard of it");
-        drop(first);
-        let reads = database.reads();
-        let _ = (read().await, read().await);
-        assert_eq!(database.reads(), reads + 2, "the other one has not ended");
-        drop(second);
-        let _ = (read().await, read().await);
-        assert_eq!(database.reads(), reads + 3, "after both it is kept again");
+        let cache = Cache::open(database, None, &mut JoinSet::new()).expect("a cache");
+        let is_settled = async || tokio::time::timeout(Duration::ZERO, cache.settled()).await.is_ok();
+        let mut change = cache.change(KEY, 1);
+        assert!(is_settled().await, "a change that is not committed is waited for by nobody");
+        change.may_hold(2).await;
+        assert!(!is_settled().await, "it may hold, and is not counted");
+        drop(change);
+        assert!(is_settled().await);
     }
 }

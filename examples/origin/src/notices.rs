@@ -4,9 +4,9 @@
 //! and again until the edge has taken it, and only then deletes the rows. An edge that is away for long is told at last
 //! that everything has changed, so that what waits for it stays bounded.
 //!
-//! Whoever sends a notice sees to it that the shared cache has heard of the change before, whichever origin made it: an
-//! edge that asks again finds nothing from before. While the shared cache is away the notice goes out all the same, and
-//! again until the cache has heard of it.
+//! Whoever sends a notice waits until the own cache has counted the change, and sees to it that the shared cache has heard
+//! of it before, whichever origin made it: an edge that asks again finds nothing from before. While the shared cache is
+//! away the notice goes out all the same, and again until the cache has heard of it.
 
 mod outbox;
 mod send;
@@ -173,6 +173,7 @@ impl Delivery {
     async fn deliver(&self) -> anyhow::Result<Delivered> {
         let batch = outbox::oldest(&self.database, &self.edge).await?;
         let Some(purge) = batch.purge() else { return Ok(Delivered::All) };
+        self.cache.settled().await;
         let told = self.cache.tell_written_down().await;
         self.sender.send(&self.edge, &purge, batch.causes()).await?;
         told.context("an edge hears of changes again once the shared cache has")?;

@@ -86,7 +86,7 @@ impl Shop {
         cause: Option<Traceparent>,
     ) -> sqlx::Result<Replacement> {
         let key = Key { kind: T::KIND, id };
-        let change = self.cache.change(key, version);
+        let mut change = self.cache.change(key, version);
         let record = Record { id, version: version + 1, modified_ms: now_ms(), item };
         within(async {
             let mut transaction = self.database.begin().await?;
@@ -102,7 +102,7 @@ impl Shop {
             if let Some(keyed) = &keyed {
                 idempotency::finish(&mut transaction, keyed, id, &sent).await?;
             }
-            self.commit(transaction, &change, Notice { key, cause }, version + 1).await?;
+            self.commit(transaction, &mut change, Notice { key, cause }, version + 1).await?;
             Ok(Replacement::Replaced(sent))
         })
         .await
@@ -117,7 +117,7 @@ impl Shop {
         cause: Option<Traceparent>,
     ) -> sqlx::Result<Deletion> {
         let key = Key { kind: T::KIND, id };
-        let change = self.cache.change(key, version);
+        let mut change = self.cache.change(key, version);
         within(async {
             let mut transaction = self.database.begin().await?;
             match take(&mut transaction, keyed.as_ref()).await? {
@@ -128,7 +128,7 @@ impl Shop {
             if !delete::<T>(&mut transaction, id, version).await? {
                 return Ok(Deletion::Outpaced);
             }
-            self.commit(transaction, &change, Notice { key, cause }, version + 1).await?;
+            self.commit(transaction, &mut change, Notice { key, cause }, version + 1).await?;
             Ok(Deletion::Deleted)
         })
         .await
@@ -137,7 +137,7 @@ impl Shop {
     async fn commit(
         &self,
         mut transaction: Transaction<'static, Any>,
-        change: &Change<'_>,
+        change: &mut Change<'_>,
         notice: Notice,
         version: i64,
     ) -> sqlx::Result<()> {
@@ -153,7 +153,7 @@ impl Shop {
         }
         notices::write(&mut transaction, self.notices.edges(), &notice).await?;
         // From here on it may hold, even when nobody hears that it does.
-        change.may_hold(version);
+        change.may_hold(version).await;
         transaction.commit().await?;
         self.notices.ring();
         Ok(())
