@@ -272,7 +272,7 @@ async fn start_origin(
             origin.listen
         )
     })?;
-    let mut config = OriginConfig::default();
+    let mut config = OriginConfig { faults: true, ..OriginConfig::default() };
     if let Some((mut address, token)) = edge {
         if address.ip().is_unspecified() {
             address.set_ip(if address.is_ipv4() {

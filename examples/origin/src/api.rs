@@ -2,6 +2,7 @@
 
 pub(crate) mod collection;
 pub(crate) mod item;
+mod key;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,14 +10,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use crate::Origin;
-use crate::database::is_away;
+use crate::conditional::SURROGATE_KEY;
 use crate::problem::Problem;
-use crate::resource::User;
+use crate::resource::{Kind, User};
 
 /// How much of a body `/api/echo` repeats, in bytes.
 const MAX_ECHO_BYTES: usize = 64 * 1024;
@@ -32,8 +33,12 @@ pub(crate) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Whether requests should be sent here: the database answers. A cache that is away only makes answers slower.
+/// Whether requests should be sent here: the database answers, and nobody has told the origin to stop. A cache that is
+/// away only makes answers slower.
 pub(crate) async fn ready(State(origin): State<Origin>) -> Response {
+    if origin.is_draining() {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the origin is ending").into_response();
+    }
     match tokio::time::timeout(READY_TIMEOUT, origin.shop().database.ping()).await {
         Ok(Ok(())) => {
             ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": "ready" }))).into_response()
@@ -57,25 +62,20 @@ pub(crate) async fn method_not_allowed() -> Problem {
 pub(crate) async fn user(
     State(origin): State<Origin>,
     Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
 ) -> Response {
     let Some(id) = query.get("id").and_then(|id| id.parse().ok()) else {
         return error(StatusCode::BAD_REQUEST, "`id` must be a whole number");
     };
     match origin.shop().cache.find::<User>(id).await {
         Ok(Some(user)) => {
-            let headers =
-                [(header::CACHE_CONTROL, "private, max-age=60"), (header::CONTENT_TYPE, "application/json")];
-            (headers, user.body).into_response()
+            let mut response = item::show_found(Kind::User, id, &user, &headers);
+            let cache_control = HeaderValue::from_static("private, max-age=60");
+            response.headers_mut().insert(header::CACHE_CONTROL, cache_control);
+            response
         }
         Ok(None) => error(StatusCode::NOT_FOUND, "there is no such user"),
-        Err(failure) => {
-            tracing::error!(error = %failure, "the database failed");
-            let status = match is_away(&failure) {
-                true => StatusCode::SERVICE_UNAVAILABLE,
-                false => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            error(status, "the database failed")
-        }
+        Err(failure) => Problem::from(&*failure).into_response(),
     }
 }
 
@@ -84,7 +84,11 @@ pub(crate) async fn content(headers: HeaderMap) -> Response {
     let asked = headers.get("x-region").and_then(|region| region.to_str().ok()).unwrap_or_default();
     let own = HEADLINES.iter().find(|(region, _)| *region == asked);
     let (region, headline) = own.unwrap_or(&("global", "Free shipping worldwide"));
-    let caching = [(header::CACHE_CONTROL, "public, max-age=60"), (header::VARY, "X-Region")];
+    let caching = [
+        (header::CACHE_CONTROL, "public, max-age=60"),
+        (header::VARY, "X-Region"),
+        (SURROGATE_KEY, "content"),
+    ];
     (caching, Json(json!({ "region": region, "headline": headline }))).into_response()
 }
 

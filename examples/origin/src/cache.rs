@@ -2,7 +2,8 @@
 //!
 //! Each key belongs to a slot, and each slot counts the changes of its keys. What is kept is kept under the count that
 //! held before the database was asked, and looked for under the count that holds when a request comes: so nothing that
-//! was read before a change is found after it, however late the reader kept it.
+//! was read before a change is found after it, however late the reader kept it. Whoever tells edges of a change waits until
+//! it is counted.
 
 mod shared;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::task::JoinSet;
 
 use crate::database::Database;
@@ -39,6 +41,8 @@ pub(crate) struct Cache {
     /// With a shared cache nothing stays here: it only lets requests for the same wait for one answer.
     local: moka::future::Cache<(Key, u64), Representation>,
     slots: Arc<[AtomicU64]>,
+    /// Held by every change from its commit until it is counted.
+    commits: Arc<RwLock<()>>,
     hasher: RandomState,
     shared: Option<SharedCache>,
 }
@@ -68,7 +72,7 @@ impl Cache {
             .time_to_live(expiry)
             .build();
         let slots = std::iter::repeat_with(AtomicU64::default).take(SLOTS).collect();
-        Ok(Self { database, local, slots, hasher: RandomState::new(), shared })
+        Ok(Self { database, local, slots, commits: Arc::default(), hasher: RandomState::new(), shared })
     }
 
     /// Returns a user or a product, if there is one; the database is asked once, however many want it.
@@ -108,12 +112,28 @@ impl Cache {
         Ok(found)
     }
 
-    /// Begins a change by which a key gets `version`; what is kept of it ends when the answer is dropped.
+    /// Begins a change of a key that has `version`; what is kept of it ends when the answer is dropped.
     pub(crate) fn change(&self, key: Key, version: i64) -> Change<'_> {
         if let Some(shared) = &self.shared {
             shared.suspect(key, version);
         }
-        Change { cache: self, key }
+        Change { cache: self, key, _commit: None }
+    }
+
+    /// Tells the shared cache, where there is one, of every change that the database has written down for it.
+    ///
+    /// # Errors
+    /// When there is such a change, and the shared cache or the database is away.
+    pub(crate) async fn tell_written_down(&self) -> anyhow::Result<()> {
+        match &self.shared {
+            None => Ok(()),
+            Some(shared) => shared.tell_written_down(&self.database).await,
+        }
+    }
+
+    /// Returns when every change is counted that this origin has committed by now.
+    pub(crate) async fn settled(&self) {
+        drop(self.commits.write().await);
     }
 
     /// Tells whether changes are to be written down for the shared cache.
@@ -137,6 +157,18 @@ impl Cache {
 pub(crate) struct Change<'a> {
     cache: &'a Cache,
     key: Key,
+    /// Given back after the change is counted.
+    _commit: Option<OwnedRwLockReadGuard<()>>,
+}
+
+impl Change<'_> {
+    /// Says that the key may have `version` from here on; a change that fails before has changed nothing.
+    pub(crate) async fn may_hold(&mut self, version: i64) {
+        self._commit = Some(Arc::clone(&self.cache.commits).read_owned().await);
+        if let Some(shared) = &self.cache.shared {
+            shared.raise(self.key, version);
+        }
+    }
 }
 
 impl Drop for Change<'_> {
@@ -153,15 +185,16 @@ mod tests {
     use super::*;
     use crate::resource::{Kind, User};
 
+    const KEY: Key = Key { kind: Kind::User, id: 1 };
+
     #[tokio::test]
     async fn what_is_kept_in_the_process_lives_an_hour_or_until_a_change() {
         let database = Database::open(&Secret::new("sqlite::memory:")).await.expect("a database");
         let cache = Cache::open(database.clone(), None, &mut JoinSet::new()).expect("a cache");
         assert_eq!(cache.local.policy().time_to_live(), Some(Duration::from_secs(3_600)));
-        let key = Key { kind: Kind::User, id: 1 };
         for (reads, changes) in [(1, false), (1, false), (2, true), (2, false)] {
             if changes {
-                drop(cache.change(key, 2));
+                drop(cache.change(KEY, 1));
             }
             assert!(cache.find::<User>(1).await.expect("an answer").is_some());
             assert_eq!(database.reads(), reads);
@@ -169,5 +202,18 @@ mod tests {
         assert!(cache.find::<User>(99).await.expect("an answer").is_none());
         assert!(cache.find::<User>(99).await.expect("an answer").is_none());
         assert_eq!(database.reads(), 4, "absence is not kept");
+    }
+
+    #[tokio::test]
+    async fn whoever_tells_of_a_change_waits_until_it_is_counted() {
+        let database = Database::open(&Secret::new("sqlite::memory:")).await.expect("a database");
+        let cache = Cache::open(database, None, &mut JoinSet::new()).expect("a cache");
+        let is_settled = async || tokio::time::timeout(Duration::ZERO, cache.settled()).await.is_ok();
+        let mut change = cache.change(KEY, 1);
+        assert!(is_settled().await, "a change that is not committed is waited for by nobody");
+        change.may_hold(2).await;
+        assert!(!is_settled().await, "it may hold, and is not counted");
+        drop(change);
+        assert!(is_settled().await);
     }
 }

@@ -7,13 +7,18 @@ use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+
+/// The header of the keys by which edges purge what they keep.
+pub(crate) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
 /// What a representation says of itself, beside its content.
 pub(crate) struct Resource<'a> {
     pub(crate) content_type: &'a str,
     pub(crate) cache_control: &'a str,
+    /// Surrogate keys, by which edges purge it.
+    pub(crate) tags: &'static str,
     pub(crate) modified: Option<SystemTime>,
 }
 
@@ -47,12 +52,13 @@ pub(crate) fn respond(resource: &Resource<'_>, content: Bytes, request: &HeaderM
 fn describe(resource: &Resource<'_>, etag: &str, headers: &mut HeaderMap) {
     insert(headers, header::ETAG, etag);
     insert(headers, header::CACHE_CONTROL, resource.cache_control);
+    headers.insert(SURROGATE_KEY, HeaderValue::from_static(resource.tags));
     if let Some(modified) = resource.modified {
         insert(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     headers.insert(name, HeaderValue::from_str(value).expect("the origin writes visible ASCII only"));
 }
 
@@ -94,9 +100,19 @@ pub(crate) fn if_match(etag: &[u8], request: &HeaderMap) -> Precondition {
 }
 
 /// The members of a field that is a list of tags.
-fn listed(request: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+fn listed(request: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = request.get_all(name).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim)
+    lines.flat_map(members).map(str::trim)
+}
+
+/// Splits at the commas outside of quotes: a tag may have commas, and knows no escapes
+/// ([RFC 9110 section 8.8.3](https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3)).
+fn members(line: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    line.split(move |c| {
+        is_quoted ^= c == '"';
+        c == ',' && !is_quoted
+    })
 }
 
 fn date(value: &HeaderValue) -> Option<SystemTime> {
@@ -154,6 +170,24 @@ fn number(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comma_in_a_tag_ends_no_member() {
+        let rows: [(&str, &[&str]); 4] = [
+            (r#""a", W/"b""#, &[r#""a""#, r#"W/"b""#]),
+            (r#""a,b","c""#, &[r#""a,b""#, r#""c""#]),
+            (r#""a\","b""#, &[r#""a\""#, r#""b""#]),
+            ("*", &["*"]),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(members(line).map(str::trim).collect::<Vec<_>>(), expected, "{line}");
+        }
+        let mut request = HeaderMap::new();
+        request.insert(header::IF_MATCH, HeaderValue::from_static(r#""a,"b",c""#));
+        assert_eq!(if_match(br#""b""#, &request), Precondition::Fails, "only whole tags count");
+        request.insert(header::IF_NONE_MATCH, HeaderValue::from_static(r#""x,"1","y""#));
+        assert!(!is_unchanged("\"1\"", None, &request));
+    }
 
     #[test]
     fn ranges_are_those_of_rfc_9110_section_14() {

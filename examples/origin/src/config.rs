@@ -21,8 +21,14 @@ pub struct OriginConfig {
     /// How long a request may take before it is answered 503; 30 seconds by default. A delay that was asked for does
     /// not count.
     pub request_timeout: Duration,
+    /// How long a client may take to send a request's headers, and how long a connection may be idle; 75 seconds by
+    /// default, longer than edges keep idle connections, so that it is they who close them.
+    pub header_timeout: Duration,
     /// How long requests in flight may go on after the origin was told to stop; 20 seconds by default.
     pub drain_limit: Duration,
+    /// Whether any client may make the origin slow or failing, by `/_switch`, `X-Origin-Delay` and `X-Origin-Fail`; true
+    /// by default, as this is a library for trying edges out. The program asks for it by `--faults`.
+    pub faults: bool,
 }
 
 impl Default for OriginConfig {
@@ -33,7 +39,9 @@ impl Default for OriginConfig {
             edges: Vec::new(),
             purge_token: None,
             request_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(75),
             drain_limit: Duration::from_secs(20),
+            faults: true,
         }
     }
 }

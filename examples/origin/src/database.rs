@@ -8,15 +8,24 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use sqlx::any::{AnyArguments, AnyPoolOptions};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
+use sqlx::{Any, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 
 use crate::resource::{Record, Resource};
 use crate::secret::Secret;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// How long a request waits for a connection before it is told that the database is away.
+/// How long an operation waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long an operation may take, with its wait for a connection: a server that hangs is one that is away.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may take to come to rest before another is made in its place.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the connections may take to say good-bye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// PostgreSQL's usual hundred connections allow a few origins.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -26,7 +35,11 @@ const SQLITE_FILE_CONNECTIONS: u32 = 4;
 
 /// Readers go on beside a writer, and what was committed outlives a power cut.
 const SQLITE_SETTINGS: &str =
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;";
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 4000;";
+
+/// The server gives up what nobody waits for any more, and what an origin that hangs has begun.
+const POSTGRES_SETTINGS: &str =
+    "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '10s';";
 
 /// Classes of PostgreSQL's error codes that another try can mend: no connection, another transaction in the way, no
 /// room, and an end or a start of the server.
@@ -57,16 +70,15 @@ impl Database {
     pub(crate) async fn open(url: &Secret) -> anyhow::Result<Self> {
         sqlx::any::install_default_drivers();
         let url = url.reveal();
-        let pool = match url.split_once(':').map(|(scheme, rest)| (scheme, rest.trim_start_matches('/'))) {
-            Some(("sqlite", rest)) if rest.starts_with(":memory:") => in_memory(),
-            Some(("sqlite", _)) => sqlite_file(),
-            Some(("postgres" | "postgresql", _)) => {
-                AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS)
-            }
-            _ => bail!("a database's URL begins with sqlite: or postgres:"),
-        };
+        let (pool, migrating) =
+            match url.split_once(':').map(|(scheme, rest)| (scheme, rest.trim_start_matches('/'))) {
+                Some(("sqlite", rest)) if rest.starts_with(":memory:") => (in_memory(), None),
+                Some(("sqlite", _)) => (sqlite_file(), None),
+                Some(("postgres" | "postgresql", _)) => (postgres(), Some("SET statement_timeout = 0")),
+                _ => bail!("a database's URL begins with sqlite: or postgres:"),
+            };
         let pool = pool.acquire_timeout(ACQUIRE_TIMEOUT).connect(url).await.context("cannot connect")?;
-        MIGRATIONS.run(&pool).await.context("cannot bring the tables up to date")?;
+        migrate(&pool, migrating).await.context("cannot bring the tables up to date")?;
         let identity = identify(&pool).await.context("cannot write to it")?;
         Ok(Self { pool, reads: Arc::default(), identity })
     }
@@ -78,7 +90,7 @@ impl Database {
 
     /// Fails when the database does not answer.
     pub(crate) async fn ping(&self) -> sqlx::Result<()> {
-        self.pool.execute("SELECT 1").await.map(drop)
+        within(self.pool.execute("SELECT 1")).await.map(drop)
     }
 
     /// Returns how many users and products were asked for, lists not counted.
@@ -100,29 +112,51 @@ impl Database {
     #[tracing::instrument(name = "SELECT", skip_all, fields(otel.kind = "client", db.operation.name = "SELECT"))]
     pub(crate) async fn find<T: Resource>(&self, id: i64) -> sqlx::Result<Option<Record<T>>> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let row = sqlx::query(T::SELECT).bind(id).fetch_optional(&self.pool).await?;
+        let row = within(sqlx::query(T::SELECT).bind(id).fetch_optional(&self.pool)).await?;
         row.as_ref().map(Record::from_row).transpose()
     }
 
     /// Returns up to `limit` records whose id is larger than `after`, in the order of their ids.
     #[tracing::instrument(name = "SELECT", skip_all, fields(otel.kind = "client", db.operation.name = "SELECT"))]
     pub(crate) async fn list<T: Resource>(&self, after: i64, limit: i64) -> sqlx::Result<Vec<Record<T>>> {
-        let rows = sqlx::query(T::LIST).bind(after).bind(limit).fetch_all(&self.pool).await?;
+        let rows = within(sqlx::query(T::LIST).bind(after).bind(limit).fetch_all(&self.pool)).await?;
         rows.iter().map(Record::from_row).collect()
     }
 
     /// Returns name and price of the first hundred products in the order of their names.
     #[tracing::instrument(name = "SELECT", skip_all, fields(otel.kind = "client", db.operation.name = "SELECT"))]
     pub(crate) async fn price_list(&self) -> sqlx::Result<Vec<(String, i64)>> {
-        sqlx::query_as("SELECT name, price_cents FROM products ORDER BY name LIMIT 100")
-            .fetch_all(&self.pool)
-            .await
+        let select = sqlx::query_as("SELECT name, price_cents FROM products ORDER BY name LIMIT 100");
+        within(select.fetch_all(&self.pool)).await
     }
 
-    /// Closes every connection; SQLite then keeps a single file.
+    /// Closes every connection; SQLite then keeps a single file. A server that hangs is not waited for.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.pool.close()).await.is_err() {
+            tracing::warn!("the database does not answer; its connections were cut off");
+        }
     }
+}
+
+/// Ends an operation that takes too long, as when the server hangs.
+///
+/// Nobody knows what became of a commit that was ended.
+pub(crate) async fn within<T>(operation: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(OPERATION_TIMEOUT, operation).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn late() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database does not answer"))
+}
+
+/// Brings the tables up to date, however long it takes with this setting.
+async fn migrate(pool: &AnyPool, setting: Option<&'static str>) -> anyhow::Result<()> {
+    let mut connection = pool.acquire().await?;
+    if let Some(setting) = setting {
+        connection.execute(setting).await?;
+        connection.close_on_drop();
+    }
+    Ok(MIGRATIONS.run(&mut *connection).await?)
 }
 
 /// Gives a new database its number.
@@ -139,6 +173,21 @@ async fn identify(pool: &AnyPool) -> anyhow::Result<i64> {
 /// A database in memory lives as long as its one connection.
 fn in_memory() -> AnyPoolOptions {
     AnyPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
+}
+
+/// A connection on which something was broken off comes to rest within its time, or is closed.
+fn postgres() -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(POSTGRES_SETTINGS).await.map(drop) })
+        })
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let rested = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+                rested.unwrap_or_else(|_| Err(late())).map(|()| true)
+            })
+        })
 }
 
 fn sqlite_file() -> AnyPoolOptions {

@@ -8,9 +8,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get};
 use serde::{Deserialize, Serialize};
 
-use crate::Origin;
+use crate::{Origin, api};
 
 /// Longest delay, in milliseconds.
 const MAX_DELAY_MS: u64 = 60_000;
@@ -57,22 +58,32 @@ impl Fault {
 }
 
 /// The switch and the counts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Faults {
+    /// Whether clients may ask for faults.
+    is_on: bool,
     switch: Mutex<Switch>,
     counts: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Faults {
+    /// Starts with no faults; clients may ask for them if `is_on`.
+    pub(crate) fn new(is_on: bool) -> Self {
+        Self { is_on, switch: Mutex::default(), counts: Mutex::default() }
+    }
+
     /// Counts a request and tells what it is to suffer.
     ///
     /// The headers `X-Origin-Delay: 200ms` and `X-Origin-Fail: 503` do for one
     /// request what the switch does for all.
-    pub(crate) fn of(&self, path: &str, headers: &HeaderMap) -> Fault {
+    pub(crate) fn on(&self, path: &str, headers: &HeaderMap) -> Fault {
         if path.starts_with("/_") {
             return Fault::default();
         }
         self.count(path);
+        if !self.is_on {
+            return Fault::default();
+        }
         let (delay_ms, fail) = lock(&self.switch).of(path);
         let delay = header(headers, "x-origin-delay").and_then(|text| text.strip_suffix("ms")?.parse().ok());
         let delay_ms = delay.unwrap_or(delay_ms).min(MAX_DELAY_MS);
@@ -100,11 +111,22 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-pub(crate) async fn show(State(origin): State<Origin>) -> Json<Switch> {
-    Json(lock(&origin.faults().switch).clone())
+/// What answers at the switch, where there is one.
+pub(crate) fn switch() -> MethodRouter<Origin> {
+    get(show).put(set).delete(clear)
 }
 
-pub(crate) async fn set(State(origin): State<Origin>, body: String) -> Response {
+async fn show(State(origin): State<Origin>) -> Response {
+    if !origin.faults().is_on {
+        return api::not_found().await;
+    }
+    Json(lock(&origin.faults().switch).clone()).into_response()
+}
+
+async fn set(State(origin): State<Origin>, body: String) -> Response {
+    if !origin.faults().is_on {
+        return api::not_found().await;
+    }
     match serde_json::from_str::<Switch>(&body) {
         Ok(switch) if switch.delay_ms > MAX_DELAY_MS => {
             (StatusCode::BAD_REQUEST, format!("delay_ms is at most {MAX_DELAY_MS}\n")).into_response()
@@ -117,9 +139,12 @@ pub(crate) async fn set(State(origin): State<Origin>, body: String) -> Response 
     }
 }
 
-pub(crate) async fn clear(State(origin): State<Origin>) -> StatusCode {
+async fn clear(State(origin): State<Origin>) -> Response {
+    if !origin.faults().is_on {
+        return api::not_found().await;
+    }
     *lock(&origin.faults().switch) = Switch::default();
-    StatusCode::NO_CONTENT
+    StatusCode::NO_CONTENT.into_response()
 }
 
 pub(crate) async fn requests(State(origin): State<Origin>) -> Json<BTreeMap<String, u64>> {

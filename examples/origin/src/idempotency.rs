@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
-use crate::database::Database;
+use crate::database::{Database, within};
 use crate::resource::{Representation, now_ms};
 
 /// How long an answer is kept.
@@ -86,6 +87,10 @@ pub(crate) enum Attempt {
     Other,
 }
 
+/// Takes a key and a time in milliseconds, before which nothing counts.
+const SELECT: &str = "SELECT request, kept_id, kept_version, kept_modified_ms, body FROM answers \
+    WHERE idempotency_key = $1 AND created_ms >= $2";
+
 /// Takes a key, or says what it was taken for. Another origin's transaction with the same key is waited for.
 pub(crate) async fn begin(
     transaction: &mut Transaction<'static, Any>,
@@ -109,12 +114,18 @@ pub(crate) async fn begin(
     if taken.rows_affected() == 1 {
         return Ok(Attempt::First);
     }
-    let row = sqlx::query(
-        "SELECT request, kept_id, kept_version, kept_modified_ms, body FROM answers WHERE idempotency_key = $1",
-    )
-    .bind(&keyed.key)
-    .fetch_one(&mut **transaction)
-    .await?;
+    let row = sqlx::query(SELECT).bind(&keyed.key).bind(i64::MIN).fetch_one(&mut **transaction).await?;
+    known(&row, keyed)
+}
+
+/// Says what a key was taken for, and takes it not.
+pub(crate) async fn look(database: &Database, keyed: &Keyed) -> sqlx::Result<Attempt> {
+    let select = sqlx::query(SELECT).bind(&keyed.key).bind(now_ms() - KEPT_MS);
+    let row = within(select.fetch_optional(database.pool())).await?;
+    row.map_or(Ok(Attempt::First), |row| known(&row, keyed))
+}
+
+fn known(row: &AnyRow, keyed: &Keyed) -> sqlx::Result<Attempt> {
     if row.try_get::<String, _>("request")? != keyed.request {
         return Ok(Attempt::Other);
     }
@@ -124,7 +135,7 @@ pub(crate) async fn begin(
     Ok(Attempt::Answered { id: row.try_get("kept_id")?, sent })
 }
 
-/// Writes the answer for a key that was taken.
+/// Writes the answer for a key that was taken; a deletion has none.
 pub(crate) async fn finish(
     transaction: &mut Transaction<'static, Any>,
     keyed: &Keyed,
@@ -156,15 +167,11 @@ pub(crate) async fn sweep(database: Database) {
 }
 
 async fn sweep_once(database: &Database, now_ms: i64, most: i64) -> sqlx::Result<()> {
-    sqlx::query(
+    let delete = sqlx::query(
         "DELETE FROM answers WHERE created_ms < $1 OR created_ms <= \
          COALESCE((SELECT created_ms FROM answers ORDER BY created_ms DESC LIMIT 1 OFFSET $2), 0)",
-    )
-    .bind(now_ms - KEPT_MS)
-    .bind(most)
-    .execute(database.pool())
-    .await
-    .map(drop)
+    );
+    within(delete.bind(now_ms - KEPT_MS).bind(most).execute(database.pool())).await.map(drop)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `/`, `/about`, `/products` | pages; the hero of `/` follows the request header `X-Hero` |
 //! | `/static/site.css`, `/static/hero.jpg`, `/static/app.js` | assets with validators and ranges |
+//! | `/static/hero-WIDTH.FORMAT` | the hero 320, 640 and 1280 pixels wide as `jpg`, `webp` and `avif` |
 //! | `/api/users`, `/api/products` | lists by pages, and new records: `GET`, `POST` |
 //! | `/api/users/{id}`, `/api/products/{id}` | one record: `GET`, `PUT`, `DELETE` |
 //! | `/api/user?id=N` | a user from the database, private |
@@ -13,7 +14,7 @@
 //! | `/api/echo` | what reached the origin |
 //! | `/openapi.json` | the description of all these paths |
 //! | `/health`, `/ready` | liveness; readiness |
-//! | `/_switch` | makes the origin slow or failing: `PUT`, `GET`, `DELETE` |
+//! | `/_switch` | makes the origin slow or failing, if that is asked for: `PUT`, `GET`, `DELETE` |
 //! | `/_requests` | how many requests reached each path |
 
 mod api;
@@ -37,6 +38,7 @@ mod shop;
 mod trace;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -83,7 +85,9 @@ struct Inner {
     faults: Faults,
     in_flight: InFlight,
     request_timeout: Duration,
+    header_timeout: Duration,
     drain_limit: Duration,
+    is_draining: AtomicBool,
     /// They end with the last clone.
     _tasks: JoinSet<()>,
 }
@@ -107,15 +111,18 @@ impl Origin {
             Database::open(&config.database_url).await.context("cannot open the origin's database")?;
         let mut tasks = JoinSet::new();
         let cache = Cache::open(database.clone(), config.cache_url.as_ref(), &mut tasks)?;
-        let notices = Notices::start(&database, &config.edges, config.purge_token.as_ref(), &mut tasks)?;
+        let notices =
+            Notices::start(&database, &cache, &config.edges, config.purge_token.as_ref(), &mut tasks)?;
         tasks.spawn(idempotency::sweep(database.clone()));
         Ok(Self {
             inner: Arc::new(Inner {
                 shop: Shop { database, cache, notices },
-                faults: Faults::default(),
+                faults: Faults::new(config.faults),
                 in_flight: InFlight::default(),
                 request_timeout: config.request_timeout,
+                header_timeout: config.header_timeout,
                 drain_limit: config.drain_limit,
+                is_draining: AtomicBool::new(false),
                 _tasks: tasks,
             }),
         })
@@ -139,7 +146,7 @@ impl Origin {
         Counts { database_reads: database.reads(), cache_failures: cache.failures() }
     }
 
-    /// Closes the database; requests fail from here on.
+    /// Closes the database; requests fail from here on. A database that hangs is waited for two seconds.
     pub async fn close(&self) {
         self.shop().database.close().await;
     }
@@ -152,8 +159,21 @@ impl Origin {
         &self.inner.in_flight
     }
 
+    fn header_timeout(&self) -> Duration {
+        self.inner.header_timeout
+    }
+
     fn drain_limit(&self) -> Duration {
         self.inner.drain_limit
+    }
+
+    /// Lets the origin be ready no longer.
+    fn drain(&self) {
+        self.inner.is_draining.store(true, Ordering::Release);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.inner.is_draining.load(Ordering::Acquire)
     }
 
     fn faults(&self) -> &Faults {
@@ -183,7 +203,7 @@ fn routes() -> [(&'static str, MethodRouter<Origin>); 16] {
         ("/openapi.json", get(openapi::show)),
         ("/health", get(api::health)),
         ("/ready", get(api::ready)),
-        ("/_switch", get(faults::show).put(faults::set).delete(faults::clear)),
+        ("/_switch", faults::switch()),
         ("/_requests", get(faults::requests)),
     ]
 }
@@ -193,7 +213,7 @@ async fn observe(State(origin): State<Origin>, request: Request, next: Next) -> 
     let started = Instant::now();
     let line = Line::of(&request);
     let span = trace::begin(&request);
-    let fault = origin.faults().of(request.uri().path(), request.headers());
+    let fault = origin.faults().on(request.uri().path(), request.headers());
     let answer = async {
         if let Some(failure) = fault.suffer().await {
             return failure;

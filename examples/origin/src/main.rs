@@ -35,7 +35,7 @@ const CACHE_URL: &str = "SELVEDGE_CACHE_URL";
   selvedge-origin --listen 127.0.0.1:9001 --database shop.db
   selvedge-origin --database-url postgres://shop@127.0.0.1/shop --cache-url redis://127.0.0.1
   SELVEDGE_PURGE_TOKEN=s3cret selvedge-origin --edge http://127.0.0.1:8787
-  curl -X PUT -d '{\"fail\": 503, \"path\": \"/api\"}' http://127.0.0.1:8788/_switch"
+  selvedge-origin --faults & curl -X PUT -d '{\"fail\": 503, \"path\": \"/api\"}' http://127.0.0.1:8788/_switch"
 )]
 struct Options {
     /// Address to listen on
@@ -53,6 +53,9 @@ struct Options {
     /// Edge that hears of every change, with the token in SELVEDGE_PURGE_TOKEN; may be repeated
     #[arg(long = "edge", value_name = "URL")]
     edges: Vec<Edge>,
+    /// Lets any client make the origin slow or failing, to see what edges do then: /_switch, X-Origin-Delay, X-Origin-Fail
+    #[arg(long)]
+    faults: bool,
     /// How logs are written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -83,6 +86,7 @@ impl Options {
         config.cache_url = self.cache_url.or_else(|| secret(CACHE_URL));
         config.purge_token = secret(PURGE_TOKEN);
         config.edges = self.edges;
+        config.faults = self.faults;
         config
     }
 }

@@ -3,6 +3,10 @@
 //! Every change writes one row for each edge, in its own transaction. A task for each edge sends what is there, again
 //! and again until the edge has taken it, and only then deletes the rows. An edge that is away for long is told at last
 //! that everything has changed, so that what waits for it stays bounded.
+//!
+//! Whoever sends a notice waits until the own cache has counted the change, and sees to it that the shared cache has heard
+//! of it before, whichever origin made it: an edge that asks again finds nothing from before. While the shared cache is
+//! away the notice goes out all the same, and again until the cache has heard of it.
 
 mod outbox;
 mod send;
@@ -13,12 +17,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use axum::http::Uri;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::backoff::Backoff;
+use crate::cache::Cache;
 use crate::database::Database;
 use crate::resource::{Key, now_ms};
 use crate::secret::Secret;
@@ -81,9 +86,9 @@ impl FromStr for Edge {
     }
 }
 
-/// A change that edges are to hear of.
+/// What edges are to hear: which thing has changed.
 #[derive(Debug)]
-pub(crate) struct Change {
+pub(crate) struct Notice {
     pub(crate) key: Key,
     /// Where its trace goes on.
     pub(crate) cause: Option<Traceparent>,
@@ -99,6 +104,7 @@ impl Notices {
     /// Starts a task for each edge.
     pub(crate) fn start(
         database: &Database,
+        cache: &Cache,
         edges: &[Edge],
         token: Option<&Secret>,
         tasks: &mut JoinSet<()>,
@@ -112,8 +118,8 @@ impl Notices {
         for edge in edges {
             let bell = Arc::new(Notify::new());
             bell.notify_one();
-            let delivery =
-                Delivery { database: database.clone(), edge: edge.clone(), sender: sender.clone() };
+            let (database, cache) = (database.clone(), cache.clone());
+            let delivery = Delivery { database, cache, edge: edge.clone(), sender: sender.clone() };
             tasks.spawn(delivery.run(Arc::clone(&bell)));
             rung.push((edge.clone(), bell));
         }
@@ -140,6 +146,7 @@ pub(crate) fn tags_of(key: Key) -> [String; 2] {
 #[derive(Debug)]
 struct Delivery {
     database: Database,
+    cache: Cache,
     edge: Edge,
     sender: Sender,
 }
@@ -166,7 +173,10 @@ impl Delivery {
     async fn deliver(&self) -> anyhow::Result<Delivered> {
         let batch = outbox::oldest(&self.database, &self.edge).await?;
         let Some(purge) = batch.purge() else { return Ok(Delivered::All) };
+        self.cache.settled().await;
+        let told = self.cache.tell_written_down().await;
         self.sender.send(&self.edge, &purge, batch.causes()).await?;
+        told.context("an edge hears of changes again once the shared cache has")?;
         outbox::delete(&self.database, &batch).await?;
         tracing::debug!(edge = %self.edge, notices = batch.len(), "an edge heard of changes");
         Ok(Delivered::Some)

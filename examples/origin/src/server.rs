@@ -1,5 +1,7 @@
 //! Connections: how many there are, how long they may say nothing, and how they end.
 
+mod preface;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,17 +16,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Origin;
 
+use preface::Prefaced;
+
 /// Most connections at once; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;
-
-/// How long a client may take to send a request's headers, and how long a connection may be idle. Longer than edges
-/// keep idle connections, so that it is they who close them.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Wait after a connection that could not be accepted, as when there are too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is ready, then lets requests in flight finish, up to the configured limit.
+/// Serves until `shutdown` is ready, then lets requests in flight finish, up to the configured limit; from then on the
+/// origin is not ready.
 ///
 /// A connection that fails ends alone.
 ///
@@ -38,7 +39,8 @@ pub async fn serve(
     let router = origin.router();
     let connections = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let http = http();
+    let header_timeout = origin.header_timeout();
+    let http = http(header_timeout);
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, permit) = tokio::select! {
@@ -47,7 +49,8 @@ pub async fn serve(
             accepted = accept(&listener, &room) => accepted?,
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
+        let stream = TokioIo::new(Prefaced::new(stream, header_timeout));
+        let connection = http.serve_connection(stream, service).into_owned();
         let watched = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = watched.await {
@@ -56,6 +59,7 @@ pub async fn serve(
             drop(permit);
         });
     }
+    origin.drain();
     drop(listener);
     let limit = origin.drain_limit();
     if tokio::time::timeout(limit, connections.shutdown()).await.is_err() {
@@ -64,10 +68,10 @@ pub async fn serve(
     Ok(())
 }
 
-fn http() -> Builder<TokioExecutor> {
+fn http(header_timeout: Duration) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
+    http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(header_timeout);
     http
 }
 

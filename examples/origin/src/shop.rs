@@ -2,10 +2,10 @@
 
 use sqlx::{Any, Row as _, Transaction};
 
-use crate::cache::Cache;
-use crate::database::Database;
+use crate::cache::{Cache, Change};
+use crate::database::{Database, within};
 use crate::idempotency::{self, Attempt, Keyed};
-use crate::notices::{self, Change, Notices};
+use crate::notices::{self, Notice, Notices};
 use crate::resource::{Key, Record, Representation, Resource, now_ms};
 use crate::trace::Traceparent;
 
@@ -32,6 +32,8 @@ pub(crate) enum Replacement {
     Replaced(Representation),
     /// Somebody else was faster.
     Outpaced,
+    /// The key was used for another request.
+    KeyReused,
 }
 
 impl Shop {
@@ -42,69 +44,101 @@ impl Shop {
         keyed: Option<Keyed>,
         cause: Option<Traceparent>,
     ) -> sqlx::Result<Creation> {
-        let mut transaction = self.database.begin().await?;
-        if let Some(keyed) = &keyed {
-            match idempotency::begin(&mut transaction, keyed).await? {
+        within(async {
+            let mut transaction = self.database.begin().await?;
+            match take(&mut transaction, keyed.as_ref()).await? {
                 Attempt::First => {}
                 Attempt::Answered { id, sent } => return Ok(Creation::Created { id, sent }),
                 Attempt::Other => return Ok(Creation::KeyReused),
             }
-        }
-        let id = next_id(&mut transaction, T::KIND.all()).await?;
-        let record = Record { id, version: 1, modified_ms: now_ms(), item };
-        insert(&mut transaction, &record).await?;
-        let sent = record.represent();
-        if let Some(keyed) = &keyed {
-            idempotency::finish(&mut transaction, keyed, id, &sent).await?;
-        }
-        // Absence is never kept, so there is nothing in a cache that a new record could make wrong.
-        let change = Change { key: Key { kind: T::KIND, id }, cause };
-        notices::write(&mut transaction, self.notices.edges(), &change).await?;
-        transaction.commit().await?;
-        self.notices.ring();
-        Ok(Creation::Created { id, sent })
+            let id = next_id(&mut transaction, T::KIND.all()).await?;
+            let record = Record { id, version: 1, modified_ms: now_ms(), item };
+            insert(&mut transaction, &record).await?;
+            let sent = record.represent();
+            if let Some(keyed) = &keyed {
+                idempotency::finish(&mut transaction, keyed, id, &sent).await?;
+            }
+            // Absence is never kept, so there is nothing in a cache that a new record could make wrong.
+            let notice = Notice { key: Key { kind: T::KIND, id }, cause };
+            notices::write(&mut transaction, self.notices.edges(), &notice).await?;
+            transaction.commit().await?;
+            self.notices.ring();
+            Ok(Creation::Created { id, sent })
+        })
+        .await
     }
 
-    /// Replaces the record of an id if its version is still this one.
+    /// Says what a key was taken for, if there is one.
+    pub(crate) async fn earlier(&self, keyed: Option<&Keyed>) -> sqlx::Result<Attempt> {
+        match keyed {
+            None => Ok(Attempt::First),
+            Some(keyed) => idempotency::look(&self.database, keyed).await,
+        }
+    }
+
+    /// Replaces the record of an id if its version is still this one; the same key replaces it once.
     pub(crate) async fn replace<T: Resource>(
         &self,
         id: i64,
         version: i64,
         item: T,
+        keyed: Option<Keyed>,
         cause: Option<Traceparent>,
     ) -> sqlx::Result<Replacement> {
         let key = Key { kind: T::KIND, id };
-        let _change = self.cache.change(key, version + 1);
+        let mut change = self.cache.change(key, version);
         let record = Record { id, version: version + 1, modified_ms: now_ms(), item };
-        let mut transaction = self.database.begin().await?;
-        if !update(&mut transaction, &record).await? {
-            return Ok(Replacement::Outpaced);
-        }
-        self.commit(transaction, Change { key, cause }, version + 1).await?;
-        Ok(Replacement::Replaced(record.represent()))
+        within(async {
+            let mut transaction = self.database.begin().await?;
+            match take(&mut transaction, keyed.as_ref()).await? {
+                Attempt::First => {}
+                Attempt::Answered { sent, .. } => return Ok(Replacement::Replaced(sent)),
+                Attempt::Other => return Ok(Replacement::KeyReused),
+            }
+            if !update(&mut transaction, &record).await? {
+                return Ok(Replacement::Outpaced);
+            }
+            let sent = record.represent();
+            if let Some(keyed) = &keyed {
+                idempotency::finish(&mut transaction, keyed, id, &sent).await?;
+            }
+            self.commit(transaction, &mut change, Notice { key, cause }, version + 1).await?;
+            Ok(Replacement::Replaced(sent))
+        })
+        .await
     }
 
-    /// Deletes the record of an id if its version is still this one, and tells whether it was.
+    /// Deletes the record of an id if its version is still this one; the same key deletes it once.
     pub(crate) async fn delete<T: Resource>(
         &self,
         id: i64,
         version: i64,
+        keyed: Option<Keyed>,
         cause: Option<Traceparent>,
     ) -> sqlx::Result<Deletion> {
         let key = Key { kind: T::KIND, id };
-        let _change = self.cache.change(key, version + 1);
-        let mut transaction = self.database.begin().await?;
-        if !delete::<T>(&mut transaction, id, version).await? {
-            return Ok(Deletion::Outpaced);
-        }
-        self.commit(transaction, Change { key, cause }, version + 1).await?;
-        Ok(Deletion::Deleted)
+        let mut change = self.cache.change(key, version);
+        within(async {
+            let mut transaction = self.database.begin().await?;
+            match take(&mut transaction, keyed.as_ref()).await? {
+                Attempt::First => {}
+                Attempt::Answered { .. } => return Ok(Deletion::Deleted),
+                Attempt::Other => return Ok(Deletion::KeyReused),
+            }
+            if !delete::<T>(&mut transaction, id, version).await? {
+                return Ok(Deletion::Outpaced);
+            }
+            self.commit(transaction, &mut change, Notice { key, cause }, version + 1).await?;
+            Ok(Deletion::Deleted)
+        })
+        .await
     }
 
     async fn commit(
         &self,
         mut transaction: Transaction<'static, Any>,
-        change: Change,
+        change: &mut Change<'_>,
+        notice: Notice,
         version: i64,
     ) -> sqlx::Result<()> {
         if self.cache.is_shared() {
@@ -112,12 +146,14 @@ impl Shop {
                 "INSERT INTO outdated (cache_key, version) VALUES ($1, $2) \
                  ON CONFLICT (cache_key) DO UPDATE SET version = excluded.version",
             )
-            .bind(change.key.tag())
+            .bind(notice.key.tag())
             .bind(version)
             .execute(&mut *transaction)
             .await?;
         }
-        notices::write(&mut transaction, self.notices.edges(), &change).await?;
+        notices::write(&mut transaction, self.notices.edges(), &notice).await?;
+        // From here on it may hold, even when nobody hears that it does.
+        change.may_hold(version).await;
         transaction.commit().await?;
         self.notices.ring();
         Ok(())
@@ -130,6 +166,16 @@ pub(crate) enum Deletion {
     Deleted,
     /// Somebody else was faster.
     Outpaced,
+    /// The key was used for another request.
+    KeyReused,
+}
+
+/// Takes the key of a request, if it has one.
+async fn take(transaction: &mut Transaction<'static, Any>, keyed: Option<&Keyed>) -> sqlx::Result<Attempt> {
+    match keyed {
+        None => Ok(Attempt::First),
+        Some(keyed) => idempotency::begin(transaction, keyed).await,
+    }
 }
 
 #[tracing::instrument(name = "INSERT", skip_all, fields(otel.kind = "client", db.operation.name = "INSERT"))]

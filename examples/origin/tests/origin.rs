@@ -66,6 +66,63 @@ async fn every_route_answers_with_its_status_and_content() {
 }
 
 #[tokio::test]
+async fn the_hero_is_there_in_every_width_and_format() {
+    let page = get("/", &[]).await.body;
+    for width in [320, 640, 1280] {
+        for (ending, media_type, start) in [
+            ("jpg", "image/jpeg", "\u{fffd}\u{fffd}"),
+            ("webp", "image/webp", "RIFF"),
+            ("avif", "image/avif", "\0\0\0"),
+        ] {
+            let path = format!("/static/hero-{width}.{ending}");
+            let answer = get(&path, &[]).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}");
+            assert_eq!(answer.headers[header::CONTENT_TYPE], media_type, "{path}");
+            assert_eq!(answer.headers[header::CACHE_CONTROL], "public, max-age=300", "{path}");
+            assert!(answer.body.starts_with(start), "{path} is what it says");
+            let etag = answer.headers[header::ETAG].to_str().unwrap();
+            assert_eq!(
+                get(&path, &[("if-none-match", etag)]).await.status,
+                StatusCode::NOT_MODIFIED,
+                "{path}"
+            );
+            assert_eq!(
+                page.contains(&path),
+                ending != "jpg",
+                "the page offers {path} to those who can show it"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_an_edge_may_keep_has_tags() {
+    let rows = [
+        ("/", "home pages"),
+        ("/about", "about pages"),
+        ("/products", "products pages"),
+        ("/static/hero.jpg", "static"),
+        ("/api/content", "content"),
+        ("/api/user?id=1", "user-1"),
+        ("/api/products/1", "product-1"),
+    ];
+    for (path, tags) in rows {
+        assert_eq!(get(path, &[]).await.headers["surrogate-key"], tags, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_origin_without_faults_fails_for_nobody() {
+    let origin = Origin::new(&OriginConfig { faults: false, ..OriginConfig::default() }).await.unwrap();
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        let answer = send(&origin, method.clone(), "/_switch", &[], r#"{"fail":503}"#).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method}");
+    }
+    let headers = [("x-origin-fail", "500"), ("x-origin-delay", "60000ms")];
+    assert_eq!(send(&origin, Method::GET, "/about", &headers, "").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn conditional_requests_are_answered_by_their_validators() {
     let first = get("/static/site.css", &[]).await;
     let etag = first.headers[header::ETAG].to_str().unwrap().to_owned();

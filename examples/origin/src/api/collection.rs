@@ -5,23 +5,19 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 
 use super::item::{answer, read, run_to_end};
+use super::key;
 use crate::Origin;
-use crate::conditional::is_unchanged;
+use crate::conditional::{SURROGATE_KEY, is_unchanged};
 use crate::cursor;
-use crate::idempotency::{Keyed, MAX_KEY_BYTES};
 use crate::problem::Problem;
 use crate::resource::{Kind, Resource, Sent};
 use crate::shop::Creation;
 use crate::trace;
-
-pub(super) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Records of a page unless the client names another number.
 const DEFAULT_LIMIT: i64 = 20;
@@ -103,13 +99,8 @@ pub(crate) async fn create<T: Resource>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let (item, body) = read::<T>(&headers, body)?;
-    let keyed = keyed::<T>(&headers, &body)?;
-    let entered = match &keyed {
-        None => None,
-        Some(keyed) => Some(origin.in_flight().enter(keyed).ok_or_else(|| {
-            Problem::new(StatusCode::CONFLICT, "a request with this Idempotency-Key is being answered")
-        })?),
-    };
+    let keyed = key::read(&headers, T::KIND.all(), &body)?;
+    let entered = key::enter(&origin, keyed.as_ref())?;
     let cause = trace::cause(&headers);
     let created = run_to_end(async move {
         let _entered = entered;
@@ -123,20 +114,6 @@ pub(crate) async fn create<T: Resource>(
             response.headers_mut().insert(header::LOCATION, location);
             Ok(response)
         }
-        Creation::KeyReused => {
-            Err(Problem::unprocessable("this Idempotency-Key was used for another request"))
-        }
+        Creation::KeyReused => Err(key::reused()),
     }
-}
-
-fn keyed<T: Resource>(headers: &HeaderMap, body: &[u8]) -> Result<Option<Keyed>, Problem> {
-    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(key) = keys.next() else { return Ok(None) };
-    let keyed = Keyed::new(key.as_bytes(), T::KIND.all(), body).filter(|_| keys.next().is_none());
-    let fault = || {
-        Problem::bad_request(format!(
-            "`Idempotency-Key` must have 1 to {MAX_KEY_BYTES} visible ASCII characters, once"
-        ))
-    };
-    keyed.map(Some).ok_or_else(fault)
 }

@@ -9,9 +9,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tracing::Instrument as _;
 
-use super::collection::SURROGATE_KEY;
+use super::key;
 use crate::Origin;
-use crate::conditional::{Precondition, if_match, is_unchanged};
+use crate::conditional::{Precondition, SURROGATE_KEY, if_match, is_unchanged};
+use crate::idempotency::Attempt;
 use crate::problem::Problem;
 use crate::resource::{Key, Kind, Representation, Resource};
 use crate::shop::{Deletion, Replacement};
@@ -26,14 +27,19 @@ pub(crate) async fn show<T: Resource>(
     let id = read_id(id)?;
     let found = origin.shop().cache.find::<T>(id).await.map_err(|error| Problem::from(&*error))?;
     let found = found.ok_or_else(|| absent(T::KIND))?;
+    Ok(show_found(T::KIND, id, &found, &headers))
+}
+
+/// Answers with a record that is there, or that the client has it.
+pub(super) fn show_found(kind: Kind, id: i64, found: &Representation, request: &HeaderMap) -> Response {
     let etag = found.etag.to_str().unwrap_or_default();
-    if is_unchanged(etag, Some(found.modified()), &headers) {
-        let mut response = answer(T::KIND, id, &found, StatusCode::NOT_MODIFIED);
+    if is_unchanged(etag, Some(found.modified()), request) {
+        let mut response = answer(kind, id, found, StatusCode::NOT_MODIFIED);
         response.headers_mut().remove(header::CONTENT_TYPE);
         *response.body_mut() = axum::body::Body::empty();
-        return Ok(response);
+        return response;
     }
-    Ok(answer(T::KIND, id, &found, StatusCode::OK))
+    answer(kind, id, found, StatusCode::OK)
 }
 
 /// Replaces the record that the client has seen.
@@ -44,13 +50,25 @@ pub(crate) async fn replace<T: Resource>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let id = read_id(id)?;
-    let (item, _) = read::<T>(&headers, body)?;
+    let (item, body) = read::<T>(&headers, body)?;
+    let keyed = key::read(&headers, &action("PUT", T::KIND, id), &body)?;
+    let entered = key::enter(&origin, keyed.as_ref())?;
+    // What a key has done holds, whatever version there is by then.
+    match origin.shop().earlier(keyed.as_ref()).await? {
+        Attempt::First => {}
+        Attempt::Answered { sent, .. } => return Ok(answer(T::KIND, id, &sent, StatusCode::OK)),
+        Attempt::Other => return Err(key::reused()),
+    }
     let version = seen_version::<T>(&origin, id, &headers).await?;
     let cause = trace::cause(&headers);
-    let replaced = run_to_end(async move { origin.shop().replace(id, version, item, cause).await });
+    let replaced = run_to_end(async move {
+        let _entered = entered;
+        origin.shop().replace(id, version, item, keyed, cause).await
+    });
     match replaced.await? {
         Replacement::Replaced(sent) => Ok(answer(T::KIND, id, &sent, StatusCode::OK)),
         Replacement::Outpaced => Err(outpaced()),
+        Replacement::KeyReused => Err(key::reused()),
     }
 }
 
@@ -61,13 +79,29 @@ pub(crate) async fn delete<T: Resource>(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = read_id(id)?;
+    let keyed = key::read(&headers, &action("DELETE", T::KIND, id), &[])?;
+    let entered = key::enter(&origin, keyed.as_ref())?;
+    match origin.shop().earlier(keyed.as_ref()).await? {
+        Attempt::First => {}
+        Attempt::Answered { .. } => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Attempt::Other => return Err(key::reused()),
+    }
     let version = seen_version::<T>(&origin, id, &headers).await?;
     let cause = trace::cause(&headers);
-    let deleted = run_to_end(async move { origin.shop().delete::<T>(id, version, cause).await });
+    let deleted = run_to_end(async move {
+        let _entered = entered;
+        origin.shop().delete::<T>(id, version, keyed, cause).await
+    });
     match deleted.await? {
         Deletion::Deleted => Ok(StatusCode::NO_CONTENT.into_response()),
         Deletion::Outpaced => Err(outpaced()),
+        Deletion::KeyReused => Err(key::reused()),
     }
+}
+
+/// What a key is for: a change of one record.
+fn action(method: &str, kind: Kind, id: i64) -> String {
+    format!("{method} {}/{id}", kind.all())
 }
 
 /// Carries a change out even when the client leaves: whoever begins one must also see to the caches.

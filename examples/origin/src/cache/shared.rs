@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::backoff::Backoff;
-use crate::database::Database;
+use crate::database::{Database, within};
 use crate::resource::{Key, Representation};
 use crate::secret::Secret;
 
@@ -38,9 +38,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait before the server is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// How often the database is looked through for what other origins have written down and not told.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// Most keys that are remembered as outdated; beyond it the shared cache is not asked for anything until it has heard
 /// of all that the database has written down for it.
 const MAX_SUSPECTS: usize = 100_000;
+
+/// What is said of a server that is not there to be told.
+const AWAY: &str = "the shared cache is away";
 
 /// How many keys the server is told of at once.
 const BATCH: usize = 500;
@@ -134,6 +140,18 @@ impl SharedCache {
         let suspect = suspects.entry(key).or_insert(Suspect { version, open: 0 });
         suspect.version = suspect.version.max(version);
         suspect.open += 1;
+    }
+
+    /// Says that a key that is suspected may have a later version.
+    pub(super) fn raise(&self, key: Key, version: i64) {
+        if let Some(suspect) = self.state.suspects().get_mut(&key) {
+            suspect.version = suspect.version.max(version);
+        }
+    }
+
+    /// Tells the server of every change that the database has written down by now, whoever made it.
+    pub(super) async fn tell_written_down(&self, database: &Database) -> anyhow::Result<()> {
+        tell_written_down(database, &self.state).await
     }
 
     /// Lets the server be told of a change that has ended.
@@ -256,7 +274,11 @@ async fn stay_connected(client: Client, identity: i64, state: Arc<State>) {
 async fn tell_outdated(database: Database, state: Arc<State>) {
     let mut backoff = Backoff::up_to(LONGEST_WAIT);
     loop {
-        state.has_settled.notified().await;
+        if timeout(LOOK_EVERY, state.has_settled.notified()).await.is_err()
+            && let Err(error) = tell_written_down(&database, &state).await
+        {
+            tracing::debug!(%error, "the shared cache has not heard of every other origin's changes");
+        }
         while let Some(link) = state.link.load_full() {
             match tell_batch(&database, &state, &link).await {
                 Ok(Told::All) => break,
@@ -289,17 +311,40 @@ async fn tell_batch(database: &Database, state: &State, link: &Arc<Link>) -> any
     if outdated.is_empty() {
         return Ok(Told::All);
     }
-    for (key, version) in &outdated {
+    tell(database, state, link, &outdated).await?;
+    Ok(Told::Some)
+}
+
+async fn tell_written_down(database: &Database, state: &State) -> anyhow::Result<()> {
+    loop {
+        let outdated = written_down(database).await?;
+        if outdated.is_empty() {
+            return Ok(());
+        }
+        let link = state.link.load_full().context(AWAY)?;
+        tell(database, state, &link, &outdated).await?;
+        // What comes later than this look is told by a later one.
+        if outdated.len() < BATCH {
+            return Ok(());
+        }
+    }
+}
+
+/// Tells the server of keys and their versions, then forgets what has been told.
+async fn tell(
+    database: &Database,
+    state: &State,
+    link: &Arc<Link>,
+    outdated: &[(Key, i64)],
+) -> anyhow::Result<()> {
+    for (key, version) in outdated {
         let told =
             state.ask::<i64>(link, &keep(link, *key, *version, format!("{version} 0 ").as_bytes())).await;
-        told.context("the shared cache is away")?;
+        told.context(AWAY)?;
     }
-    for (key, version) in outdated {
-        sqlx::query("DELETE FROM outdated WHERE cache_key = $1 AND version <= $2")
-            .bind(key.tag())
-            .bind(version)
-            .execute(database.pool())
-            .await?;
+    for &(key, version) in outdated {
+        let delete = sqlx::query("DELETE FROM outdated WHERE cache_key = $1 AND version <= $2");
+        within(delete.bind(key.tag()).bind(version).execute(database.pool())).await?;
         let mut suspects = state.suspects();
         let is_told =
             suspects.get(&key).is_some_and(|suspect| suspect.open == 0 && suspect.version <= version);
@@ -307,15 +352,14 @@ async fn tell_batch(database: &Database, state: &State, link: &Arc<Link>) -> any
             suspects.remove(&key);
         }
     }
-    Ok(Told::Some)
+    Ok(())
 }
 
-/// What an earlier run, or this one beyond its bound, has written down.
+/// What an earlier run, another origin, or this one beyond its bound, has written down.
 async fn written_down(database: &Database) -> sqlx::Result<Vec<(Key, i64)>> {
-    let rows = sqlx::query("SELECT cache_key, version FROM outdated ORDER BY cache_key LIMIT $1")
-        .bind(i64::try_from(BATCH).unwrap_or(i64::MAX))
-        .fetch_all(database.pool())
-        .await?;
+    let select = sqlx::query("SELECT cache_key, version FROM outdated ORDER BY cache_key LIMIT $1");
+    let most = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let rows = within(select.bind(most).fetch_all(database.pool())).await?;
     let read = |row: &sqlx::any::AnyRow| {
         let tag: String = row.try_get("cache_key")?;
         Ok(Key::from_tag(&tag).map(|key| (key, row.try_get("version").unwrap_or(i64::MAX))))

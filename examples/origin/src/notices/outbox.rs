@@ -3,11 +3,11 @@
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 
-use crate::database::Database;
+use crate::database::{Database, within};
 use crate::resource::now_ms;
 use crate::trace::Traceparent;
 
-use super::{Change, Edge, tags_of};
+use super::{Edge, Notice, tags_of};
 
 /// Most rows that wait for one edge; the next change replaces them by one that stands for everything.
 pub(crate) const MAX_WAITING: i64 = 1_000;
@@ -73,10 +73,10 @@ impl Batch {
 pub(crate) async fn write(
     transaction: &mut Transaction<'static, Any>,
     edges: impl Iterator<Item = &Edge>,
-    change: &Change,
+    notice: &Notice,
 ) -> sqlx::Result<()> {
-    let tags = serde_json::to_string(&tags_of(change.key)).expect("texts are always JSON");
-    let traceparent = change.cause.as_ref().map_or("", Traceparent::as_str);
+    let tags = serde_json::to_string(&tags_of(notice.key)).expect("texts are always JSON");
+    let traceparent = notice.cause.as_ref().map_or("", Traceparent::as_str);
     for edge in edges {
         let count = sqlx::query("SELECT COUNT(*) AS waiting FROM outbox WHERE edge = $1");
         let waiting = count.bind(edge.as_str()).fetch_one(&mut **transaction).await?;
@@ -116,7 +116,8 @@ async fn insert(
 /// Returns the rows that have waited longest for an edge.
 pub(super) async fn oldest(database: &Database, edge: &Edge) -> sqlx::Result<Batch> {
     let select = "SELECT id, tags, traceparent FROM outbox WHERE edge = $1 ORDER BY created_ms LIMIT $2";
-    let rows = sqlx::query(select).bind(edge.as_str()).bind(BATCH).fetch_all(database.pool()).await?;
+    let select = sqlx::query(select).bind(edge.as_str()).bind(BATCH);
+    let rows = within(select.fetch_all(database.pool())).await?;
     let mut batch = Batch::default();
     for row in &rows {
         let text = |column| row.try_get::<String, _>(column);
@@ -127,26 +128,27 @@ pub(super) async fn oldest(database: &Database, edge: &Edge) -> sqlx::Result<Bat
 
 /// Deletes rows that were taken.
 pub(super) async fn delete(database: &Database, batch: &Batch) -> sqlx::Result<()> {
-    let mut transaction = database.begin().await?;
-    for id in &batch.ids {
-        sqlx::query("DELETE FROM outbox WHERE id = $1").bind(*id).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await
+    within(async {
+        let mut transaction = database.begin().await?;
+        for id in &batch.ids {
+            sqlx::query("DELETE FROM outbox WHERE id = $1").bind(*id).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    })
+    .await
 }
 
 /// Deletes old rows for edges that are not among `edges`.
 pub(super) async fn forget_unknown(database: &Database, edges: &[Edge], before_ms: i64) -> sqlx::Result<()> {
-    let rows = sqlx::query("SELECT DISTINCT edge FROM outbox").fetch_all(database.pool()).await?;
+    let select = sqlx::query("SELECT DISTINCT edge FROM outbox");
+    let rows = within(select.fetch_all(database.pool())).await?;
     let named = |row: &AnyRow| row.try_get::<String, _>("edge");
     for edge in rows.iter().map(named).collect::<sqlx::Result<Vec<_>>>()? {
         if edges.iter().any(|known| known.as_str() == edge) {
             continue;
         }
-        sqlx::query("DELETE FROM outbox WHERE edge = $1 AND created_ms < $2")
-            .bind(&edge)
-            .bind(before_ms)
-            .execute(database.pool())
-            .await?;
+        let delete = sqlx::query("DELETE FROM outbox WHERE edge = $1 AND created_ms < $2");
+        within(delete.bind(&edge).bind(before_ms).execute(database.pool())).await?;
     }
     Ok(())
 }

@@ -53,6 +53,7 @@ pub(crate) async fn a_record_is_created_read_replaced_and_deleted(config: &Origi
     assert_eq!((read.header("cache-control"), read.header("surrogate-key")), ("private, no-cache", "user-5"));
     let same = get(&origin, "/api/user?id=5").await;
     assert_eq!((&same.body, same.header("cache-control")), (&created.body, "private, max-age=60"));
+    assert_eq!((same.header("etag"), same.header("surrogate-key")), (read.header("etag"), "user-5"));
     let changed = r#"{"name":"Anni Albers","email":"anni@example.com"}"#;
     let replaced = send(&origin, "PUT /api/users/5", &[("if-match", read.header("etag"))], changed).await;
     assert_eq!((replaced.status, &replaced.json()["name"]), (200, &"Anni Albers".into()));
@@ -98,8 +99,9 @@ pub(crate) async fn validators_answer_conditional_requests(config: &OriginConfig
     assert!(list.header("etag").starts_with("W/\""), "{list:?}");
     let modified = user.header("last-modified");
     assert_eq!(modified, "Sun, 01 Nov 2026 00:00:00 GMT");
-    let rows: [(&str, &str, &str, u16); 6] = [
+    let rows: [(&str, &str, &str, u16); 7] = [
         ("/api/users/1", "if-none-match", user.header("etag"), 304),
+        ("/api/user?id=1", "if-none-match", user.header("etag"), 304),
         ("/api/users/1", "if-none-match", "\"other\"", 200),
         ("/api/users/1", "if-modified-since", modified, 304),
         ("/api/users/1", "if-modified-since", "Sat, 31 Oct 2026 23:59:59 GMT", 200),
@@ -194,6 +196,36 @@ pub(crate) async fn a_key_carries_a_request_out_once(config: &OriginConfig) {
     places.dedup();
     assert_eq!(places, ["/api/users/6"], "one record, whoever was answered");
     assert_eq!(get(&origin, "/api/users").await.json()["items"].as_array().unwrap().len(), 6);
+}
+
+pub(crate) async fn a_key_carries_a_change_out_once(config: &OriginConfig) {
+    let origin = Origin::new(config).await.unwrap();
+    let first = get(&origin, "/api/users/1").await.header("etag").to_owned();
+    let [albers, berger] = ["Anni Albers", "Otti Berger"]
+        .map(|name| format!(r#"{{"name":"{name}","email":"weaver@example.com"}}"#));
+    let put = async |key: &str, etag: &str, body: &str| {
+        send(&origin, "PUT /api/users/1", &[("idempotency-key", key), ("if-match", etag)], body).await
+    };
+    assert_eq!(put("a", "\"other\"", &albers).await.status, 412);
+    let done = put("a", &first, &albers).await;
+    assert_eq!(done.status, 200, "what was refused has not used the key up: {done:?}");
+    let later = put("b", done.header("etag"), &berger).await;
+    assert_eq!(later.status, 200, "{later:?}");
+    let again = put("a", &first, &albers).await;
+    assert_eq!((again.status, &again.body, again.header("etag")), (200, &done.body, done.header("etag")));
+    assert_eq!(get(&origin, "/api/users/1").await.body, later.body, "it is answered again, not done again");
+    assert_eq!(put("a", later.header("etag"), &berger).await.status, 422, "another request");
+    let delete = async |target: &str, key: &str, etag: &str| {
+        let headers = [("idempotency-key", key), ("if-match", etag)];
+        send(&origin, &format!("DELETE {target}"), &headers, "").await.status
+    };
+    assert_eq!(delete("/api/users/1", "a", later.header("etag")).await, 422, "another request");
+    for _ in 0..2 {
+        assert_eq!(delete("/api/users/1", "c", later.header("etag")).await, 204);
+    }
+    assert_eq!(delete("/api/users/2", "c", "*").await, 422, "another record");
+    assert_eq!(delete("/api/users/1", "d", "*").await, 404);
+    assert_eq!(delete("/api/users/2", "", "*").await, 400, "no key");
 }
 
 pub(crate) async fn no_read_after_a_write_is_stale(config: &OriginConfig) {

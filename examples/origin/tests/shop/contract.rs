@@ -23,6 +23,13 @@ const OPTIONS: [&str; 9] = [
     "--no-color",
 ];
 
+/// `/api/user?id=N` is the user of `/api/users/N` by another name, and gone when that was deleted; Schemathesis takes it
+/// for one that nobody has deleted.
+const CONFIGURATION: &str = "[[operations]]
+include-path = \"/api/user\"
+checks.ensure_resource_availability.enabled = false
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_no_failure_and_no_answer_beside_the_description() {
     let Some(program) = installed() else {
@@ -34,6 +41,7 @@ async fn schemathesis_finds_no_failure_and_no_answer_beside_the_description() {
     let description = format!("http://{}/openapi.json", listener.local_addr().unwrap());
     tokio::spawn(async move { serve(listener, &origin, std::future::pending()).await });
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("schemathesis.toml"), CONFIGURATION).unwrap();
     let mut command = Command::new(program);
     command.args(["run", &description]).args(OPTIONS).current_dir(folder.path());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();

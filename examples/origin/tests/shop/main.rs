@@ -5,10 +5,13 @@ mod cases;
 mod client;
 mod contract;
 mod edge;
+mod hangs;
 mod notices;
 mod operation;
+mod origins;
 mod outages;
 mod servers;
+mod storm;
 
 use selvedge_origin::OriginConfig;
 
@@ -56,6 +59,7 @@ cases_hold_on_every_server!(
     validators_answer_conditional_requests,
     a_request_that_is_wrong_is_told_why,
     a_key_carries_a_request_out_once,
+    a_key_carries_a_change_out_once,
     no_read_after_a_write_is_stale,
     a_crowd_asks_the_database_once,
     of_concurrent_changes_of_one_version_one_holds,

@@ -33,6 +33,11 @@ async fn the_origin_is_live_and_ready() {
     origin.close().await;
     let away = get(&origin, "/ready").await;
     assert_eq!((away.status, away.header("content-type")), (503, "application/problem+json"));
+    for target in ["/products", "/api/user?id=1", "/api/users/1", "/api/products"] {
+        let away = get(&origin, target).await;
+        assert_eq!((away.status, away.header("retry-after")), (503, "1"), "{target}: {away:?}");
+        assert_eq!(away.header("content-type"), "application/problem+json", "{target}");
+    }
     assert_eq!(get(&origin, "/health").await.status, 200, "an origin without a database still lives");
 }
 
@@ -47,6 +52,20 @@ async fn a_request_that_takes_too_long_is_answered_503() {
     let answer = talk(address, request).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("the request took too long"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_say_what_it_wants_is_let_go() {
+    let config = OriginConfig { header_timeout: Duration::from_millis(100), ..OriginConfig::default() };
+    let origin = Origin::new(&config).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { serve(listener, &origin, std::future::pending()).await });
+    for begun in ["", "P", "PRI * HTTP/2.0\r\n", "PUT", "GET / HTTP/1.1\r\nhost: a\r\n"] {
+        assert_eq!(talk(address, begun).await, "", "{begun:?}");
+    }
+    let slow = "POST /api/echo HTTP/1.1\r\nhost: a\r\nx-origin-delay: 300ms\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    assert!(talk(address, slow).await.starts_with("HTTP/1.1 200 "), "an answer may take longer than that");
 }
 
 #[tokio::test]
@@ -71,7 +90,12 @@ async fn requests_in_flight_end_before_the_origin_does_unless_they_exceed_the_li
         while !get(&counting, "/_requests").await.body.contains("/api/user") {
             tokio::task::yield_now().await;
         }
+        assert_eq!(get(&counting, "/ready").await.status, 200);
         stop.send(()).unwrap();
+        while get(&counting, "/ready").await.status != 503 {
+            assert!(!serving.is_finished(), "it is not ready before it has ended");
+            tokio::task::yield_now().await;
+        }
         tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap().unwrap();
         if is_answered {
             assert!(answer.await.unwrap().contains("Ada Weaver"), "the request was in flight");
@@ -112,7 +136,30 @@ async fn a_file_keeps_the_shop_from_one_run_to_the_next() {
 }
 
 /// The program, killed when it is dropped.
-struct Program(Child);
+pub(crate) struct Program(Child);
+
+impl Program {
+    /// Starts the program on a port of its own, and waits until it listens.
+    pub(crate) fn start(options: &[&str], environment: &[(&str, &str)]) -> (Self, SocketAddr) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-origin"));
+        command
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(options)
+            .env("RUST_LOG", "info");
+        command.envs(environment.iter().copied()).stderr(Stdio::piped());
+        let mut program = Self(command.spawn().unwrap());
+        let mut lines = BufReader::new(program.0.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            if line_says(&line, "listening") {
+                break line["address"].as_str().unwrap().parse().unwrap();
+            }
+        };
+        // Whoever writes to a pipe that nobody reads waits.
+        std::thread::spawn(move || lines.for_each(drop));
+        (program, address)
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -125,17 +172,8 @@ impl Drop for Program {
 #[test]
 fn the_program_logs_json_and_ends_at_either_signal() {
     for signal in ["-INT", "-TERM"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-origin"));
-        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).env("RUST_LOG", "info");
-        let mut program = Program(command.stderr(Stdio::piped()).spawn().unwrap());
-        let mut lines = BufReader::new(program.0.stderr.take().unwrap()).lines();
-        let line: serde_json::Value = loop {
-            let line = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-            if line_says(&line, "listening") {
-                break line;
-            }
-        };
-        assert!(line["address"].as_str().unwrap().parse::<SocketAddr>().unwrap().port() > 0, "{line}");
+        let (mut program, address) = Program::start(&[], &[]);
+        assert!(address.port() > 0, "{address}");
         let process = program.0.id().to_string();
         assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
         let deadline = Instant::now() + PATIENCE;
@@ -147,6 +185,20 @@ fn the_program_logs_json_and_ends_at_either_signal() {
             std::thread::sleep(Duration::from_millis(10));
         };
         assert!(status.success(), "{signal}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn the_program_fails_on_demand_only_when_it_is_told_to() {
+    for (options, statuses) in [(&[] as &[&str], ["200", "404"]), (&["--faults"], ["418", "200"])] {
+        let (_program, address) = Program::start(options, &[]);
+        for (request, status) in
+            ["/about HTTP/1.1\r\nx-origin-fail: 418", "/_switch HTTP/1.1"].iter().zip(statuses)
+        {
+            let answer =
+                talk(address, &format!("GET {request}\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{options:?} {request}: {answer}");
+        }
     }
 }
 

@@ -3,20 +3,21 @@
 use std::time::{Duration, Instant};
 
 use selvedge_origin::{Origin, OriginConfig};
+use sqlx::{AnyPool, Executor as _};
 
 use crate::client::{Answer, get, send};
 use crate::servers::{Postgres, Redis};
 
-const ADA: &str = "/api/users/1";
+pub(crate) const ADA: &str = "/api/users/1";
 
 const WRITERS: usize = 6;
 const ROUNDS: usize = 60;
 
 /// How long a request is repeated before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Asks until the database is there again.
-async fn insist(origin: &Origin, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub(crate) async fn insist(origin: &Origin, line: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = send(origin, line, headers, body).await;
@@ -130,7 +131,7 @@ async fn redis_killed_under_load_makes_no_read_fail_or_stale() {
 }
 
 /// Reads until Redis has the answer, and returns it; reads before that are the database's and must be the same.
-async fn read_until_cached(origin: &Origin, target: &str) -> String {
+pub(crate) async fn read_until_cached(origin: &Origin, target: &str) -> String {
     let deadline = Instant::now() + PATIENCE;
     let first = get(origin, target).await.body;
     loop {
@@ -144,7 +145,7 @@ async fn read_until_cached(origin: &Origin, target: &str) -> String {
     }
 }
 
-async fn rename_ada(origin: &Origin, name: &str) {
+pub(crate) async fn rename_ada(origin: &Origin, name: &str) {
     let etag = get(origin, ADA).await.header("etag").to_owned();
     let body = format!(r#"{{"name":"{name}","email":"ada@example.com"}}"#);
     let replaced = send(origin, &format!("PUT {ADA}"), &[("if-match", &etag)], &body).await;
@@ -178,6 +179,22 @@ async fn what_has_expired_in_redis_is_not_read_again() {
     redis.expire("*:user-1");
     assert!(get(&origin, ADA).await.body.contains("Ada Lovelace"), "the database is asked after the expiry");
     assert!(read_until_cached(&origin, ADA).await.contains("Ada Lovelace"));
+}
+
+#[tokio::test]
+async fn a_change_that_fails_leaves_redis_what_it_keeps() {
+    let Some(redis) = Redis::start_if_installed() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let config = OriginConfig { cache_url: Some(redis.url()), ..OriginConfig::default() };
+    let config = config.with_database_file(&folder.path().join("shop.db"));
+    let origin = Origin::new(&config).await.unwrap();
+    let ada = read_until_cached(&origin, ADA).await;
+    let broken = AnyPool::connect(&format!("sqlite://{}/shop.db", folder.path().display())).await.unwrap();
+    broken.execute("ALTER TABLE outdated RENAME TO away").await.unwrap();
+    let body = r#"{"name":"Ada Lovelace","email":"ada@example.com"}"#;
+    assert_eq!(send(&origin, &format!("PUT {ADA}"), &[("if-match", "*")], body).await.status, 500);
+    broken.execute("ALTER TABLE away RENAME TO outdated").await.unwrap();
+    assert_eq!(read_until_cached(&origin, ADA).await, ada, "nothing has changed, so Redis may keep it again");
 }
 
 #[tokio::test]

@@ -97,6 +97,14 @@ pub(crate) struct Postgres {
     server: Server,
     programs: PathBuf,
     databases: AtomicU32,
+    paused: Vec<String>,
+}
+
+/// Processes that are stopped would outlive the one that they belong to.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.go_on();
+    }
 }
 
 impl Postgres {
@@ -107,7 +115,8 @@ impl Postgres {
             say_skipped("PostgreSQL");
             return None;
         };
-        let mut postgres = Self { server: Server::new(), programs, databases: AtomicU32::new(0) };
+        let mut postgres =
+            Self { server: Server::new(), programs, databases: AtomicU32::new(0), paused: Vec::new() };
         let initdb = postgres.programs.join("initdb");
         let made = postgres
             .server
@@ -135,11 +144,33 @@ impl Postgres {
         self.server.kill();
     }
 
-    /// Makes an empty database and returns its URL.
-    pub(crate) fn new_database(&self) -> Secret {
+    /// Makes an empty database and returns its URL, as a text that a program can be given.
+    pub(crate) fn new_database_url(&self) -> String {
         let name = format!("shop_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         assert!(psql(&self.server, &self.programs, &format!("CREATE DATABASE {name}")), "{name} is made");
-        Secret::new(format!("postgres://shop@127.0.0.1:{}/{name}?sslmode=disable", self.server.port))
+        format!("postgres://shop@127.0.0.1:{}/{name}?sslmode=disable", self.server.port)
+    }
+
+    /// Makes an empty database and returns its URL.
+    pub(crate) fn new_database(&self) -> Secret {
+        Secret::new(self.new_database_url())
+    }
+
+    /// Keeps every connection open, but answers nobody.
+    pub(crate) fn pause(&mut self) {
+        let main = self.server.running.as_ref().unwrap().id().to_string();
+        signal("-STOP", &main);
+        // A stopped server starts no further process, so these are all.
+        let children = std::fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
+        children.split_whitespace().for_each(|child| signal("-STOP", child));
+        self.paused = children.split_whitespace().map(str::to_owned).chain([main]).collect();
+    }
+
+    pub(crate) fn go_on(&mut self) {
+        for process in self.paused.drain(..) {
+            // A server that has been killed meanwhile needs none.
+            let _ = Command::new("kill").args(["-CONT", &process]).status();
+        }
     }
 }
 
@@ -216,13 +247,20 @@ impl Redis {
     }
 
     fn signal(&self, name: &str) {
-        let process = self.server.running.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([name, &process]).status().unwrap().success(), "{name}");
+        signal(name, &self.server.running.as_ref().unwrap().id().to_string());
     }
 
     pub(crate) fn url(&self) -> Secret {
-        Secret::new(format!("redis://127.0.0.1:{}", self.server.port))
+        Secret::new(self.url_text())
     }
+
+    pub(crate) fn url_text(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.server.port)
+    }
+}
+
+fn signal(name: &str, process: &str) {
+    assert!(Command::new("kill").args([name, process]).status().unwrap().success(), "{name} {process}");
 }
 
 fn ask(server: &Server, command: &[&str]) -> bool {
