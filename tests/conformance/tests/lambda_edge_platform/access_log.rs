@@ -213,8 +213,7 @@ fn waits_that_overlap_count_once_on_javascript_hosts() {
           cacheGet: async () => { now += 3; return null; },
           access: (told) => { line = told; },
         };
-        const host = { now: () => now, facts: () => "
-".repeat(13), platform: () => platform };
+        const host = { now: () => now, facts: () => "\n".repeat(13), platform: () => platform };
         const request = new Request("http://shop.test/a");
         const observed = AccessLog.of({ SELVEDGE_ACCESS_LOG: "1" }).begin(request, host, new Uint8Array(16));
         const watched = observed.watched().platform(request);
