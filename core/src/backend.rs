@@ -21,7 +21,7 @@ pub struct Backend {
     pub urls: Vec<String>,
     /// Longest wait for the response head.
     pub timeout: Duration,
-    /// Longest wait for a connection.
+    /// Longest wait for a connection: for the name to be found, the connection to be made and TLS to be agreed on.
     pub connect_timeout: Duration,
     /// Longest time from the first attempt at it until the end of a response's body; `None` for as long as it takes.
     pub total_timeout: Option<Duration>,

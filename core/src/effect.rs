@@ -142,7 +142,7 @@ pub struct Fetch {
     pub request: Request<Body>,
     /// Longest time until the response head is there.
     pub timeout: Duration,
-    /// Longest time until there is a connection, where the host can tell.
+    /// Longest time until there is a connection, TLS and all, where the host can tell.
     pub connect_timeout: Duration,
     /// What the host watches the response's body for; `None` where the policy wants to know nothing of it.
     pub watch: Option<Watch>,

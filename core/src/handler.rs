@@ -16,6 +16,7 @@ use crate::effect::{Effect, EffectResult, EffectSpan, FetchError, ReadBodyError,
 use crate::engine::Engine;
 use crate::exchange::{Effects, Pending};
 use crate::facts::Facts;
+use crate::health::Ask;
 use crate::job::{EnqueueError, MAX_MESSAGE_BYTES};
 use crate::pipeline;
 use crate::time::Timestamp;
@@ -103,8 +104,8 @@ impl HandlerContext {
     pub async fn fetch(&self, backend: &str, request: Request<Body>) -> Result<Response<Body>, FetchError> {
         let place = (self.engine.backend_named(backend).ok_or(FetchError::Connect)?, 0);
         let mut fetch = self.engine.fetch_from(place, request).ok_or(FetchError::Connect)?;
-        let permit =
-            self.engine.health().admit(place, self.effects.now()).map_err(|_| FetchError::Refused)?;
+        let permit = self.engine.health().admit(place, Ask::First, self.effects.now());
+        let permit = permit.map_err(|_| FetchError::Refused)?;
         permit.mark(&mut fetch);
         let effect = Effect::Fetch(Box::new(fetch));
         let EffectResult::Fetch(result) = self.effects.perform(effect, EffectSpan::BeforeResponse).await

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::Response;
 
 pub(crate) use self::attempts::{Delivered, attempt, conclude};
+use self::attempts::{Raced, race};
 use crate::body::Body;
 use crate::cache::status::{CacheStatus, Forward};
 use crate::effect::{Effect, EffectResult, EffectSpan, Record};
@@ -49,14 +50,27 @@ pub(crate) fn answer(engine: &Engine, mut tx: Transaction, now: Timestamp) -> Op
     Some(Answer { response, summary: tx.summary(), records })
 }
 
+/// Performs an effect for as long as the client waits; `None` when that is over.
+async fn in_time(tx: &Transaction, fx: &Effects, effect: Effect) -> Option<EffectResult> {
+    let Some(deadline) = tx.deadline else {
+        return Some(fx.perform(effect, EffectSpan::BeforeResponse).await);
+    };
+    let time = deadline.saturating_since(fx.now());
+    let mut timer = fx.perform(Effect::Sleep { time }, EffectSpan::BeforeResponse);
+    let mut result = fx.perform(effect, EffectSpan::BeforeResponse);
+    match race(&mut result, &mut timer).await {
+        Raced::First(result) => Some(result),
+        Raced::Second(_) => None,
+    }
+}
+
 /// Counts the request of a client whose category is limited.
 async fn limit(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> ViewerRequestOutcome {
     // A request that crashed the module was counted before it did.
     let Some((key, window)) = engine.rate_limit(tx).filter(|_| tx.crash.is_none()) else {
         return ViewerRequestOutcome::Continue;
     };
-    let result = fx.perform(Effect::Count { key, window }, EffectSpan::BeforeResponse).await;
-    let EffectResult::Count(Ok(count)) = result else {
+    let Some(EffectResult::Count(Ok(count))) = in_time(tx, fx, Effect::Count { key, window }).await else {
         // A counter that does not answer limits nobody: an outage of the store must not become one of the site.
         return ViewerRequestOutcome::Continue;
     };
@@ -132,11 +146,14 @@ pub(crate) async fn fall_back(
     fx: &Effects,
     mut failure: Failure,
 ) -> Response<Body> {
+    let before = tx.reason();
     if engine.plan_fallback(tx, &failure).is_some() {
-        failure = match attempt(engine, tx, fx).await {
+        match attempt(engine, tx, fx).await {
             Ok(delivered) => return delivered.response,
-            Err(failure) => failure,
-        };
+            // Nobody was asked: the answer is still about what failed before.
+            Err(Failure::Refused(_)) => tx.decide(before, Rule::BuiltIn),
+            Err(last) => failure = last,
+        }
     }
     engine.on_failure(tx, failure)
 }

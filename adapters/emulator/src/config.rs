@@ -68,6 +68,9 @@ pub struct EmulatorConfig {
     /// Longest time for which a client may take nothing of what is ready for it, before its connection is closed; 60 seconds by
     /// default. Any byte that it takes begins the time again; over HTTP/2, any byte of any body.
     pub client_stall_timeout: Duration,
+    /// Most tasks of one thread that go on after their responses, such as revalidations; 1,024 by default. Beyond them, what can be done at
+    /// once after a response is, and the rest is left to a later request.
+    pub background_tasks: usize,
     /// How long requests in flight may take once the edge shuts down; 10 seconds by default.
     pub shutdown_grace: Duration,
 }
@@ -122,6 +125,7 @@ impl Default for EmulatorConfig {
             max_header_bytes: 64 * 1024,
             header_read_timeout: Duration::from_secs(30),
             client_stall_timeout: Duration::from_secs(60),
+            background_tasks: 1024,
             shutdown_grace: Duration::from_secs(10),
         }
     }

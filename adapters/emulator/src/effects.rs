@@ -75,7 +75,7 @@ impl EdgeHost {
         }
         let (parts, body) = request.into_parts();
         let mut upload = self.upload(body, max_body_bytes)?;
-        let watch = watch.map(|watch| (watch, upload.failure()));
+        let watch = watch.map(|watch| (watch, upload.progress()));
         let request = Request::from_parts(parts, upload);
         let mut response = self.worker.backends.send(request, timeout, connect_timeout).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

@@ -175,7 +175,7 @@ async fn answer(
         line.log(response.status(), summary, latency);
     }
     if let Some(after) = after {
-        worker.finish_later(after, bodies).await;
+        worker.finish_later(after, bodies);
     }
     Ok(response)
 }

@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -30,8 +32,6 @@ use crate::tunnel::Tunnels;
 
 /// Most connections of one thread; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 8192;
-/// Most tasks after responses of one thread; beyond that a response waits for its task.
-const MAX_BACKGROUND_TASKS: usize = 1024;
 /// How long to wait when the system has no room for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -134,25 +134,26 @@ impl Worker {
         self.shared.stats.thread(self.index)
     }
 
-    /// Does what remains after a response, beside it where there is room.
-    pub(crate) async fn finish_later(self: &Rc<Self>, after: Driver<EdgeHost>, bodies: Rc<Bodies>) {
+    /// Does what remains after a response, beside it where there is room. Where there is none, what can be done at once is; nobody's answer
+    /// waits for the rest, which a later request begins again.
+    pub(crate) fn finish_later(self: &Rc<Self>, after: Driver<EdgeHost>, bodies: Rc<Bodies>) {
         let under_way = AfterResponse::begin(Rc::clone(self));
         let rest = async move {
             let _under_way = under_way;
             after.finish().await;
             bodies.read_unread_stores().await;
         };
-        if self.reap_background() < MAX_BACKGROUND_TASKS {
+        if self.has_room() {
             self.background.borrow_mut().spawn_local(rest);
         } else {
-            rest.await;
+            let _unfinished = pin!(rest).poll(&mut TaskContext::from_waker(Waker::noop()));
         }
     }
 
     /// Does work that no response waits for, beside the requests; where there is no room it is not done.
     pub(crate) fn run_later(self: &Rc<Self>, work: impl Future<Output = ()> + 'static) {
         let under_way = AfterResponse::begin(Rc::clone(self));
-        if self.reap_background() < MAX_BACKGROUND_TASKS {
+        if self.has_room() {
             self.background.borrow_mut().spawn_local(async move {
                 let _under_way = under_way;
                 work.await;
@@ -160,10 +161,11 @@ impl Worker {
         }
     }
 
-    fn reap_background(&self) -> usize {
+    /// Whether one more task may go on after its response.
+    fn has_room(&self) -> bool {
         let mut background = self.background.borrow_mut();
         while background.try_join_next().is_some() {}
-        background.len()
+        background.len() < self.shared.config.background_tasks
     }
 
     async fn serve(self: Rc<Self>, listener: TcpListener, stopped: Stopped) {

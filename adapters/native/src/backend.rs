@@ -8,12 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use hyper::body::{Body, Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use selvedge_core::effect::FetchError;
 
+use crate::connector::TimedConnector;
 use crate::framing;
 use crate::upload::{Upload, UploadError};
 
@@ -32,21 +31,7 @@ pub struct Backends<B> {
     impatient: Mutex<BTreeMap<Duration, BackendClient<B>>>,
 }
 
-type BackendClient<B> = Client<HttpsConnector<HttpConnector>, Upload<B>>;
-
-/// Prepares to connect to servers by HTTP/1.1, with TLS or without.
-#[must_use]
-pub fn connector() -> HttpsConnector<HttpConnector> {
-    connector_within(None)
-}
-
-fn connector_within(time: Option<Duration>) -> HttpsConnector<HttpConnector> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(time);
-    HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp)
-}
+type BackendClient<B> = Client<TimedConnector, Upload<B>>;
 
 impl<B> Default for Backends<B>
 where
@@ -71,7 +56,7 @@ where
     ///
     /// # Errors
     /// When there is no connection within `connect_timeout` or no head within `timeout`, or the upload breaks off, or the
-    /// response's end could be found in two ways.
+    /// response's end could be found in two ways. Half of `timeout` spent on waiting for the client's upload makes it the client's.
     pub fn send(
         &self,
         mut request: Request<Upload<B>>,
@@ -79,6 +64,7 @@ where
         connect_timeout: Duration,
     ) -> impl Future<Output = Result<Response<Incoming>, FetchError>> + use<B> {
         *request.version_mut() = Version::HTTP_11;
+        let upload = request.body_mut().progress();
         let response = if connect_timeout < timeout {
             // Nothing panics under the lock.
             let mut impatient = self.impatient.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +75,7 @@ where
         async move {
             match tokio::time::timeout(timeout, response).await {
                 Ok(response) => settled(response.map_err(|error| fetch_error(&error))?),
+                Err(_) if upload.has_taken_half_of(timeout) => Err(FetchError::ClientTimeout),
                 Err(_) => Err(FetchError::Timeout),
             }
         }
@@ -102,7 +89,7 @@ where
     let mut client = Client::builder(TokioExecutor::new());
     client.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_TIMEOUT);
     client.pool_max_idle_per_host(MAX_IDLE_PER_BACKEND);
-    client.build(connector_within(connect_timeout))
+    client.build(TimedConnector::new(connect_timeout))
 }
 
 fn settled(mut response: Response<Incoming>) -> Result<Response<Incoming>, FetchError> {

@@ -3,8 +3,6 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +10,8 @@ use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use selvedge_core::health::BodyEnd;
 use tokio::time::{Instant, Sleep};
+
+use crate::upload::UploadProgress;
 
 /// A backend's body. One that is bounded breaks off when its time is over.
 #[derive(Debug)]
@@ -29,15 +29,11 @@ pub enum BackendBodyError<E = hyper::Error> {
     Late,
 }
 
-/// Whether the upload of a request broke off, which breaks off the response too. The default is one that cannot.
-#[derive(Clone, Debug, Default)]
-pub struct UploadFailure(Option<Arc<AtomicBool>>);
-
 /// What is to be known of a body.
 struct Watched {
     bound: Option<Bound>,
     is_begun: bool,
-    upload: UploadFailure,
+    upload: UploadProgress,
     /// `None` once the end is told.
     on_end: Option<Box<dyn FnOnce(BodyEnd) + Send>>,
 }
@@ -49,23 +45,6 @@ struct Bound {
     /// How much of it was spent on waiting for the backend.
     waited: Duration,
     waiting: Option<Instant>,
-}
-
-impl UploadFailure {
-    /// Lets it be told to whoever has a clone.
-    pub(crate) fn share(&mut self) -> Self {
-        self.0.get_or_insert_default();
-        self.clone()
-    }
-
-    /// Says that it did.
-    pub(crate) fn set(&self) {
-        self.0.iter().for_each(|is_set| is_set.store(true, Ordering::Relaxed));
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.as_ref().is_some_and(|is_set| is_set.load(Ordering::Relaxed))
-    }
 }
 
 impl<B: HttpBody<Data = Bytes> + Unpin> BackendBody<B> {
@@ -84,7 +63,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> BackendBody<B> {
         body: B,
         total: Option<Duration>,
         started: Instant,
-        upload: UploadFailure,
+        upload: UploadProgress,
         on_end: impl FnOnce(BodyEnd) + Send + 'static,
     ) -> Self {
         if body.is_end_stream() {
@@ -98,7 +77,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> BackendBody<B> {
 
 impl Watched {
     fn end(&mut self, end: BodyEnd) {
-        let end = if end == BodyEnd::Broken && self.upload.is_set() { BodyEnd::Left } else { end };
+        let end = if end == BodyEnd::Broken && self.upload.has_failed() { BodyEnd::Left } else { end };
         if let Some(on_end) = self.on_end.take() {
             on_end(end);
         }
@@ -263,7 +242,7 @@ mod tests {
         let ends = Ends::default();
         let told = Arc::clone(&ends);
         let on_end = move |end| told.lock().expect("nothing panics").push_back(end);
-        (BackendBody::watched(body, total, Instant::now(), UploadFailure::default().share(), on_end), ends)
+        (BackendBody::watched(body, total, Instant::now(), UploadProgress::default().share(), on_end), ends)
     }
 
     /// The end that was told, and that it was told once.
@@ -320,7 +299,7 @@ mod tests {
         let started = Instant::now();
         sleep(TOTAL - Duration::from_secs(1)).await;
         let dripping = Dripping::new(Duration::from_secs(2), 9);
-        let upload = UploadFailure::default();
+        let upload = UploadProgress::default();
         let mut body = BackendBody::watched(dripping, Some(TOTAL), started, upload, |_| {});
         assert!(matches!(body.frame().await, Some(Err(BackendBodyError::Late))));
         assert_eq!(started.elapsed(), TOTAL);
@@ -337,7 +316,7 @@ mod tests {
             let (mut body, ends) = watched(breaks(), total);
             let watched = body.watched.as_mut().expect("it is");
             if has_failed {
-                watched.upload.set();
+                watched.upload.fail();
             }
             assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
             assert!(body.frame().await.is_some_and(|frame| frame.is_err()));

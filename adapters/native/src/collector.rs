@@ -40,7 +40,7 @@ impl Collector {
     pub fn new() -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("otlp").enable_all().build()?;
-        let client = Client::builder(TokioExecutor::new()).build(crate::backend::connector());
+        let client = Client::builder(TokioExecutor::new()).build(crate::connector::connector());
         Ok(Self { client, timeout: timeout(|name| std::env::var(name).ok()), runtime: Some(runtime) })
     }
 }

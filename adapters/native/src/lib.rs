@@ -8,6 +8,7 @@ pub mod backend_body;
 pub mod body;
 #[cfg(feature = "otlp")]
 pub mod collector;
+pub mod connector;
 mod framing;
 pub mod random;
 pub mod upload;

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use selvedge_core::effect::FetchError;
-
-use crate::backend_body::UploadFailure;
+use tokio::time::Instant;
 
 /// A request's body, cut off once it is longer than allowed.
 #[derive(Debug)]
@@ -23,9 +24,22 @@ pub enum Upload<B> {
         body: B,
         /// How many more bytes may come.
         left: u64,
-        /// Is told when it breaks off.
-        failure: UploadFailure,
+        /// Is told how far it is.
+        progress: UploadProgress,
     },
+}
+
+/// How far an upload is that streams. The default is one that does not.
+#[derive(Clone, Debug, Default)]
+pub struct UploadProgress(Option<Arc<Mutex<Progress>>>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    has_failed: bool,
+    /// How long whoever sends it was waited for.
+    waited: Duration,
+    /// Since when it is.
+    waiting: Option<Instant>,
 }
 
 /// Why an upload broke off.
@@ -46,14 +60,14 @@ impl<B: HttpBody> Upload<B> {
         if body.size_hint().lower() > max_bytes {
             return Err(UploadError::TooLarge);
         }
-        Ok(Self::Stream { body, left: max_bytes, failure: UploadFailure::default() })
+        Ok(Self::Stream { body, left: max_bytes, progress: UploadProgress::default() })
     }
 
-    /// What the response's body has to know of this one.
-    pub fn failure(&mut self) -> UploadFailure {
+    /// What is to be known of this one by whoever waits for the response.
+    pub fn progress(&mut self) -> UploadProgress {
         match self {
-            Self::Empty | Self::Bytes(_) => UploadFailure::default(),
-            Self::Stream { failure, .. } => failure.share(),
+            Self::Empty | Self::Bytes(_) => UploadProgress::default(),
+            Self::Stream { progress, .. } => progress.share(),
         }
     }
 
@@ -63,6 +77,50 @@ impl<B: HttpBody> Upload<B> {
     /// When it is over the limit.
     pub fn bytes(bytes: Bytes, max_bytes: u64) -> Result<Self, UploadError> {
         if bytes.len() as u64 > max_bytes { Err(UploadError::TooLarge) } else { Ok(Self::Bytes(Some(bytes))) }
+    }
+}
+
+impl UploadProgress {
+    /// Lets it be told to whoever has a clone.
+    pub(crate) fn share(&mut self) -> Self {
+        self.0.get_or_insert_default();
+        self.clone()
+    }
+
+    /// Returns whether it broke off, which breaks off the response too.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.progress().is_some_and(|progress| progress.has_failed)
+    }
+
+    /// Returns whether at least half of a time was spent on waiting for whoever sends it.
+    pub(crate) fn has_taken_half_of(&self, time: Duration) -> bool {
+        self.progress().is_some_and(|progress| {
+            let now = progress.waiting.map(|since| since.elapsed()).unwrap_or_default();
+            (progress.waited + now) * 2 >= time
+        })
+    }
+
+    /// Says that it broke off.
+    pub(crate) fn fail(&self) {
+        self.progress().into_iter().for_each(|mut progress| progress.has_failed = true);
+    }
+
+    /// Takes note of whether it has to be waited for.
+    fn on_poll(&self, is_pending: bool) {
+        let Some(mut progress) = self.progress() else { return };
+        match (is_pending, progress.waiting) {
+            (true, None) => progress.waiting = Some(Instant::now()),
+            (false, Some(since)) => {
+                progress.waited += since.elapsed();
+                progress.waiting = None;
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Nothing panics under the lock.
+    fn progress(&self) -> Option<MutexGuard<'_, Progress>> {
+        Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -77,13 +135,16 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Upload<B> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Bytes(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream { body, left, failure } => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                let frame = frame.map(|frame| count(frame.map_err(|_| UploadError::Client)?, left));
-                if matches!(frame, Some(Err(_))) {
-                    failure.set();
-                }
-                Poll::Ready(frame)
+            Self::Stream { body, left, progress } => {
+                let polled = Pin::new(body).poll_frame(cx);
+                progress.on_poll(polled.is_pending());
+                polled.map(|frame| {
+                    let frame = frame.map(|frame| count(frame.map_err(|_| UploadError::Client)?, left));
+                    if matches!(frame, Some(Err(_))) {
+                        progress.fail();
+                    }
+                    frame
+                })
             }
         }
     }

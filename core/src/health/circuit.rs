@@ -40,8 +40,9 @@ pub(super) struct Circuit {
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     number: u32,
-    /// When its body has kept others out for long enough; `None` while its head is waited for, which has a time of its own.
-    until: Option<Timestamp>,
+    /// When its body, or before that the wait for its head, has kept others out for long enough.
+    until: Timestamp,
+    has_head: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,8 +65,13 @@ pub(super) enum Passage {
 }
 
 impl Circuit {
-    /// Lets a request through, or says how much longer none is.
-    pub(super) fn enter(&mut self, rule: BreakerRule, now: Timestamp) -> Result<Passage, Duration> {
+    /// Lets a request through whose head is there, or will never be, by a time; or says how much longer none is.
+    pub(super) fn enter(
+        &mut self,
+        rule: BreakerRule,
+        head_by: Timestamp,
+        now: Timestamp,
+    ) -> Result<Passage, Duration> {
         if let Phase::Open(until) = self.phase {
             let left = until.saturating_since(now);
             if !left.is_zero() {
@@ -75,7 +81,7 @@ impl Circuit {
         }
         match self.phase {
             Phase::Probing { .. } if !self.has_room(rule, now) => Err(Duration::from_secs(1)),
-            Phase::Probing { .. } => Ok(Passage::Probe(self.begin_probe(rule))),
+            Phase::Probing { .. } => Ok(Passage::Probe(self.begin_probe(rule, head_by))),
             Phase::Closed | Phase::Open(_) => Ok(Passage::Regular),
         }
     }
@@ -104,7 +110,7 @@ impl Circuit {
             Passage::Regular => self.on_success(rule, passage),
             Passage::Probe(number) => {
                 let probe = self.probes.iter_mut().find(|probe| probe.number == number);
-                probe.into_iter().for_each(|probe| probe.until = Some(now + rule.open));
+                probe.into_iter().for_each(|probe| (probe.until, probe.has_head) = (now + rule.open, true));
             }
         }
     }
@@ -170,18 +176,18 @@ impl Circuit {
 
     /// Whether one more request may try the place.
     fn has_room(&self, rule: BreakerRule, now: Timestamp) -> bool {
-        let keeps_out = |probe: &&Probe| probe.until.is_none_or(|until| until > now);
+        let keeps_out = |probe: &&Probe| probe.until > now;
         self.probes.iter().filter(keeps_out).count() < rule.probes as usize
     }
 
-    fn begin_probe(&mut self, rule: BreakerRule) -> u32 {
+    fn begin_probe(&mut self, rule: BreakerRule, head_by: Timestamp) -> u32 {
         if self.probes.len() >= rule.probes as usize + OVERDUE {
-            let oldest = self.probes.iter().position(|probe| probe.until.is_some());
-            oldest.map(|at| self.probes.remove(at));
+            let oldest = self.probes.iter().position(|probe| probe.has_head).unwrap_or_default();
+            self.probes.remove(oldest);
         }
         let number = self.next_probe;
         self.next_probe = number.wrapping_add(1);
-        self.probes.push(Probe { number, until: None });
+        self.probes.push(Probe { number, until: head_by, has_head: false });
         number
     }
 
@@ -221,6 +227,11 @@ mod tests {
         Timestamp::from_millis(seconds * 1000)
     }
 
+    /// The wait for a head is over after five seconds.
+    fn enter(circuit: &mut Circuit, now: Timestamp) -> Result<Passage, Duration> {
+        circuit.enter(RULE, now + Duration::from_secs(5), now)
+    }
+
     fn fail(circuit: &mut Circuit, times: u32, now: Timestamp) {
         for _ in 0..times {
             circuit.on_failure(RULE, Passage::Regular, now);
@@ -233,9 +244,9 @@ mod tests {
         fail(&mut circuit, 2, at(0));
         circuit.on_success(RULE, Passage::Regular);
         fail(&mut circuit, 2, at(0));
-        assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular));
+        assert_eq!(enter(&mut circuit, at(0)), Ok(Passage::Regular));
         fail(&mut circuit, 1, at(0));
-        assert_eq!(circuit.enter(RULE, at(4)), Err(Duration::from_secs(6)));
+        assert_eq!(enter(&mut circuit, at(4)), Err(Duration::from_secs(6)));
         assert_eq!(circuit.state(at(4)), CircuitState::Open(Duration::from_secs(6)));
         assert!(!circuit.is_passable(RULE, at(9)) && circuit.is_passable(RULE, at(10)));
     }
@@ -244,13 +255,13 @@ mod tests {
     fn every_other_failure_opens_it_once_there_are_enough() {
         let mut circuit = Circuit::default();
         for at_request in 0..LEAST {
-            assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular), "{at_request}");
+            assert_eq!(enter(&mut circuit, at(0)), Ok(Passage::Regular), "{at_request}");
             match at_request % 2 {
                 0 => circuit.on_success(RULE, Passage::Regular),
                 _ => circuit.on_failure(RULE, Passage::Regular, at(0)),
             }
         }
-        assert!(circuit.enter(RULE, at(0)).is_err());
+        assert!(enter(&mut circuit, at(0)).is_err());
     }
 
     #[test]
@@ -260,15 +271,15 @@ mod tests {
         fail(&mut circuit, 3, at(0));
         assert_eq!(circuit.state(at(10)), CircuitState::HalfOpen, "the next request tries it");
         for expected in [Ok(Passage::Probe(0)), Ok(Passage::Probe(1)), Err(Duration::from_secs(1))] {
-            assert_eq!(circuit.enter(RULE, at(10)), expected);
+            assert_eq!(enter(&mut circuit, at(10)), expected);
         }
         circuit.on_success(RULE, Passage::Probe(0));
-        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe(2)), "one more may go out");
+        assert_eq!(enter(&mut circuit, at(10)), Ok(Passage::Probe(2)), "one more may go out");
         assert_eq!(circuit.state(at(10)), CircuitState::HalfOpen);
         circuit.on_nothing(Passage::Probe(2));
         circuit.on_success(RULE, Passage::Probe(1));
         assert_eq!(circuit.state(at(10)), CircuitState::Closed);
-        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Regular));
+        assert_eq!(enter(&mut circuit, at(10)), Ok(Passage::Regular));
     }
 
     /// A circuit that has been open and is tried by as many probes as may be; their heads came at this time.
@@ -276,7 +287,7 @@ mod tests {
         let mut circuit = Circuit::default();
         fail(&mut circuit, 3, at(0));
         for number in 0..RULE.probes {
-            assert_eq!(circuit.enter(RULE, now), Ok(Passage::Probe(number)));
+            assert_eq!(enter(&mut circuit, now), Ok(Passage::Probe(number)));
             circuit.on_head(RULE, Passage::Probe(number), now);
         }
         circuit
@@ -285,12 +296,15 @@ mod tests {
     #[test]
     fn a_body_that_does_not_end_keeps_others_out_for_the_time_that_the_circuit_is_open_and_no_longer() {
         let mut circuit = probing(at(10));
-        assert!(!circuit.is_passable(RULE, at(19)) && circuit.enter(RULE, at(19)).is_err());
+        assert!(!circuit.is_passable(RULE, at(19)) && enter(&mut circuit, at(19)).is_err());
         assert!(circuit.is_passable(RULE, at(20)));
         for number in [2, 3] {
-            assert_eq!(circuit.enter(RULE, at(20)), Ok(Passage::Probe(number)));
+            assert_eq!(enter(&mut circuit, at(20)), Ok(Passage::Probe(number)));
         }
-        assert!(circuit.enter(RULE, at(90)).is_err(), "a head has a time of its own");
+        assert!(enter(&mut circuit, at(24)).is_err(), "a head has a time of its own");
+        for number in [4, 5] {
+            assert_eq!(enter(&mut circuit, at(25)), Ok(Passage::Probe(number)), "it is over");
+        }
         circuit.on_body(RULE, Some(0), BodyEnd::Whole, at(90));
         assert_eq!(circuit.state(at(90)), CircuitState::HalfOpen, "two are needed");
         circuit.on_body(RULE, Some(1), BodyEnd::Whole, at(90));
@@ -301,7 +315,7 @@ mod tests {
     fn bodies_that_never_end_take_no_more_memory() {
         let mut circuit = probing(at(10));
         for round in 2..1000 {
-            while let Ok(passage) = circuit.enter(RULE, at(10 * round)) {
+            while let Ok(passage) = enter(&mut circuit, at(10 * round)) {
                 circuit.on_head(RULE, passage, at(10 * round));
             }
         }
@@ -316,7 +330,7 @@ mod tests {
         circuit.on_body(RULE, Some(0), BodyEnd::Broken, at(11));
         assert_eq!(circuit.state(at(11)), CircuitState::Open(Duration::from_secs(20)));
         for number in [2, 3] {
-            assert_eq!(circuit.enter(RULE, at(31)), Ok(Passage::Probe(number)));
+            assert_eq!(enter(&mut circuit, at(31)), Ok(Passage::Probe(number)));
         }
         for end in BodyEnd::ALL {
             circuit.on_body(RULE, Some(1), end, at(31));
@@ -330,10 +344,10 @@ mod tests {
         fail(&mut circuit, 3, at(0));
         let mut now = at(0);
         for seconds in [10, 20, 40, 40, 40] {
-            let left = circuit.enter(RULE, now).expect_err("it is open");
+            let left = enter(&mut circuit, now).expect_err("it is open");
             assert_eq!(left, Duration::from_secs(seconds));
             now = now + left;
-            let probe = circuit.enter(RULE, now).expect("it is to be tried");
+            let probe = enter(&mut circuit, now).expect("it is to be tried");
             assert_ne!(probe, Passage::Regular);
             circuit.on_failure(RULE, probe, now);
         }
@@ -343,7 +357,7 @@ mod tests {
     fn a_response_that_fails_after_its_head_counts_as_a_failure_and_not_as_a_success() {
         let mut circuit = Circuit::default();
         for opens in [false, false, true] {
-            assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular));
+            assert_eq!(enter(&mut circuit, at(0)), Ok(Passage::Regular));
             circuit.on_success(RULE, Passage::Regular);
             circuit.on_cut(RULE, at(0));
             assert_eq!(circuit.is_passable(RULE, at(9)), !opens);
@@ -359,7 +373,7 @@ mod tests {
             (0..4).for_each(|_| circuit.on_success(RULE, Passage::Regular));
             circuit.on_cut(RULE, at(0));
         }
-        assert_eq!(circuit.enter(RULE, at(0)), Ok(Passage::Regular));
+        assert_eq!(enter(&mut circuit, at(0)), Ok(Passage::Regular));
         assert_eq!(circuit.outcomes.count_ones(), WINDOW / 4, "one of four failed");
     }
 
@@ -369,10 +383,10 @@ mod tests {
         fail(&mut circuit, 3, at(0));
         fail(&mut circuit, 3, at(9));
         circuit.on_success(RULE, Passage::Regular);
-        assert_eq!(circuit.enter(RULE, at(9)), Err(Duration::from_secs(1)));
-        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe(0)));
+        assert_eq!(enter(&mut circuit, at(9)), Err(Duration::from_secs(1)));
+        assert_eq!(enter(&mut circuit, at(10)), Ok(Passage::Probe(0)));
         circuit.on_success(RULE, Passage::Regular);
         circuit.on_failure(RULE, Passage::Regular, at(10));
-        assert_eq!(circuit.enter(RULE, at(10)), Ok(Passage::Probe(1)), "only probes decide");
+        assert_eq!(enter(&mut circuit, at(10)), Ok(Passage::Probe(1)), "only probes decide");
     }
 }

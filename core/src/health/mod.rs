@@ -22,6 +22,7 @@ pub mod how {}
 mod latency;
 mod report;
 pub mod rule;
+mod slots;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,7 @@ use circuit::{Circuit, Passage};
 use latency::Latency;
 pub use report::{CircuitState, PlaceReport};
 use rule::{CheckRule, HealthRule};
+use slots::{Slot, Slots};
 
 /// A URL of a backend.
 pub type Place = (BackendId, usize);
@@ -82,6 +84,8 @@ pub struct Health {
 /// A URL and the rule of its backend.
 struct Tracked {
     rule: HealthRule,
+    /// Longest wait for a head.
+    timeout: Duration,
     state: Mutex<State>,
 }
 
@@ -90,7 +94,7 @@ struct State {
     circuit: Circuit,
     budget: Budget,
     latency: Latency,
-    in_flight: u32,
+    slots: Slots,
     checks: Checks,
 }
 
@@ -106,42 +110,58 @@ struct Checks {
 #[derive(Default)]
 #[must_use = "the request counts as over when this is dropped"]
 pub(crate) struct Permit {
-    tracked: Option<(Arc<Tracked>, Passage)>,
+    tracked: Option<(Arc<Tracked>, Passage, Slot)>,
     since: Timestamp,
+    is_hurried: bool,
+}
+
+/// Whether a request earns its place's budget something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// It does: it is the first one of its client here.
+    First,
+    /// It does not: the budget pays for it.
+    Again,
 }
 
 impl Health {
     /// Prepares for the backends of a policy.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
-        let tracked = |rule: &HealthRule| Arc::new(Tracked { rule: rule.clone(), state: Mutex::default() });
+        let tracked = |rule: &HealthRule, timeout| {
+            Arc::new(Tracked { rule: rule.clone(), timeout, state: Mutex::default() })
+        };
         let places = policy.backends.iter().map(|backend| {
             let rule = &backend.health;
             let count = if rule.is_empty() { 0 } else { backend.urls.len() };
-            (0..count).map(|_| tracked(rule)).collect()
+            (0..count).map(|_| tracked(rule, backend.timeout)).collect()
         });
         Self { backends: places.collect() }
     }
 
     /// Lets a request go to a place.
-    pub(crate) fn admit(&self, place: Place, now: Timestamp) -> Result<Permit, Refused> {
-        let Some(tracked) = self.tracked(place) else { return Ok(Permit { tracked: None, since: now }) };
+    pub(crate) fn admit(&self, place: Place, ask: Ask, now: Timestamp) -> Result<Permit, Refused> {
+        let Some(tracked) = self.tracked(place) else {
+            return Ok(Permit { tracked: None, since: now, is_hurried: false });
+        };
         let mut state = tracked.state();
         if state.checks.is_unhealthy {
             let left = tracked.rule.check.as_ref().map_or(Duration::ZERO, |check| check.every);
             return Err(Refused { refusal: Refusal::Unhealthy, left });
         }
-        if tracked.rule.max_concurrent.is_some_and(|most| state.in_flight >= most) {
+        if tracked.rule.max_concurrent.is_some_and(|most| state.slots.taken(now) >= most) {
             return Err(Refused { refusal: Refusal::Busy, left: Duration::ZERO });
         }
         let passage = match tracked.rule.breaker {
-            Some(rule) => state.circuit.enter(rule, now),
+            Some(rule) => state.circuit.enter(rule, tracked.over(now), now),
             None => Ok(Passage::Regular),
         };
         let passage = passage.map_err(|left| Refused { refusal: Refusal::CircuitOpen, left })?;
-        state.in_flight += 1;
-        state.budget.on_request(tracked.rule.retry.map_or(HEDGE_PERCENT, |retry| retry.budget_percent));
-        Ok(Permit { tracked: Some((Arc::clone(tracked), passage)), since: now })
+        let slot = state.slots.take(tracked.over(now));
+        if ask == Ask::First {
+            state.budget.on_request(tracked.rule.retry.map_or(HEDGE_PERCENT, |retry| retry.budget_percent));
+        }
+        Ok(Permit { tracked: Some((Arc::clone(tracked), passage, slot)), since: now, is_hurried: false })
     }
 
     /// Returns whether some URL of a backend would be asked, as far as its circuit and its checks go.
@@ -232,7 +252,15 @@ impl fmt::Debug for Health {
     }
 }
 
+/// How much longer than its time a request may take before it counts as forgotten by its host.
+const GRACE: Duration = Duration::from_secs(5);
+
 impl Tracked {
+    /// When a request that leaves now is over in any case.
+    fn over(&self, now: Timestamp) -> Timestamp {
+        now + self.timeout + GRACE
+    }
+
     /// No code that can panic runs under the lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -240,18 +268,28 @@ impl Tracked {
 }
 
 impl Permit {
+    /// Says that the request has less than half of the time that its backend should have: that it is too slow for it tells nothing.
+    pub(crate) fn hurry(&mut self) {
+        self.is_hurried = true;
+    }
+
+    /// Whether that was said.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.is_hurried
+    }
+
     /// Lets the host tell how the body of the answer ends by the number of this request, where it is a probe.
     pub(crate) fn mark(&self, fetch: &mut Fetch) {
-        if let (Some(watch), Some((_, Passage::Probe(number)))) = (&mut fetch.watch, &self.tracked) {
+        if let (Some(watch), Some((_, Passage::Probe(number), _))) = (&mut fetch.watch, &self.tracked) {
             watch.report.probe = Some(*number);
         }
     }
 
     /// Says that a head is there which is no failure, and that a body follows. What becomes of that is the verdict on a probe.
     pub(crate) fn await_body(mut self, now: Timestamp) {
-        let Some((tracked, passage)) = self.tracked.take() else { return };
+        let Some((tracked, passage, slot)) = self.tracked.take() else { return };
         let mut state = tracked.state();
-        state.in_flight = state.in_flight.saturating_sub(1);
+        state.slots.free(slot);
         state.latency.note(now.saturating_since(self.since));
         if let Some(rule) = tracked.rule.breaker {
             state.circuit.on_head(rule, passage, now);
@@ -260,9 +298,9 @@ impl Permit {
 
     /// Says what came of the request.
     pub(crate) fn settle(mut self, fate: Fate, now: Timestamp) {
-        let Some((tracked, passage)) = self.tracked.take() else { return };
+        let Some((tracked, passage, slot)) = self.tracked.take() else { return };
         let mut state = tracked.state();
-        state.in_flight = state.in_flight.saturating_sub(1);
+        state.slots.free(slot);
         if fate == Fate::Success {
             state.latency.note(now.saturating_since(self.since));
         }
@@ -276,9 +314,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some((tracked, passage)) = self.tracked.take() {
+        if let Some((tracked, passage, slot)) = self.tracked.take() {
             let mut state = tracked.state();
-            state.in_flight = state.in_flight.saturating_sub(1);
+            state.slots.free(slot);
             state.circuit.on_nothing(passage);
         }
     }

@@ -32,11 +32,11 @@ impl Health {
     /// Returns how each URL of a backend fares, in the policy's order. It has none where the policy says nothing of the backend's failures.
     pub fn report(&self, backend: BackendId, now: Timestamp) -> impl Iterator<Item = PlaceReport> {
         self.backends[usize::from(backend.0)].iter().map(move |tracked| {
-            let state = tracked.state();
+            let mut state = tracked.state();
             PlaceReport {
                 circuit: tracked.rule.breaker.map(|_| state.circuit.state(now)),
                 is_unhealthy: state.checks.is_unhealthy,
-                in_flight: state.in_flight,
+                in_flight: state.slots.taken(now),
             }
         })
     }

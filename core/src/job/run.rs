@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::exchange::Effects;
 use crate::facts::Facts;
 use crate::handler::{self, HandlerContext};
+use crate::health::Ask;
 use crate::pipeline;
 use crate::transaction::{Seed, Transaction};
 
@@ -121,7 +122,7 @@ impl Run {
             let Some(mut fetch) = self.engine.fetch_from(place, self.request(path, headers)) else {
                 return Delivered::Refused(format!("`{path}` is no path for the backend"));
             };
-            let permit = match self.engine.health().admit(place, self.fx.now()) {
+            let permit = match self.engine.health().admit(place, Ask::First, self.fx.now()) {
                 Ok(permit) => permit,
                 Err(refused) => {
                     outcome = Delivered::NotNow(refused.refusal.code().to_owned(), None);

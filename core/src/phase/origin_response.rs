@@ -20,7 +20,6 @@ use crate::engine::Engine;
 use crate::fallback::StaleAnswers;
 use crate::headers::hop_by_hop;
 use crate::headers::imitation::is_imitation;
-use crate::health::Refused;
 use crate::reason::{Reason, Rule};
 use crate::route::Route;
 use crate::template::Encoding;
@@ -91,15 +90,23 @@ impl Engine {
     pub fn on_failure(&self, tx: &mut Transaction, failure: Failure) -> Response<Body> {
         let page = self.policy().fallback.page.as_ref().filter(|_| is_unavailable(&failure));
         match (page, failure) {
-            (Some(page), _) => {
+            (Some(page), failure) => {
                 tx.decide(Reason::FallbackPage, Rule::BuiltIn);
-                page.response()
+                let mut response = page.response();
+                let after = retry_after(&failure).filter(|_| page.status == 503);
+                after.and_then(|after| response.headers_mut().insert(header::RETRY_AFTER, after));
+                response
             }
             (None, Failure::Response { response, .. }) => *response,
             (None, Failure::Error(FetchError::Timeout)) => plain(504, "Gateway timeout"),
             (None, Failure::Error(_)) => plain(502, "Bad gateway"),
             (None, Failure::Handler) => plain(500, "Internal server error"),
-            (None, Failure::Refused(refused)) => unavailable(refused),
+            (None, failure @ Failure::Refused(_)) => {
+                let mut response = plain(503, "Service unavailable");
+                let after = retry_after(&failure);
+                after.and_then(|after| response.headers_mut().insert(header::RETRY_AFTER, after));
+                response
+            }
         }
     }
 
@@ -110,11 +117,17 @@ impl Engine {
         plain(504, "Not in the cache")
     }
 
-    /// Plans an attempt at the fallback backend; `None` when there is none, it was asked, or the request cannot be repeated.
+    /// Plans an attempt at the fallback backend; `None` when there is none, it was asked, or the request cannot be repeated. One that
+    /// never left can.
     pub(crate) fn plan_fallback(&self, tx: &mut Transaction, failure: &Failure) -> Option<BackendId> {
         let backend = self.policy().fallback.backend?;
         let was_asked = tx.attempts.plan.iter().any(|(asked, _)| *asked == backend);
-        if was_asked || !is_unavailable(failure) || !is_repeatable(tx, false) {
+        let may_leave = match failure {
+            Failure::Refused(_) => true,
+            Failure::Error(error) => is_repeatable(tx, *error == FetchError::Connect),
+            Failure::Handler | Failure::Response { .. } => is_repeatable(tx, false),
+        };
+        if was_asked || !is_unavailable(failure) || !may_leave {
             return None;
         }
         tx.decide(Reason::FallbackBackend, Rule::Backend(backend));
@@ -214,13 +227,16 @@ impl Engine {
     }
 }
 
-/// [RFC 9110 section 15.6.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4): 503, and when it is worth while to try again.
-fn unavailable(refused: Refused) -> Response<Body> {
-    let mut response = plain(503, "Service unavailable");
-    let seconds = refused.left.as_millis().div_ceil(1000).max(1);
-    let seconds = HeaderValue::from_str(&seconds.to_string()).expect("a number is ASCII");
-    response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    response
+/// When it is worth while to try again, for a 503
+/// ([RFC 9110 section 15.6.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4)): as the backend said, or as its health has it.
+fn retry_after(failure: &Failure) -> Option<HeaderValue> {
+    match failure {
+        Failure::Refused(refused) => {
+            Some(HeaderValue::from(u64::try_from(refused.left.as_millis().div_ceil(1000).max(1)).ok()?))
+        }
+        Failure::Response { response, .. } => response.headers().get(header::RETRY_AFTER).cloned(),
+        Failure::Error(_) | Failure::Handler => None,
+    }
 }
 
 /// The client's own part of the request failed.

@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::effect::{Effect, EffectResult, EffectSpan, Fetch, FetchError, Watch};
 use crate::engine::Engine;
 use crate::exchange::{Effects, Pending};
-use crate::health::{Fate, Permit, Refused};
+use crate::health::{Ask, Fate, Permit, Refused};
 use crate::phase::{Failure, OriginRequestOutcome, OriginResponseOutcome, Storing, is_failure};
 use crate::reason::{Reason, Rule};
 use crate::time::Timestamp;
@@ -51,7 +51,7 @@ pub(crate) async fn attempt(
     engine.plan_attempts(tx, fx.now());
     let mut last = None;
     loop {
-        let permit = match admit(engine, tx, last.is_none(), fx.now()) {
+        let mut permit = match admit(engine, tx, last.is_none(), fx.now()) {
             Ok(permit) => permit,
             Err(refused) => return Err(last.unwrap_or(Failure::Refused(refused))),
         };
@@ -63,7 +63,7 @@ pub(crate) async fn attempt(
                 return Ok(Delivered { response, storing: Storing::Bypass, sent });
             }
         };
-        let fetch = within(tx, fetch, left, sent);
+        let fetch = within(engine, tx, fetch, &mut permit, left, sent);
         let Attempted { result, sent } = send(engine, tx, fx, fetch, permit).await;
         match engine.on_origin_response(tx, result, sent, fx.now()) {
             OriginResponseOutcome::Deliver(response, storing) => {
@@ -85,10 +85,11 @@ pub(crate) async fn attempt(
 fn admit(engine: &Engine, tx: &mut Transaction, first: bool, now: Timestamp) -> Result<Permit, Refused> {
     let mut soonest: Option<Refused> = None;
     while let Some(place) = tx.attempts.plan.get(tx.attempts.next).copied() {
-        match engine.health().admit(place, now) {
+        let ask = if tx.attempts.repeated == 0 { Ask::First } else { Ask::Again };
+        match engine.health().admit(place, ask, now) {
             Ok(permit) => return Ok(permit),
             Err(refused) => {
-                tx.attempts.next += 1;
+                (tx.attempts.next, tx.attempts.repeated) = (tx.attempts.next + 1, 0);
                 let (reason, rule) = (Reason::BackendRefused(refused.refusal), Rule::Backend(place.0));
                 if first {
                     tx.decide(reason, rule)
@@ -114,13 +115,25 @@ fn too_late(tx: &mut Transaction) -> Failure {
 }
 
 /// Lets a fetch take no longer than the client waits, nor than its backend has left.
-fn within(tx: &mut Transaction, mut fetch: Box<Fetch>, left: Duration, now: Timestamp) -> Box<Fetch> {
+fn within(
+    engine: &Engine,
+    tx: &mut Transaction,
+    mut fetch: Box<Fetch>,
+    permit: &mut Permit,
+    left: Duration,
+    now: Timestamp,
+) -> Box<Fetch> {
+    let whole = fetch.timeout.min(engine.policy().limits.deadline.unwrap_or(Duration::MAX));
+    let whole = fetch.watch.as_ref().and_then(|watch| watch.total).map_or(whole, |total| total.min(whole));
     if let Some(Watch { total: Some(total), report }) = &mut fetch.watch {
         let spent = now.saturating_since(tx.attempts.begin(report.place().0, now));
         *total = total.saturating_sub(spent).max(LEAST);
         fetch.timeout = fetch.timeout.min(*total);
     }
     fetch.timeout = fetch.timeout.min(left);
+    if fetch.timeout < whole / 2 {
+        permit.hurry();
+    }
     fetch
 }
 
@@ -179,16 +192,22 @@ async fn send(
         let result = (&mut first.fetch).await;
         return arrived(tx, fx, first, result);
     };
-    let (winner, loser, result) = match race(&mut first.fetch, &mut second.fetch).await {
+    let (winner, mut loser, result) = match race(&mut first.fetch, &mut second.fetch).await {
         Raced::First(result) => (first, second, result),
         Raced::Second(result) => (second, first, result),
     };
+    let failed = winner.next;
     let attempted = arrived(tx, fx, winner, result);
     if is_success(&attempted.result) {
         return attempted;
     }
-    let mut loser = loser;
     let result = (&mut loser.fetch).await;
+    if failed > loser.next {
+        // The plan goes on behind both, so that the place that failed first is not asked once more.
+        let place = tx.attempts.plan.remove(failed - 1);
+        tx.attempts.plan.insert(loser.next - 1, place);
+        loser.next = failed;
+    }
     arrived(tx, fx, loser, result)
 }
 
@@ -205,14 +224,15 @@ fn second(engine: &Engine, tx: &mut Transaction, fx: &Effects) -> Option<Under> 
     if tx.attempts.next == tx.attempts.plan.len() {
         tx.attempts.next -= 1;
     }
-    let permit = engine.health().admit(*tx.attempts.plan.get(tx.attempts.next)?, now).ok();
+    let place = *tx.attempts.plan.get(tx.attempts.next)?;
+    let permit = engine.health().admit(place, Ask::Again, now).ok();
     let permit = permit.filter(|_| engine.health().spend(slow));
     let outcome = permit.map(|permit| (engine.on_origin_request(tx, now), permit));
-    let Some((OriginRequestOutcome::Fetch(fetch), permit)) = outcome else {
+    let Some((OriginRequestOutcome::Fetch(fetch), mut permit)) = outcome else {
         tx.attempts.next = before;
         return None;
     };
-    let fetch = within(tx, fetch, left, now);
+    let fetch = within(engine, tx, fetch, &mut permit, left, now);
     Some(start(tx, fx, fetch, permit))
 }
 
@@ -244,6 +264,7 @@ pub(crate) fn conclude(permit: Permit, result: &Result<Response<Body>, FetchErro
             | FetchError::ClientTimeout
             | FetchError::Refused,
         ) => drop(permit),
+        Err(FetchError::Timeout) if permit.is_hurried() => drop(permit),
         Ok(response) if is_success(result) && has_end(response) => permit.await_body(now),
         result => permit.settle(if is_success(result) { Fate::Success } else { Fate::Failure }, now),
     }
@@ -267,12 +288,12 @@ fn is_success(result: &Result<Response<Body>, FetchError>) -> bool {
 }
 
 /// Which of two effects was done first.
-enum Raced {
+pub(super) enum Raced {
     First(EffectResult),
     Second(EffectResult),
 }
 
-async fn race(first: &mut Pending, second: &mut Pending) -> Raced {
+pub(super) async fn race(first: &mut Pending, second: &mut Pending) -> Raced {
     std::future::poll_fn(|cx: &mut Context<'_>| {
         if let Poll::Ready(result) = Pin::new(&mut *first).poll(cx) {
             return Poll::Ready(Raced::First(result));

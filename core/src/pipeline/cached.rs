@@ -14,7 +14,7 @@ pub(super) use self::storing::store_answered;
 use self::storing::{put, store};
 use self::turns::{LONGEST_WAIT, Waited, may_wait, release, turn_key, wait};
 use super::attempts::time_left;
-use super::{Delivered, attempt, fall_back, note_cache};
+use super::{Delivered, attempt, fall_back, in_time, note_cache};
 use crate::body::Body;
 use crate::cache::purge::Manner;
 use crate::cache::range::{self, Wanted};
@@ -25,7 +25,7 @@ use crate::cache::store::NoStoreReason;
 use crate::cache::stored::{Arrival, StoredResponse};
 use crate::cache::validation::{self, Confirmation};
 use crate::cache::vary::{self, SelectingHeader, Selection};
-use crate::effect::{CacheEntry, CachePurge, CachePut, Effect, EffectResult, EffectSpan, Turn, Variants};
+use crate::effect::{CacheEntry, CachePurge, CachePut, Effect, EffectResult, Turn, Variants};
 use crate::engine::Engine;
 use crate::exchange::Effects;
 use crate::fallback::StaleAnswers;
@@ -202,7 +202,7 @@ async fn look_up(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> 
 }
 
 async fn look_up_at(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) -> (Found, Option<Variants>) {
-    let Some(first) = cache_get(fx, key.to_owned()).await else {
+    let Some(first) = cache_get(tx, fx, key.to_owned()).await else {
         return (Found::Nothing(Forward::UriMiss), None);
     };
     let variants = match first {
@@ -222,7 +222,7 @@ async fn look_up_at(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) 
     let is_selected = |head: &StoredResponse| {
         head.vary() == selecting || vary::matches(head.vary(), &request) == Selection::Matches
     };
-    let found = match cache_get(fx, key.clone()).await {
+    let found = match cache_get(tx, fx, key.clone()).await {
         Some(CacheEntry::Response(head, body))
             if head.request_time() >= variants.since && is_selected(&head) =>
         {
@@ -233,9 +233,10 @@ async fn look_up_at(engine: &Engine, tx: &Transaction, fx: &Effects, key: &str) 
     (found, Some(variants))
 }
 
-async fn cache_get(fx: &Effects, key: String) -> Option<CacheEntry> {
-    let result = fx.perform(Effect::CacheGet { key }, EffectSpan::BeforeResponse).await;
-    let EffectResult::CacheGet(entry) = result else { return None };
+async fn cache_get(tx: &Transaction, fx: &Effects, key: String) -> Option<CacheEntry> {
+    let Some(EffectResult::CacheGet(entry)) = in_time(tx, fx, Effect::CacheGet { key }).await else {
+        return None;
+    };
     entry
 }
 
@@ -504,7 +505,7 @@ async fn revalidate(engine: Arc<Engine>, mut tx: Transaction, fx: Effects, mut m
         return release(&fx, &miss, false);
     }
     // The body that answered is used up.
-    let entry = cache_get(&fx, stale.key.clone()).await;
+    let entry = cache_get(&tx, &fx, stale.key.clone()).await;
     let (_, storing) = freshened(&engine, &mut tx, &stale.head, &delivered, fx.now());
     match (entry, storing) {
         (Some(CacheEntry::Response(_, body)), Storing::Store(head, keep)) => {
@@ -543,7 +544,7 @@ async fn serve(
         Wanted::Unsatisfiable { complete } => Some(range::unsatisfiable(complete).map(|()| Body::Empty)),
         Wanted::Part { slice, range } => {
             range::partial(&mut head, slice, range);
-            let body = cut(fx, body, slice).await?;
+            let body = cut(tx, fx, body, slice).await?;
             Some(head.map(|()| body))
         }
     }
@@ -561,7 +562,7 @@ fn length_or<'a>(body: &Body, field: impl FnOnce() -> Option<&'a [u8]>) -> Optio
     }
 }
 
-async fn cut(fx: &Effects, body: Body, slice: range::Slice) -> Option<Body> {
+async fn cut(tx: &Transaction, fx: &Effects, body: Body, slice: range::Slice) -> Option<Body> {
     match body {
         Body::Empty => None,
         Body::Bytes(bytes) => {
@@ -571,8 +572,7 @@ async fn cut(fx: &Effects, body: Body, slice: range::Slice) -> Option<Body> {
         }
         Body::Host(body) => {
             let effect = Effect::SliceBody { body, start: slice.start, length: slice.length };
-            let result = fx.perform(effect, EffectSpan::BeforeResponse).await;
-            let EffectResult::SliceBody(part) = result else { return None };
+            let Some(EffectResult::SliceBody(part)) = in_time(tx, fx, effect).await else { return None };
             part
         }
     }

@@ -179,3 +179,152 @@ fn a_probe_whose_body_streams_waits_for_its_end_unless_none_can_be_expected() {
         assert_eq!(next.watch.and_then(|watch| watch.report.probe()), None, "it is closed");
     }
 }
+
+/// Two backends, of which the second one stands in for the first.
+fn guarded(first: &str, second: &str, rest: &str) -> String {
+    format!(
+        "[backends.a]\nurl = \"http://a.test\"\n{first}\n[backends.b]\nurl = \"http://b.test\"\n{second}\n\
+         [[routes]]\npath = \"/{{*rest}}\"\nbackend = \"a\"\ncache = {{ store = false }}\n{rest}"
+    )
+}
+
+#[test]
+fn what_has_little_time_left_is_no_failure_of_its_backend_when_that_is_over() {
+    for (timeout, counts) in [("2s", true), ("3s", false)] {
+        let timeout = format!("timeout = \"{timeout}\"\nbreaker = {{ failures = 1 }}");
+        let engine = engine(&guarded(
+            "timeout = \"2s\"\nfailover = [\"b\"]",
+            &timeout,
+            "[limits]\ndeadline = \"3s\"\n",
+        ));
+        let (mut exchange, step) = begin(&engine, 1, NOW);
+        let (id, _) = fetch(step);
+        let (id, second) =
+            fetch(exchange.poll(failed(id, FetchError::Timeout), NOW + Duration::from_secs(2)));
+        assert_eq!((host(&second), second.timeout), ("b.test", Duration::from_secs(1)));
+        let later = NOW + Duration::from_secs(3);
+        assert_eq!(
+            respond(exchange.poll(failed(id, FetchError::Timeout), later)).response.status(),
+            StatusCode::GATEWAY_TIMEOUT
+        );
+        let (mut exchange, step) = begin(&engine, 2, later);
+        let step = exchange.poll(failed(fetch(step).0, FetchError::Connect), later);
+        assert_eq!(matches!(step, Step::Respond(_)), counts, "{timeout}");
+    }
+}
+
+#[test]
+fn the_first_attempt_has_the_time_of_its_client_and_counts_when_that_is_over() {
+    let engine = engine(&guarded(
+        "timeout = \"30s\"\nbreaker = { failures = 1 }",
+        "",
+        "[limits]\ndeadline = \"3s\"\n",
+    ));
+    let (mut exchange, step) = begin(&engine, 1, NOW);
+    let (id, first) = fetch(step);
+    assert_eq!(first.timeout, Duration::from_secs(3));
+    let later = NOW + Duration::from_secs(3);
+    respond(exchange.poll(failed(id, FetchError::Timeout), later));
+    let refused = respond(begin(&engine, 2, later).1);
+    assert_eq!(refused.summary.reason.code(), "backend.circuit-open");
+}
+
+#[test]
+fn a_client_whose_upload_is_late_is_no_failure_of_the_backend() {
+    let engine = engine(&guarded("breaker = { failures = 1 }", "", ""));
+    let (mut exchange, step) = begin(&engine, 1, NOW);
+    let answer = respond(exchange.poll(failed(fetch(step).0, FetchError::ClientTimeout), NOW));
+    assert_eq!(answer.response.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(answer.summary.reason.code(), "request.body-late");
+    assert_eq!(host(&fetch(begin(&engine, 2, NOW).1).1), "a.test", "its circuit is closed");
+}
+
+#[test]
+fn a_place_that_lost_to_a_failure_is_not_asked_once_more() {
+    let engine = engine(&guarded(
+        "failover = [\"b\", \"c\"]\nhedge = { min = \"10ms\" }",
+        "[backends.c]\nurl = \"http://c.test\"",
+        "",
+    ));
+    let (mut exchange, step) = begin(&engine, 1, NOW);
+    let Step::Effects(issued) = step else { panic!("effects were expected: {step:?}") };
+    let [first, timer] = <[_; 2]>::try_from(issued).expect("a request and a timer");
+    let later = NOW + Duration::from_millis(10);
+    let slept = Input::Completed { id: timer.id, result: EffectResult::Sleep };
+    let (hedge, second) = fetch(exchange.poll(slept, later));
+    assert_eq!(host(&second), "b.test");
+    let waits = exchange.poll(failed(hedge, FetchError::Connect), later);
+    assert!(matches!(&waits, Step::Effects(issued) if issued.is_empty()), "for the first: {waits:?}");
+    let (id, third) = fetch(exchange.poll(failed(first.id, FetchError::Connect), later));
+    assert_eq!(host(&third), "c.test");
+    assert_eq!(respond(exchange.poll(answered(id), later)).response.status(), StatusCode::OK);
+}
+
+#[test]
+fn the_last_backend_takes_what_never_left_and_its_own_refusal_hides_no_failure() {
+    let engine = engine(&guarded("", "breaker = { failures = 1 }", "[fallback]\nbackend = \"b\"\n"));
+    let post = || {
+        let request = Request::post("http://shop.test/x").body(Body::from("content")).expect("a request");
+        let mut exchange = Exchange::new(Arc::clone(&engine), request, Facts::default(), [1; 16]);
+        let step = exchange.poll(Input::Begin, NOW);
+        (exchange, fetch(step).0)
+    };
+    let (mut exchange, id) = post();
+    let (id, last) = fetch(exchange.poll(failed(id, FetchError::Connect), NOW));
+    assert_eq!(host(&last), "b.test", "it never left");
+    respond(exchange.poll(failed(id, FetchError::Connect), NOW));
+    let (mut exchange, id) = post();
+    let lost = respond(exchange.poll(failed(id, FetchError::Timeout), NOW));
+    assert_eq!(lost.response.status(), StatusCode::GATEWAY_TIMEOUT, "it may have arrived");
+    let (mut exchange, step) = begin(&engine, 2, NOW);
+    let answer = respond(exchange.poll(failed(fetch(step).0, FetchError::Timeout), NOW));
+    assert_eq!(answer.response.status(), StatusCode::GATEWAY_TIMEOUT, "the last one is left alone");
+    assert_eq!(answer.summary.reason, Reason::BackendFailed(FetchError::Timeout));
+}
+
+#[test]
+fn a_page_with_503_says_when_to_come_again() {
+    let after = |status: u16, answer: Result<Response<Body>, FetchError>| {
+        let page = format!("[fallback]\npage = {{ status = {status}, body = \"Back soon\" }}\n");
+        let engine = engine(&guarded("breaker = { failures = 1, open = \"7s\" }", "", &page));
+        let (mut exchange, step) = begin(&engine, 1, NOW);
+        let result = EffectResult::Fetch(answer);
+        let first = respond(exchange.poll(Input::Completed { id: fetch(step).0, result }, NOW));
+        let second = respond(begin(&engine, 2, NOW + Duration::from_millis(500)).1);
+        [first, second].map(|answer| {
+            assert_eq!(answer.summary.reason, Reason::FallbackPage);
+            answer
+                .response
+                .headers()
+                .get("retry-after")
+                .and_then(|after| after.to_str().ok())
+                .map(str::to_owned)
+        })
+    };
+    let busy = || Response::builder().status(503).header("retry-after", "120").body(Body::Empty).unwrap();
+    let seven = Some("7".to_owned());
+    assert_eq!(after(503, Err(FetchError::Connect)), [None, seven.clone()]);
+    assert_eq!(after(503, Ok(busy())), [Some("120".to_owned()), seven]);
+    assert_eq!(after(200, Ok(busy())), [None, None]);
+}
+
+#[test]
+fn a_store_that_never_answers_keeps_no_client_beyond_its_deadline() {
+    let engine = engine(
+        "[backends.a]\nurl = \"http://a.test\"\n[limits]\ndeadline = \"3s\"\n\
+         [[routes]]\npath = \"/{*rest}\"\nbackend = \"a\"\n",
+    );
+    let (mut exchange, step) = begin(&engine, 1, NOW);
+    let Step::Effects(issued) = step else { panic!("effects were expected: {step:?}") };
+    let time = issued.iter().find_map(|issued| match issued.effect {
+        Effect::Sleep { time } => Some((issued.id, time)),
+        _ => None,
+    });
+    let (id, time) = time.expect("a timer");
+    assert_eq!(time, Duration::from_secs(3));
+    assert!(issued.iter().any(|issued| matches!(issued.effect, Effect::CacheGet { .. })));
+    let over = Input::Completed { id, result: EffectResult::Sleep };
+    let answer = respond(exchange.poll(over, NOW + time));
+    assert_eq!(answer.response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert!(answer.effects.iter().any(|issued| matches!(issued.effect, Effect::Cancel { .. })));
+}

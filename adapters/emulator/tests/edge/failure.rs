@@ -10,7 +10,8 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use selvedge_core::engine::Engine;
 use selvedge_core::policy::read::read;
-use selvedge_emulator::{Emulator, EmulatorConfig, EngineHandle};
+use selvedge_core::time::Timestamp;
+use selvedge_emulator::{Clock, Emulator, EmulatorConfig, EngineHandle, ManualClock};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -72,6 +73,44 @@ async fn whatever_a_backend_does_before_its_head_the_next_one_answers() {
         edge.stop().await.unwrap();
     }
     assert_eq!(origin.requests.load(Ordering::SeqCst), 8 * 5, "every request is answered once");
+}
+
+#[tokio::test]
+async fn a_backend_that_never_agrees_on_tls_costs_no_more_than_the_time_to_connect() {
+    let (main, spare) = (Server::start(Manner::Silent).await, Origin::start().await);
+    let edge = start(&format!("https://{}", main.address), "timeout = \"1m\"", Some(spare.address)).await;
+    let request = with_host(Request::post("/x").body(empty()).unwrap());
+    let response = connect(edge.address).await.send_request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "nothing was sent, so that the next one may have it");
+    edge.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_answer_waits_for_work_that_is_done_after_others() {
+    let server = Server::start(Manner::Well).await;
+    let policy = format!(
+        "[backends.main]\nurl = \"http://{}\"\ntimeout = \"1m\"\n[[routes]]\npath = \"/{{*rest}}\"\nbackend = \"main\"\n\
+         cache = {{ edge = \"1s\", stale-while-revalidate = \"1h\" }}\n",
+        server.address
+    );
+    let clock = ManualClock::new(Timestamp::from_millis(0));
+    let config = EmulatorConfig {
+        clock: Clock::Manual(clock.clone()),
+        background_tasks: 2,
+        shutdown_grace: Duration::ZERO,
+        ..EmulatorConfig::default()
+    };
+    let edge = Edge::start_with(read(&policy).unwrap_or_else(|errors| panic!("{errors}")), config).await;
+    for (millis, manner) in [(0, Manner::Well), (10_000, Manner::Silent)] {
+        clock.set(Timestamp::from_millis(millis));
+        server.set(manner);
+        for path in ["/a", "/b", "/c", "/d"] {
+            let answered = tokio::time::timeout(Duration::from_secs(20), edge.get(path)).await;
+            let response = answered.unwrap_or_else(|_| panic!("{path} is answered at once"));
+            assert_eq!(text(&response), "main");
+        }
+    }
+    edge.stop().await.unwrap();
 }
 
 #[tokio::test]

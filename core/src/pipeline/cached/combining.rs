@@ -6,11 +6,11 @@ use http::{HeaderValue, Response, StatusCode, header};
 use super::{Miss, Stored, length_of, length_or};
 use crate::body::Body;
 use crate::cache::combine::{MAX_COMBINED_BYTES, Union};
-use crate::effect::{Effect, EffectResult, EffectSpan, FetchError};
+use crate::effect::{Effect, EffectResult, FetchError};
 use crate::engine::Engine;
 use crate::exchange::Effects;
 use crate::phase::{Failure, Storing};
-use crate::pipeline::Delivered;
+use crate::pipeline::{Delivered, in_time};
 use crate::reason::{Reason, Rule};
 use crate::transaction::Transaction;
 
@@ -44,10 +44,10 @@ pub(super) async fn combine(
     }) else {
         return alone(response, storing);
     };
-    let Some(stored_bytes) = read(fx, &stored.body, union.stored_length()).await else {
+    let Some(stored_bytes) = read(tx, fx, &stored.body, union.stored_length()).await else {
         return alone(response, storing);
     };
-    let Some(bytes) = read(fx, response.body(), MAX_COMBINED_BYTES).await else {
+    let Some(bytes) = read(tx, fx, response.body(), MAX_COMBINED_BYTES).await else {
         tx.decide(Reason::BackendFailed(FetchError::Protocol), Rule::BuiltIn);
         return Err(Failure::Error(FetchError::Protocol));
     };
@@ -73,15 +73,13 @@ impl Miss {
 }
 
 /// Reads a body of at most `limit` bytes.
-async fn read(fx: &Effects, body: &Body, limit: usize) -> Option<Bytes> {
+async fn read(tx: &Transaction, fx: &Effects, body: &Body, limit: usize) -> Option<Bytes> {
     match body {
         Body::Empty => Some(Bytes::new()),
         Body::Bytes(bytes) => Some(bytes.clone()),
         Body::Host(body) => {
             let effect = Effect::ReadBody { body: *body, limit };
-            let EffectResult::ReadBody(result) = fx.perform(effect, EffectSpan::BeforeResponse).await else {
-                return None;
-            };
+            let Some(EffectResult::ReadBody(result)) = in_time(tx, fx, effect).await else { return None };
             result.ok()
         }
     }

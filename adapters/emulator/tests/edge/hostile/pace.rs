@@ -79,9 +79,10 @@ async fn a_head_that_drips_is_given_up_however_steadily_it_comes() {
 }
 
 #[tokio::test]
-async fn a_body_that_drips_ends_with_the_time_that_its_backend_has() {
+async fn a_body_that_drips_ends_with_the_time_that_its_backend_has_and_is_not_its_failure() {
     let backend = Recorder::start().await;
-    let edge = edge_before(backend.address, "timeout = \"400ms\"", EmulatorConfig::default()).await;
+    let keys = "timeout = \"400ms\"\nbreaker = { failures = 1 }";
+    let edge = edge_before(backend.address, keys, EmulatorConfig::default()).await;
     let mut slow = JoinSet::new();
     for _ in 0..CROWD {
         let mut stream = TcpStream::connect(edge.address).await.unwrap();
@@ -90,7 +91,7 @@ async fn a_body_that_drips_ends_with_the_time_that_its_backend_has() {
         slow.spawn(drip(stream));
     }
     for told in others_are_answered(&edge, slow).await {
-        assert!(told.starts_with("HTTP/1.1 504 "), "{told}");
+        assert!(told.starts_with("HTTP/1.1 408 "), "{told}");
     }
     let seen = backend.take();
     assert!(!format!("{seen:?}").contains("/slow"), "the backend hears of whole requests only");
