@@ -380,7 +380,12 @@ export class Exchange {
     };
   }
 
-  /** The body of a request to a backend; that of a client streams, and is bounded. */
+  /**
+   * The body of a request to a backend; that of a client streams, and is bounded.
+   *
+   * DIFFERENCE: a client that breaks off or is late with a body whose length is announced is told from a backend that does so only where
+   * the policy watches the backend: to have it pass through here takes about as long again as all else.
+   */
   #upload(effect, upload) {
     const { bytes, handle } = effect.body;
     if (bytes) return bytes.length > effect.maxBytes ? new Lost("body-too-large") : bytes;
@@ -389,7 +394,8 @@ export class Exchange {
     const { body, headers } = this.#request ?? NO_REQUEST;
     if (this.#isRequestUsed || body === null) return new Lost("client-body");
     this.#isRequestUsed = true;
-    return upload.of(body, Number(headers.get("content-length") ?? NaN), effect.maxBytes);
+    const length = Number(headers.get("content-length") ?? NaN);
+    return effect.watch === null && Number.isSafeInteger(length) ? body : upload.of(body, length, effect.maxBytes);
   }
 
   #cached(entry) {
