@@ -84,6 +84,8 @@ pub(crate) enum Problem {
     BodyBroken,
     /// A connection could not be accepted.
     AcceptFailed,
+    /// The database of places is damaged where a client's is.
+    PlaceFailed,
 }
 
 impl CacheUse {
@@ -113,13 +115,14 @@ impl CacheUse {
 
 impl Problem {
     /// Every problem, in the order of declaration.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::HandlerFailed,
         Self::HandlerPanicked,
         Self::JobFailed,
         Self::StoreFailed,
         Self::BodyBroken,
         Self::AcceptFailed,
+        Self::PlaceFailed,
     ];
 
     /// Why a handler gave no response.
@@ -135,6 +138,7 @@ impl Problem {
             Self::StoreFailed => "store-failed",
             Self::BodyBroken => "body-broken",
             Self::AcceptFailed => "accept-failed",
+            Self::PlaceFailed => "place-failed",
         }
     }
 }
