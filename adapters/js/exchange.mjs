@@ -1,11 +1,13 @@
 // One exchange with the module: what it asks for is performed, until it has answered and all is done.
 
+import { LATE, pass, pipe, through, Upload } from "./bodies.mjs";
 import { Crash, effects, Lines, parseResponse, record } from "./instance.mjs";
 
 const NO_BYTES = new Uint8Array();
 const NO_REQUEST = { body: null };
 
-const LATE = new Error("the backend took longer than the policy allows");
+/** What nobody gets to see: the response to whoever is gone. */
+const CLIENT_CLOSED_REQUEST = 499;
 
 /** Effects by the letter that stands for them, for logs. */
 const EFFECTS = {
@@ -35,12 +37,14 @@ export class Exchange {
   #number = 0;
   #isRequestUsed = false;
   #bodies = new Map();
-  /** By id of the effect: what drops it. */
-  #cancels = new Map();
+  /** The effects under way, by id. */
+  #works = new Map();
   #nextBody = 1;
   #running = 0;
   #wantsResults = true;
   #isAnswered = false;
+  #isKept = false;
+  #isOver = false;
   #hasCrashed = false;
   #respond;
   #finish;
@@ -81,7 +85,8 @@ export class Exchange {
     switch (message[0]) {
       case "E":
         this.#start(effects(this.#instance, lines));
-        if (this.#running === 0) this.#restart("the handler waits for nothing that could come");
+        if (this.#running > 0) this.#persist();
+        else this.#restart("the handler waits for nothing that could come");
         break;
       case "R":
         this.#answer(lines);
@@ -111,7 +116,7 @@ export class Exchange {
     this.#isAnswered = true;
     this.#subject.answered(parsed, started);
     this.#start(started);
-    if (this.#running > 0) this.#platform.after(this.#finished);
+    if (this.#running > 0) this.#persist();
     this.#respond(response);
   }
 
@@ -120,7 +125,7 @@ export class Exchange {
     const outcome = { settlement: lines.text(), after: lines.number() };
     this.#isAnswered = true;
     this.#start(effects(this.#instance, lines));
-    if (this.#running > 0) this.#platform.after(this.#finished);
+    if (this.#running > 0) this.#persist();
     this.#respond(outcome);
   }
 
@@ -134,7 +139,7 @@ export class Exchange {
     const started = effects(this.#instance, lines);
     this.#subject.returned(outcome, summary, started);
     this.#start(started);
-    if (this.#running > 0) this.#platform.after(this.#finished);
+    if (this.#running > 0) this.#persist();
     this.#respond(outcome);
   }
 
@@ -148,7 +153,34 @@ export class Exchange {
     put.entry.stream = store;
   }
 
+  /**
+   * Keeps the host alive until all is done: one that gives up on a request with its client would leave the module waiting for ever, with
+   * what the request has of its backend. Who is told of that, and has no answer yet to finish, drops the request for good.
+   */
+  #persist() {
+    if (this.#isKept) return;
+    this.#isKept = true;
+    this.#platform.after(this.#finished);
+    this.#request?.signal?.addEventListener("abort", () => { this.#abandon(); });
+  }
+
+  #abandon() {
+    if (this.#isAnswered) return;
+    this.#isAnswered = true;
+    this.#wantsResults = false;
+    try {
+      this.#instance.exports.selvedge_forget(this.#number);
+    } catch (error) {
+      this.#runtime.retire(this.#instance);
+      this.#platform.failed(this.#instance.crash(error).message);
+    }
+    for (const work of this.#works.values()) work.cancel?.();
+    this.#respond(new Response(null, { status: CLIENT_CLOSED_REQUEST }));
+    if (this.#running === 0) this.#end();
+  }
+
   #end() {
+    this.#isOver = true;
     for (const { stream, onEnd } of this.#bodies.values()) {
       if (!stream) continue;
       onEnd?.("unread");
@@ -187,13 +219,17 @@ export class Exchange {
     const number = this.#number;
     for (const effect of started) {
       if (effect.kind === "C") {
-        this.#cancels.get(effect.target)?.();
+        this.#drop(effect.target);
         continue;
       }
+      const work = new Work();
+      this.#works.set(effect.id, work);
       this.#running++;
-      this.#perform(effect).then(([result, bytes = NO_BYTES]) => {
+      this.#perform(effect, work).then(([result, bytes = NO_BYTES]) => {
+        if (work.isDropped) return;
         this.#running--;
-        this.#cancels.delete(effect.id);
+        // A request that began again has given the id to another one.
+        if (this.#works.get(effect.id) === work) this.#works.delete(effect.id);
         // What a crashed module asked for is of no use to the one that took over.
         if (this.#wantsResults && this.#instance === instance && this.#number === number) {
           const text = `C\n${this.#host.now()}\n${number}\n${effect.id}\n${result}`;
@@ -205,13 +241,23 @@ export class Exchange {
     }
   }
 
+  /** Drops an effect of whatever kind: what can be ended is, and nobody waits for it. */
+  #drop(id) {
+    const work = this.#works.get(id);
+    if (work === undefined) return;
+    this.#works.delete(id);
+    work.isDropped = true;
+    this.#running--;
+    work.cancel?.();
+  }
+
   /** Performs one effect; never rejects. Returns the lines of its result, and bytes beside them. */
-  async #perform(effect) {
+  async #perform(effect, work) {
     const platform = this.#platform;
     try {
       switch (effect.kind) {
         case "F":
-          return [`fetch\n${await this.#fetch(effect)}`];
+          return [`fetch\n${await this.#fetch(effect, work)}`];
         case "G":
           return [`cache\n${this.#cached(await platform.cacheGet(effect.key))}`];
         case "P":
@@ -235,32 +281,32 @@ export class Exchange {
         case "N":
           return [`count\n${await platform.count(effect.key, effect.window)}`];
         case "B":
-          return await this.#readBody(effect);
+          return await this.#readBody(effect, work);
         case "Z":
-          await this.#sleep(effect);
+          await this.#sleep(effect, work);
           return ["sleep"];
         default:
           platform.record(...effect.values);
           return ["record"];
       }
     } catch (error) {
-      platform.failed(`${EFFECTS[effect.kind]}: ${error.message}`);
+      if (!work.isDropped) platform.failed(`${EFFECTS[effect.kind]}: ${error.message}`);
       return [failure(effect.kind)];
     }
   }
 
-  #sleep({ id, time }) {
+  #sleep({ time }, work) {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, time);
-      this.#cancels.set(id, () => { clearTimeout(timer); resolve(); });
+      work.cancel = () => { clearTimeout(timer); resolve(); };
     });
   }
 
-  async #fetch(effect) {
+  async #fetch(effect, work) {
     const started = Date.now();
     const abort = new AbortController();
-    this.#cancels.set(effect.id, () => { abort.abort(); });
-    const upload = { isTooLarge: false, abort };
+    work.cancel = () => { abort.abort(); };
+    const upload = new Upload(abort);
     const body = this.#upload(effect, upload);
     if (body instanceof Lost) return body.word;
     const { method } = effect;
@@ -271,15 +317,18 @@ export class Exchange {
     let timer;
     try {
       const response = await new Promise((resolve, reject) => {
-        timer = setTimeout(() => { reject(LATE); abort.abort(); }, effect.timeout);
+        timer = setTimeout(() => {
+          if (upload.isLate(effect.timeout)) upload.word = "client-timeout";
+          reject(LATE);
+          abort.abort();
+        }, effect.timeout);
         this.#platform.fetch(effect.url, init).then(resolve, reject);
       });
-      if (!upload.isTooLarge) return this.#fetched(response, effect.watch, started, upload);
+      if (upload.word === null) return this.#fetched(response, effect.watch, started, upload);
       response.body?.cancel().catch(() => {});
-      return "body-too-large";
+      return upload.word;
     } catch (error) {
-      if (upload.isTooLarge) return "body-too-large";
-      return error === LATE ? "timeout" : (error.fetchError ?? "protocol");
+      return upload.word ?? (error === LATE ? "timeout" : (error.fetchError ?? "protocol"));
     } finally {
       clearTimeout(timer);
       this.#subject.fetched(this.#host.now() - asked);
@@ -304,12 +353,10 @@ export class Exchange {
   #keepWatched({ body, headers, status }, watch, started, upload, encoding) {
     if (watch === null) return this.#keep(body, encoding);
     const length = encoding === null ? Number(headers.get("content-length") ?? NaN) : NaN;
-    const told = globalThis.FixedLengthStream;
-    const { readable, writable } =
-      told === undefined || !Number.isSafeInteger(length) ? new TransformStream() : new told(length);
+    const { readable, writable } = through(length);
     const onEnd = this.#teller(watch, status, upload);
     // Only the end of a probe has to be told before its client asks again, and only a bounded body is to be timed.
-    if (watch.probe === "-" && watch.total === null) pipe(body, writable, onEnd);
+    if (watch.probe === "-" && watch.total === null) pipe(body, writable, onEnd, this.#request?.signal);
     else pass(body.getReader(), writable.getWriter(), length, started, watch.total, onEnd);
     return this.#keep(readable, encoding, onEnd);
   }
@@ -321,7 +368,7 @@ export class Exchange {
     return (how) => {
       if (isTold) return;
       isTold = true;
-      const end = how === "broken" && upload.isTooLarge ? "left" : how;
+      const end = how === "broken" && upload.word !== null ? "left" : how;
       const hasFailed = end === "broken" || end === "late";
       if (end === "late") this.#platform.failed(`a body took longer than ${total} ms and is broken off`);
       if (!hasFailed && probe === "-") return;
@@ -333,7 +380,12 @@ export class Exchange {
     };
   }
 
-  /** The body of a request to a backend, bounded where its length is not announced. */
+  /**
+   * The body of a request to a backend; that of a client streams, and is bounded.
+   *
+   * DIFFERENCE: a client that breaks off or is late with a body whose length is announced is told from a backend that does so only where
+   * the policy watches the backend: to have it pass through here takes about as long again as all else.
+   */
   #upload(effect, upload) {
     const { bytes, handle } = effect.body;
     if (bytes) return bytes.length > effect.maxBytes ? new Lost("body-too-large") : bytes;
@@ -342,18 +394,8 @@ export class Exchange {
     const { body, headers } = this.#request ?? NO_REQUEST;
     if (this.#isRequestUsed || body === null) return new Lost("client-body");
     this.#isRequestUsed = true;
-    if (headers.has("content-length")) return body;
-    let left = effect.maxBytes;
-    return body.pipeThrough(new TransformStream({
-      transform(chunk, controller) {
-        left -= chunk.byteLength;
-        if (left >= 0) return controller.enqueue(chunk);
-        upload.isTooLarge = true;
-        // Some hosts end the request in good order when its body fails, and the backend would take the part for the whole.
-        upload.abort.abort();
-        controller.error(new Error("the request body is longer than the policy allows"));
-      },
-    }));
+    const length = Number(headers.get("content-length") ?? NaN);
+    return effect.watch === null && Number.isSafeInteger(length) ? body : upload.of(body, length, effect.maxBytes);
   }
 
   #cached(entry) {
@@ -391,17 +433,24 @@ export class Exchange {
     return this.#keep(told === undefined ? part : part.pipeThrough(new told(length)), null);
   }
 
-  async #readBody({ handle, limit }) {
+  async #readBody({ handle, limit }, work) {
     const isRequest = handle === 0;
     const stream = isRequest ? (this.#request ?? NO_REQUEST).body : this.#take(handle);
     if (!stream || (isRequest && this.#isRequestUsed)) return ["body\nbroken"];
     this.#isRequestUsed ||= isRequest;
     const chunks = [];
     let length = 0;
-    for await (const chunk of stream) {
-      length += chunk.byteLength;
-      if (length > limit) return ["body\ntoo-large"];
-      chunks.push(chunk);
+    const reader = stream.getReader();
+    work.cancel = () => { reader.cancel().catch(() => {}); };
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      length += value.byteLength;
+      if (length > limit) {
+        work.cancel();
+        return ["body\ntoo-large"];
+      }
+      chunks.push(value);
     }
     const whole = new Uint8Array(length);
     let at = 0;
@@ -413,6 +462,8 @@ export class Exchange {
   }
 
   #keep(stream, encoding, onEnd) {
+    // What comes for an effect that was dropped may come after all is done.
+    if (this.#isOver) stream.cancel().catch(() => {});
     const handle = this.#nextBody++;
     this.#bodies.set(handle, { stream, encoding, onEnd });
     return handle;
@@ -427,69 +478,11 @@ export class Exchange {
   }
 }
 
-/** Lets the runtime pass a body on, and says how it ended. */
-async function pipe(body, writable, onEnd) {
-  try {
-    await body.pipeTo(writable, { preventCancel: true });
-    onEnd("whole");
-  } catch (error) {
-    // Either side may have failed. Of a body that did, the reader is closed by an error at once.
-    const reader = body.getReader();
-    const broke = reader.closed.then(() => false, () => true);
-    const soon = new Promise((resolve) => { setTimeout(resolve, 0, false); });
-    onEnd(await Promise.race([broke, soon]) ? "broken" : "left");
-    reader.cancel(error).catch(() => {});
-  }
-}
-
-/**
- * Passes a body on, until its time is over where it has one, and says how it ended; `length` is not a number where it is not known. Whoever
- * waited for the backend through half of the time, the wait for the head included, has a backend that is late; else its reader was slow.
- */
-async function pass(reader, writer, length, started, total, onEnd) {
-  let left = length;
-  let waited = Date.now() - started;
-  let asked = null;
-  let timer;
-  const stop = (reason) => {
-    clearTimeout(timer);
-    writer.abort(reason).catch(() => {});
-    reader.cancel(reason).catch(() => {});
-  };
-  if (total !== null) {
-    timer = setTimeout(() => {
-      if (asked !== null) waited += Date.now() - asked;
-      onEnd(2 * waited >= total ? "late" : "left");
-      stop(LATE);
-    }, total - waited);
-  }
-  // Whoever goes away is not noticed by a read.
-  writer.closed.catch((reason) => {
-    onEnd("left");
-    stop(reason);
-  });
-  try {
-    for (;;) {
-      asked = Date.now();
-      const { done, value } = await reader.read().catch((error) => {
-        onEnd("broken");
-        throw error;
-      });
-      waited += Date.now() - asked;
-      asked = null;
-      if (done) break;
-      left -= value.byteLength;
-      // Its reader has all of it then, and does not wait for the end.
-      if (left === 0) onEnd("whole");
-      await writer.write(value);
-    }
-    clearTimeout(timer);
-    onEnd("whole");
-    await writer.close();
-  } catch (error) {
-    onEnd("left");
-    stop(error);
-  }
+/** An effect under way. */
+class Work {
+  isDropped = false;
+  /** Ends it, where that can be done; it may be called again. */
+  cancel = null;
 }
 
 /** A body that cannot be sent, with the core's word for why. */

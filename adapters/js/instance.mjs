@@ -48,6 +48,7 @@ export class Instance {
     this.kept = [];
     this.recent = new Map();
     this.earlier = new Map();
+    this.lackOfPlaces = null;
     this.renew();
     if (places !== null) this.give(places);
     const variables = Object.entries(environment).filter(([, value]) => isVariable(value));
@@ -58,11 +59,12 @@ export class Instance {
     this.greeting = this.read(exports.selvedge_load(policy.byteLength, lines.length));
   }
 
-  /** Gives the module a database of clients' places, for the policy that is loaded next. */
+  /** Gives the module a database of clients' places, for the policy that is loaded next; one that it cannot read leaves them unknown. */
   give(places) {
     this.reserve(places.byteLength);
     this.input.set(places);
-    this.read(this.exports.selvedge_places(places.byteLength));
+    const [, lack = null] = this.read(this.exports.selvedge_places(places.byteLength));
+    this.lackOfPlaces = lack;
   }
 
   /** Makes the views of the memory anew, which growing takes away. */

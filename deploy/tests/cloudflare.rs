@@ -98,6 +98,7 @@ fn wrangler_takes_the_storefront_with_its_one_binding() {
         "platform.mjs",
         "access.mjs",
         "access_line.mjs",
+        "bodies.mjs",
         "driver.mjs",
         "instance.mjs",
         "policy.bin",

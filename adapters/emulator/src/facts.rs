@@ -4,24 +4,24 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, Version};
 use selvedge_core::facts::Facts;
-use selvedge_mmdb::GeoDatabase;
+use selvedge_mmdb::{GeoDatabase, Located};
 
 /// The request header that poses as another client.
 pub(crate) const POSE: HeaderName = HeaderName::from_static("selvedge-client-ip");
 
 /// What a client is known as, with or without a database.
-pub(crate) fn locate(database: Option<&GeoDatabase>, address: IpAddr) -> Facts {
+pub(crate) fn locate(database: Option<&GeoDatabase>, address: IpAddr) -> Located {
     let address = address.to_canonical();
-    let mut facts = match database {
-        Some(database) => database.locate(address),
+    let mut located = match database {
+        Some(database) => database.look_up(address),
         None => {
             let mut facts = Facts::default();
             facts.client_ip = Some(address);
-            facts
+            Located { facts, damage: None }
         }
     };
-    facts.is_https = Some(false);
-    facts
+    located.facts.is_https = Some(false);
+    located
 }
 
 /// Removes the posing header and returns the address it holds, when it holds exactly one.
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn an_ipv4_client_of_an_ipv6_socket_keeps_its_ipv4_address() {
-        let facts = locate(None, "::ffff:203.0.113.9".parse().unwrap());
+        let facts = locate(None, "::ffff:203.0.113.9".parse().unwrap()).facts;
         assert_eq!(facts.client_ip, Some("203.0.113.9".parse().unwrap()));
         assert_eq!((facts.country, facts.is_https), (None, Some(false)));
     }

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use selvedge_core::facts::Facts;
+use selvedge_mmdb::{Damage, Located};
 
 use crate::access_log::writer::LogWriter;
 use crate::clock::Clock;
@@ -17,6 +19,7 @@ use crate::jobs::queues::Queues;
 use crate::kv::KvStore;
 use crate::openings::Openings;
 use crate::stats::Stats;
+use crate::stats::counts::Problem;
 use crate::store::Store;
 use crate::store::disk::DiskStore;
 use crate::store::memory::MemoryStore;
@@ -24,6 +27,9 @@ use crate::turns::Turns;
 
 const MAX_COUNTERS: usize = 100_000;
 const MAX_KV_BYTES: usize = 16 * 1024 * 1024;
+
+/// How often the log says that the database of places is damaged.
+const TELL_DAMAGE_EVERY: Duration = Duration::from_secs(60);
 
 /// What all threads share.
 #[derive(Debug)]
@@ -39,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) access_log: Option<LogWriter>,
     pub(crate) feed: Feed,
     pub(crate) openings: Openings,
+    /// When the log last said that the database of places is damaged.
+    damage_told: Mutex<Option<Instant>>,
 }
 
 impl Shared {
@@ -58,6 +66,7 @@ impl Shared {
             access_log: config.access_log.as_ref().map(|log| LogWriter::open(&log.to)).transpose()?,
             feed: Feed::default(),
             openings: Openings::default(),
+            damage_told: Mutex::default(),
             config,
         })
     }
@@ -65,10 +74,21 @@ impl Shared {
     pub(crate) fn locate(&self, address: IpAddr) -> Facts {
         let address = address.to_canonical();
         let Some(place) = self.config.places.get(&address) else {
-            return locate(self.config.geoip.as_ref(), address);
+            let Located { facts, damage } = locate(self.config.geoip.as_ref(), address);
+            damage.iter().for_each(|damage| self.on_damage(damage));
+            return facts;
         };
         let mut facts = place.clone();
         facts.client_ip = Some(address);
         facts
+    }
+
+    fn on_damage(&self, damage: &Damage) {
+        self.stats.thread(0).count_problem(Problem::PlaceFailed);
+        let mut told = self.damage_told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TELL_DAMAGE_EVERY) {
+            *told = Some(Instant::now());
+            tracing::warn!(%damage, "the database of places is damaged: where some clients are is unknown");
+        }
     }
 }

@@ -186,6 +186,8 @@ export class Edge {
   instance() {
     if (this.#current === null) {
       const instance = new Instance(this.#module, this.#policy, this.#environment, this.#places);
+      const { lackOfPlaces } = instance;
+      if (lackOfPlaces !== null) new Platform(this.#now).failed(`where clients are is unknown: ${lackOfPlaces}`);
       const lines = new Lines(instance.greeting, 1);
       this.#readsAddress = lines.text() === "1";
       const allowed = lines.number();

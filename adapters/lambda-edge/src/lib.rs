@@ -83,10 +83,10 @@ macro_rules! module {
 
 /// Takes a database of clients' places of this many bytes from the input, for the [`load`] that follows.
 ///
-/// Returns where the answer lies, as [`selvedge_js::load`] does: `P`, or `!` and an error.
+/// Returns where the answer lies, as [`selvedge_js::load`] does: `P`, and why all places are unknown where it cannot be read.
 #[must_use]
 pub fn places(bytes: usize) -> usize {
-    selvedge_js::answer_with(bytes, 0, |database, _| module::keep_places(database))
+    selvedge_js::answer_with(bytes, 0, |database, _| Ok(module::keep_places(database)))
 }
 
 /// Returns 1 where the header name of this many bytes in the input imitates what only a platform can know, and 0 elsewhere.

@@ -13,6 +13,7 @@ use selvedge_core::body::Body;
 use selvedge_core::effect::{Effect, EffectId, EffectSpan, Issued};
 use selvedge_core::engine::{Engine, EngineBuilder};
 use selvedge_core::exchange::{Input, Rest, Step};
+use selvedge_core::facts::Facts;
 use selvedge_core::policy::blob;
 use selvedge_core::reason::{Reason, Summary};
 use selvedge_core::time::Timestamp;
@@ -43,11 +44,18 @@ struct Told<'a> {
     seed: Seed,
 }
 
-/// Keeps a database of clients' places for the policy that is loaded next.
-pub(crate) fn keep_places(database: &[u8]) -> Result<Outgoing, String> {
-    let database = GeoDatabase::from_bytes(database.to_vec()).map_err(|error| error.to_string())?;
-    PLACES.set(Some(Arc::new(move |address| database.locate(address))));
-    Ok(outgoing("P"))
+/// Keeps a database of clients' places for the policy that is loaded next. With one that cannot be read all places are unknown.
+pub(crate) fn keep_places(database: &[u8]) -> Outgoing {
+    match GeoDatabase::from_bytes(database.to_vec()) {
+        Ok(database) => {
+            PLACES.set(Some(Arc::new(move |address| database.locate(address))));
+            outgoing("P")
+        }
+        Err(error) => {
+            PLACES.set(Some(Arc::new(|_| Facts::default())));
+            outgoing(&format!("P\n{error}"))
+        }
+    }
 }
 
 impl EdgeModule {

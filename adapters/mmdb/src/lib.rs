@@ -2,11 +2,12 @@
 //!
 //! For platforms that do not know it by themselves.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 
-use maxminddb::{PathElement, Reader, path};
+use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, path};
 use selvedge_core::facts::{Continent, Coordinates, CountryCode, Facts};
 
 /// Places by client address, in memory.
@@ -42,10 +43,19 @@ impl GeoDatabase {
     /// Returns what the database says about an address; all places are `None` for one it does not know.
     #[must_use]
     pub fn locate(&self, address: IpAddr) -> Facts {
+        self.look_up(address).facts
+    }
+
+    /// Returns what the database says about an address, and whether it is damaged there.
+    #[must_use]
+    pub fn look_up(&self, address: IpAddr) -> Located {
         let mut facts = Facts::default();
         facts.client_ip = Some(address);
-        let Ok(found) = self.reader.lookup(address) else { return facts };
-        let record = Entry(found);
+        let found = match self.reader.lookup(address) {
+            Ok(found) => found,
+            Err(error) => return Located { facts, damage: Damage::of(error) },
+        };
+        let record = Entry { found, damage: RefCell::new(None) };
         let country =
             record.text(&path!["country", "iso_code"]).or_else(|| record.text(&path!["country_code"]));
         facts.country = country.and_then(CountryCode::new);
@@ -54,8 +64,8 @@ impl GeoDatabase {
         facts.city = record.text(&path!["city", "names", "en"]).map(str::to_owned);
         facts.time_zone = record.text(&path!["location", "time_zone"]).map(str::to_owned);
         facts.coordinates = record.coordinates();
-        facts.asn = record.0.decode_path(&path!["autonomous_system_number"]).ok().flatten();
-        facts
+        facts.asn = record.read(|found| found.decode_path(&path!["autonomous_system_number"]));
+        Located { facts, damage: record.damage.into_inner() }
     }
 }
 
@@ -66,6 +76,37 @@ impl fmt::Debug for GeoDatabase {
             .finish_non_exhaustive()
     }
 }
+
+/// What a database says about an address.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// The address, and what could be read of its place; the rest is unknown.
+    pub facts: Facts,
+    /// The first thing that could not be read, where the file is damaged.
+    pub damage: Option<Damage>,
+}
+
+/// A part of a database is not in MMDB form. What is there of another type than expected is no damage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage(String);
+
+impl Damage {
+    fn of(error: MaxMindDbError) -> Option<Self> {
+        match error {
+            // An IPv4 database knows no IPv6, and databases differ in what they hold.
+            MaxMindDbError::InvalidInput { .. } | MaxMindDbError::Decoding { .. } => None,
+            error => Some(Self(error.to_string())),
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Damage {}
 
 /// A file or text is no geolocation database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,15 +120,30 @@ impl fmt::Display for NoDatabase {
 
 impl std::error::Error for NoDatabase {}
 
-struct Entry<'a>(maxminddb::LookupResult<'a, Vec<u8>>);
+/// A record, and what of it turned out to be damaged.
+struct Entry<'a> {
+    found: LookupResult<'a, Vec<u8>>,
+    damage: RefCell<Option<Damage>>,
+}
 
 impl<'a> Entry<'a> {
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&LookupResult<'a, Vec<u8>>) -> Result<Option<T>, MaxMindDbError>,
+    ) -> Option<T> {
+        read(&self.found).unwrap_or_else(|error| {
+            let damage = Damage::of(error);
+            self.damage.replace_with(|earlier| earlier.take().or(damage));
+            None
+        })
+    }
+
     fn text(&self, path: &[PathElement<'_>]) -> Option<&'a str> {
-        self.0.decode_path(path).ok().flatten()
+        self.read(|found| found.decode_path(path))
     }
 
     fn coordinates(&self) -> Option<Coordinates> {
-        let number = |path: &[PathElement<'_>]| self.0.decode_path::<f64>(path).ok().flatten();
+        let number = |path: &[PathElement<'_>]| self.read(|found| found.decode_path::<f64>(path));
         Coordinates::new(number(&path!["location", "latitude"])?, number(&path!["location", "longitude"])?)
     }
 }
@@ -184,9 +240,20 @@ mod tests {
             ("continent", map(&[("code", text("Atlantis"))])),
             ("location", map(&[("latitude", double(1000.0)), ("longitude", double(0.0))])),
         ]));
-        let facts = database.locate("130.238.7.10".parse().unwrap());
+        let Located { facts, damage } = database.look_up("130.238.7.10".parse().unwrap());
+        assert_eq!(damage, None);
         assert_eq!(facts.country, CountryCode::new("SE"), "the flat form counts when the nested one is none");
         assert_eq!((facts.city, facts.continent, facts.coordinates), (None, None, None));
+    }
+
+    #[test]
+    fn a_damaged_record_says_so_and_what_can_be_read_of_it_counts() {
+        let torn = [&field(7, 2, &[text("country_code"), text("SE")].concat()), &b"\x44te"[..]].concat();
+        let Located { facts, damage } = database_of(&torn).look_up("130.238.7.10".parse().unwrap());
+        assert_eq!(facts.country, CountryCode::new("SE"));
+        assert!(damage.is_some(), "the second entry is cut short");
+        let unknown = database_of(&map(&[])).look_up("::1".parse().unwrap());
+        assert_eq!(unknown.damage, None, "an IPv4 database knows no IPv6, which is no damage");
     }
 
     #[test]

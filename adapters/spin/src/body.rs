@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::IntoFuture;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +16,7 @@ use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, St
 use spin_sdk::wasip3::{wit_future, wit_stream};
 
 use crate::component::{Component, now};
-use crate::fetch::{Failure, within};
+use crate::fetch::{Progress, within};
 use crate::store::Reserved;
 
 /// Most bytes that are read or written at once.
@@ -60,8 +61,8 @@ pub(crate) struct Watched {
     started: u64,
     /// How much of the time was spent on waiting for the backend.
     waited: u64,
-    /// Why the request's own body broke off, when it did.
-    upload: Failure,
+    /// How the request's own body went.
+    upload: Rc<Progress>,
     stage: Stage,
 }
 
@@ -193,7 +194,7 @@ impl Reader {
         let Some(end) = watched.wait(self.end).await else { return Err(ErrorCode::HttpResponseTimeout) };
         watched.tell(match end {
             Ok(_) => BodyEnd::Whole,
-            Err(_) if watched.upload.get().is_some() => BodyEnd::Left,
+            Err(_) if watched.upload.has_failed() => BodyEnd::Left,
             Err(_) => BodyEnd::Broken,
         });
         end
@@ -226,7 +227,7 @@ impl Watched {
         status: StatusCode,
         left: Option<u64>,
         started: u64,
-        upload: Failure,
+        upload: Rc<Progress>,
     ) -> Self {
         let waited = watch.total.map_or(0, |_| monotonic_clock::now().saturating_sub(started));
         Self { watch, status, left, started, waited, upload, stage: Stage::Unread }

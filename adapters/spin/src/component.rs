@@ -1,6 +1,6 @@
 //! One instance: what its requests share, and the life of each of them.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use selvedge_core::reason::Summary;
 use selvedge_core::time::Timestamp;
 use selvedge_core::transaction::{Omitted, Seed};
 use selvedge_log::sample::SampleRate;
-use selvedge_mmdb::GeoDatabase;
+use selvedge_mmdb::{GeoDatabase, Located};
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random::get_random_bytes;
@@ -46,7 +46,10 @@ pub(crate) struct Component {
     reads: Reads,
     remembered: RefCell<Remembered<Kept>>,
     trust: Trust,
-    database: Option<GeoDatabase>,
+    /// What tells clients' places, where the policy asks for it; places are unknown when it cannot be read.
+    database: Option<Result<GeoDatabase, String>>,
+    /// Whether the log says already that the database is damaged.
+    has_told_damage: Cell<bool>,
     access_log: Option<SampleRate>,
 }
 
@@ -91,7 +94,14 @@ async fn component(handlers: fn(EngineBuilder) -> EngineBuilder) -> Result<Rc<Co
     }
     // Requests that come in meanwhile do the same: waiting for one another is not for tasks of one instance.
     let component = Component::make(handlers).await?;
-    Ok(COMPONENT.with(|made| Rc::clone(made.get_or_init(|| Rc::new(component)))))
+    Ok(COMPONENT.with(|made| {
+        Rc::clone(made.get_or_init(|| {
+            if let Some(Err(error)) = &component.database {
+                selvedge_log::write_log("WARN", &format!("where clients are is unknown: {error}"));
+            }
+            Rc::new(component)
+        }))
+    }))
 }
 
 /// Reads the variables that a policy asks for.
@@ -116,12 +126,13 @@ impl Component {
         let names = Variables::of(&policy);
         let values = values(&names).await?;
         let access_log = settings::access_log(&values)?;
-        let (trust, database) = (Trust::of(&policy), database(&policy)?);
+        let (trust, database) = (Trust::of(&policy), database(&policy));
         let store = Store::new(policy.limits.max_store_bytes, SpinValues::new());
         let engine = settings::compile(policy, names, values, handlers)?;
-        let reads = Reads::of(&engine, trust, database.is_some());
+        let reads = Reads::of(&engine, trust, matches!(database, Some(Ok(_))));
         let (engine, remembered) = (Arc::new(engine), RefCell::default());
-        Ok(Self { engine, store, reads, remembered, trust, database, access_log })
+        let has_told_damage = Cell::new(false);
+        Ok(Self { engine, store, reads, remembered, trust, database, has_told_damage, access_log })
     }
 
     async fn answer(self: Rc<Self>, incoming: Request) -> Result<Response, ErrorCode> {
@@ -211,19 +222,24 @@ impl Component {
 
     fn facts(&self, headers: &http::HeaderMap) -> Facts {
         let mut facts = self.trust.facts(headers);
-        if let (Some(database), Some(address)) = (&self.database, facts.client_ip) {
+        if let (Some(Ok(database)), Some(address)) = (&self.database, facts.client_ip) {
             let is_https = facts.is_https;
-            facts = database.locate(address);
+            let Located { facts: place, damage } = database.look_up(address);
+            facts = place;
             facts.is_https = is_https;
+            if let Some(damage) = damage
+                && !self.has_told_damage.replace(true)
+            {
+                selvedge_log::write_log("WARN", &format!("where some clients are is unknown: {damage}"));
+            }
         }
         facts
     }
 }
 
-fn database(policy: &Policy) -> Result<Option<GeoDatabase>, String> {
+fn database(policy: &Policy) -> Option<Result<GeoDatabase, String>> {
     let is_wanted = policy.geo.source == GeoSource::Database;
-    let database = is_wanted.then(|| GeoDatabase::open(Path::new(settings::DATABASE)));
-    database.transpose().map_err(|error| error.to_string())
+    is_wanted.then(|| GeoDatabase::open(Path::new(settings::DATABASE)).map_err(|error| error.to_string()))
 }
 
 /// Returns what no other request gets.

@@ -20,14 +20,29 @@ use crate::body::{Bodies, End, HostBody, Reader, Watched, Writer, no_trailers};
 use crate::fields;
 use crate::request::length;
 
-/// Why the upload of a request ended early, when it did.
-pub(crate) type Failure = Rc<Cell<Option<FetchError>>>;
+/// How the upload of a request goes, where it goes through the component.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Why it ended early, when it did.
+    failure: Cell<Option<FetchError>>,
+    /// What is kept of the time that is spent on waiting for its client; nothing unless the policy watches the backend.
+    waits: Option<Waits>,
+}
+
+/// How long a client is waited for, in nanoseconds of the monotonic clock.
+#[derive(Debug, Default)]
+struct Waits {
+    over: Cell<u64>,
+    /// Since when, while it is waited for.
+    since: Cell<Option<u64>>,
+    /// Whether there is nothing more to wait for.
+    is_done: Cell<bool>,
+}
 
 /// A request's body on its way to a backend.
 struct Upload {
     contents: Option<StreamReader<u8>>,
     end: FutureReader<End>,
-    failure: Failure,
 }
 
 /// Sends a request; its body goes on streaming when the head of the response is there.
@@ -38,8 +53,8 @@ pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body
     let started = if is_bounded { monotonic_clock::now() } else { 0 };
     let (mut parts, body) = request.into_parts();
     announce(&mut parts.headers, &parts.method, &body);
-    let upload = upload(body, &parts.headers, max_body_bytes, bodies)?;
-    let failure = Rc::clone(&upload.failure);
+    let progress = Rc::new(Progress { waits: watch.is_some().then(Waits::default), ..Progress::default() });
+    let upload = upload(body, &parts.headers, max_body_bytes, bodies, &progress)?;
     let is_head = parts.method == Method::HEAD;
     let (options, is_bounded_by_host) = options(timeout, connect_timeout);
     let sent = client::send(outgoing(Request::from_parts(parts, upload), options)?);
@@ -48,11 +63,57 @@ pub(crate) async fn fetch(fetch: Fetch, bodies: &Bodies) -> Result<Response<Body
     let response = match answered {
         Some(Ok(response)) => response,
         Some(Err(error)) => {
-            return Err(failure.take().unwrap_or_else(|| refusal(&backend, &error)));
+            let error = progress.failure.get().unwrap_or_else(|| refusal(&backend, &error));
+            return Err(progress.blamed(error, timeout));
         }
-        None => return Err(FetchError::Timeout),
+        None => return Err(progress.blamed(FetchError::Timeout, timeout)),
     };
-    incoming(response, is_head, watch.map(|watch| (watch, started, failure)), bodies)
+    incoming(response, is_head, watch.map(|watch| (watch, started, progress)), bodies)
+}
+
+impl Progress {
+    /// Whether the upload ended early.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    /// Says whose fault it is that a request's time is over: its client's, if the upload is not whole and waited for it through at least
+    /// half of the time.
+    fn blamed(&self, error: FetchError, timeout: Duration) -> FetchError {
+        match &self.waits {
+            Some(waits)
+                if error == FetchError::Timeout
+                    && !waits.is_done.get()
+                    && waits.so_far().saturating_mul(2) >= timeout =>
+            {
+                FetchError::ClientTimeout
+            }
+            Some(_) | None => error,
+        }
+    }
+
+    /// Waits for the client.
+    async fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        let Some(Waits { over, since, .. }) = &self.waits else { return future.await };
+        let asked = monotonic_clock::now();
+        since.set(Some(asked));
+        let output = future.await;
+        since.set(None);
+        over.set(over.get().saturating_add(monotonic_clock::now().saturating_sub(asked)));
+        output
+    }
+
+    fn on_end(&self) {
+        self.waits.iter().for_each(|waits| waits.is_done.set(true));
+    }
+}
+
+impl Waits {
+    /// How long the client of an upload has been waited for.
+    fn so_far(&self) -> Duration {
+        let waiting = self.since.get().map_or(0, |since| monotonic_clock::now().saturating_sub(since));
+        Duration::from_nanos(self.over.get().saturating_add(waiting))
+    }
 }
 
 /// Waits for a future, or until its time is over.
@@ -74,8 +135,13 @@ fn announce(headers: &mut HeaderMap, method: &Method, body: &Body) {
     }
 }
 
-fn upload(body: Body, headers: &HeaderMap, most: u64, bodies: &Bodies) -> Result<Upload, FetchError> {
-    let failure = Failure::default();
+fn upload(
+    body: Body,
+    headers: &HeaderMap,
+    most: u64,
+    bodies: &Bodies,
+    progress: &Rc<Progress>,
+) -> Result<Upload, FetchError> {
     let (contents, end) = match body {
         Body::Empty => (None, no_trailers()),
         Body::Bytes(bytes) if bytes.len() as u64 > most => return Err(FetchError::BodyTooLarge),
@@ -90,22 +156,26 @@ fn upload(body: Body, headers: &HeaderMap, most: u64, bodies: &Bodies) -> Result
         }
         Body::Host(handle) => {
             let body = bodies.take(handle).ok_or(FetchError::ClientBody)?;
-            let (contents, end) = stream(body, length(headers), most, &failure)?;
+            let (contents, end) = stream(body, length(headers), most, progress)?;
             (Some(contents), end)
         }
     };
-    Ok(Upload { contents, end, failure })
+    Ok(Upload { contents, end })
 }
 
 /// Streams a body. Where its length is announced, Spin sees to it that it is no longer; else its bytes are counted here.
+///
+/// DIFFERENCE: a client that breaks off or is late with a body of which Spin sees to the length is told from a backend that does so only
+/// where the policy watches the backend: what Spin passes on by itself never comes in here, and to copy it costs every upload.
 fn stream(
     body: HostBody,
     announced: Option<u64>,
     most: u64,
-    failure: &Failure,
+    progress: &Rc<Progress>,
 ) -> Result<(StreamReader<u8>, FutureReader<End>), FetchError> {
     let reader = match announced {
         Some(length) if length > most => return Err(FetchError::BodyTooLarge),
+        Some(_) if progress.waits.is_some() => body.read(),
         Some(_) => match body.read().untouched() {
             Ok(untouched) => return Ok(untouched),
             Err(reader) => reader,
@@ -113,16 +183,16 @@ fn stream(
         None => body.read(),
     };
     let (writer, contents, end) = Writer::new();
-    spawn(count(reader, writer, most, Rc::clone(failure)));
+    spawn(count(reader, writer, most, Rc::clone(progress)));
     Ok((contents, end))
 }
 
 /// Writes a body that may not be longer than allowed.
-async fn count(mut reader: Reader, mut writer: Writer, most: u64, failure: Failure) {
+async fn count(mut reader: Reader, mut writer: Writer, most: u64, progress: Rc<Progress>) {
     let mut left = most;
-    while let Some(chunk) = reader.chunk().await {
+    while let Some(chunk) = progress.wait(reader.chunk()).await {
         let Some(rest) = left.checked_sub(chunk.len() as u64) else {
-            failure.set(Some(FetchError::BodyTooLarge));
+            progress.failure.set(Some(FetchError::BodyTooLarge));
             return writer.end(Err(ErrorCode::HttpRequestBodySize(None))).await;
         };
         left = rest;
@@ -130,9 +200,10 @@ async fn count(mut reader: Reader, mut writer: Writer, most: u64, failure: Failu
             return;
         }
     }
-    let end = reader.end().await;
+    let end = progress.wait(reader.end()).await;
+    progress.on_end();
     if end.is_err() {
-        failure.set(Some(FetchError::ClientBody));
+        progress.failure.set(Some(FetchError::ClientBody));
     }
     writer.end(end).await;
 }
@@ -151,7 +222,7 @@ fn options(timeout: Duration, connect_timeout: Duration) -> (types::RequestOptio
 
 /// DIFFERENCE: the `Host` that a backend sees is always that of its URL: `wasi:http` has no other, and Spin takes it away.
 fn outgoing(request: Request<Upload>, options: types::RequestOptions) -> Result<types::Request, FetchError> {
-    let (parts, Upload { contents, end, .. }) = request.into_parts();
+    let (parts, Upload { contents, end }) = request.into_parts();
     let headers = fields::to_host(&parts.headers);
     let (request, _) = types::Request::new(headers, contents, end, Some(options));
     let scheme = match parts.uri.scheme_str() {
@@ -174,7 +245,7 @@ fn outgoing(request: Request<Upload>, options: types::RequestOptions) -> Result<
 fn incoming(
     response: types::Response,
     is_head: bool,
-    watch: Option<(Watch, u64, Failure)>,
+    watch: Option<(Watch, u64, Rc<Progress>)>,
     bodies: &Bodies,
 ) -> Result<Response<Body>, FetchError> {
     let status = StatusCode::from_u16(response.get_status_code()).map_err(|_| FetchError::Protocol)?;
@@ -190,8 +261,8 @@ fn incoming(
     let body = match watch {
         _ if is_empty => Body::Empty,
         None => bodies.keep(body),
-        Some((watch, started, failure)) => {
-            let watched = Watched::new(watch, status, length, started, failure);
+        Some((watch, started, progress)) => {
+            let watched = Watched::new(watch, status, length, started, progress);
             bodies.keep(HostBody::Begun(body.read().watched(watched)))
         }
     };

@@ -15,6 +15,10 @@ use super::{Project, Written, empty_folder, source, write};
 /// (<https://developers.cloudflare.com/workers/configuration/compatibility-dates/>).
 pub(crate) const COMPATIBILITY_DATE: &str = "2026-10-01";
 
+/// What that date does not bring yet, as a list: a Worker is told that its client has gone
+/// (<https://developers.cloudflare.com/workers/configuration/compatibility-flags/#enable-requestsignal-for-incoming-requests>).
+pub(crate) const COMPATIBILITY_FLAGS: &str = "[\"enable_request_signal\"]";
+
 const INDEX: &str = include_str!("../../../adapters/cloudflare/worker/index.mjs");
 
 const INDEX_JOBS: &str = include_str!("../../../adapters/cloudflare/worker/index_jobs.mjs");
@@ -25,11 +29,12 @@ const COUNTER: &str = include_str!("../../../adapters/cloudflare/worker/counter.
 
 const QUEUE: &str = include_str!("../../../adapters/cloudflare/worker/queue.mjs");
 
-const WORKER: [(&str, &str); 7] = [
+const WORKER: [(&str, &str); 8] = [
     ("runtime.mjs", include_str!("../../../adapters/cloudflare/worker/runtime.mjs")),
     ("platform.mjs", include_str!("../../../adapters/cloudflare/worker/platform.mjs")),
     ("access.mjs", include_str!("../../../adapters/js/access.mjs")),
     ("access_line.mjs", include_str!("../../../adapters/js/access_line.mjs")),
+    ("bodies.mjs", include_str!("../../../adapters/js/bodies.mjs")),
     ("driver.mjs", include_str!("../../../adapters/js/driver.mjs")),
     ("exchange.mjs", include_str!("../../../adapters/js/exchange.mjs")),
     ("instance.mjs", include_str!("../../../adapters/js/instance.mjs")),
@@ -115,7 +120,8 @@ fn wrangler_toml(policy: &Policy) -> String {
     let needs = Needs::of(policy);
     let mut text = format!(
         "# Made by `selvedge build --target cloudflare`; changes are written over.\n\
-         name = {}\nmain = \"index.mjs\"\ncompatibility_date = \"{COMPATIBILITY_DATE}\"\n",
+         name = {}\nmain = \"index.mjs\"\ncompatibility_date = \"{COMPATIBILITY_DATE}\"\n\
+         compatibility_flags = {COMPATIBILITY_FLAGS}\n",
         quote(&name)
     );
     let secrets = policy.secrets();

@@ -7,7 +7,7 @@ use selvedge_core::policy::{Policy, blob};
 use selvedge_emulator::runtime::cloudflare::{CF_HEADER, SCHEME_HEADER, Workerd, program};
 use selvedge_emulator::runtime::{Platform, RuntimeHandle};
 
-use crate::build::cloudflare::{COMPATIBILITY_DATE, Needs};
+use crate::build::cloudflare::{COMPATIBILITY_DATE, COMPATIBILITY_FLAGS, Needs};
 use crate::build::{Project, cloudflare};
 use crate::cli::DIM;
 use crate::tools;
@@ -15,13 +15,14 @@ use crate::tools;
 use super::Retired;
 
 /// Files of a build that workerd is told of.
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 15] = [
     "index.mjs",
     "runtime.mjs",
     "jobs.mjs",
     "queue.mjs",
     "access.mjs",
     "access_line.mjs",
+    "bodies.mjs",
     "driver.mjs",
     "exchange.mjs",
     "instance.mjs",
@@ -129,6 +130,7 @@ fn write_config(folder: &std::path::Path, policy: &Policy, policy_file: &str) ->
         .replace("{{cf-header}}", CF_HEADER)
         .replace("{{scheme-header}}", SCHEME_HEADER)
         .replace("{{date}}", COMPATIBILITY_DATE)
+        .replace("{{flags}}", COMPATIBILITY_FLAGS)
         .replace("{{modules}}", &modules.join(",\n    "))
         .replace("{{bindings}}", &bindings.join(",\n    "))
         .replace("{{objects}}", &objects);

@@ -20,6 +20,7 @@ const config :Workerd.Config = (
 
 const edge :Workerd.Worker = (
   compatibilityDate = "{{date}}",
+  compatibilityFlags = {{flags}},
   modules = [
     {{modules}}
   ],

@@ -89,6 +89,8 @@ pub(crate) enum Problem {
     AcceptFailed,
     /// A connection, or work behind a response, ended with a panic.
     TaskPanicked,
+    /// The database of places is damaged where a client's is.
+    PlaceFailed,
 }
 
 impl CacheUse {
@@ -118,7 +120,7 @@ impl CacheUse {
 
 impl Problem {
     /// Every problem, in the order of declaration.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::HandlerFailed,
         Self::HandlerPanicked,
         Self::JobFailed,
@@ -126,6 +128,7 @@ impl Problem {
         Self::BodyBroken,
         Self::AcceptFailed,
         Self::TaskPanicked,
+        Self::PlaceFailed,
     ];
 
     /// Why a handler gave no response.
@@ -142,6 +145,7 @@ impl Problem {
             Self::BodyBroken => "body-broken",
             Self::AcceptFailed => "accept-failed",
             Self::TaskPanicked => "task-panicked",
+            Self::PlaceFailed => "place-failed",
         }
     }
 }

@@ -44,12 +44,13 @@ const MAX_ZIP_BYTES: usize = 1024 * 1024;
 /// The most that Lambda@Edge takes.
 const MAX_ZIP_WITH_PLACES_BYTES: usize = 50_000_000;
 
-const FUNCTION: [(&str, &str); 7] = [
+const FUNCTION: [(&str, &str); 8] = [
     ("index.mjs", include_str!("../../../../adapters/lambda-edge/node/index.mjs")),
     ("access.mjs", include_str!("../../../../adapters/lambda-edge/node/access.mjs")),
     ("edge.mjs", include_str!("../../../../adapters/lambda-edge/node/edge.mjs")),
     ("platform.mjs", include_str!("../../../../adapters/lambda-edge/node/platform.mjs")),
     ("access_line.mjs", include_str!("../../../../adapters/js/access_line.mjs")),
+    ("bodies.mjs", include_str!("../../../../adapters/js/bodies.mjs")),
     ("exchange.mjs", include_str!("../../../../adapters/js/exchange.mjs")),
     ("instance.mjs", include_str!("../../../../adapters/js/instance.mjs")),
 ];

@@ -1,5 +1,9 @@
 //! The handlers that cases of the conformance suite may name, for every platform.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use selvedge_core::body::Body;
@@ -7,7 +11,7 @@ use selvedge_core::engine::EngineBuilder;
 use selvedge_core::handler::{HandlerContext, HandlerError, HandlerResult};
 use selvedge_core::job::MAX_MESSAGE_BYTES;
 
-/// Adds the handlers `echo`, `fetch`, `count`, `send`, `send-long`, `fail`, `panic`, `late-panic` and `stuck`.
+/// Adds the handlers `echo`, `fetch`, `count`, `send`, `send-long`, `fail`, `panic`, `late-panic`, `impatient` and `stuck`.
 #[must_use]
 pub fn handlers(builder: EngineBuilder) -> EngineBuilder {
     builder
@@ -19,6 +23,7 @@ pub fn handlers(builder: EngineBuilder) -> EngineBuilder {
         .handler("fail", |_| async { Err(HandlerError::new("it fails as it should")) })
         .handler("panic", |_| async { panic!("it panics as it should") })
         .handler("late-panic", late_panic)
+        .handler("impatient", impatient)
         .handler("stuck", |_| std::future::pending())
 }
 
@@ -74,6 +79,24 @@ async fn send_long(context: HandlerContext) -> HandlerResult {
         outcomes.push(format!("{length} {outcome}"));
     }
     respond(StatusCode::OK, outcomes.join("; "))
+}
+
+/// Answers once the backend `a` has, and then waits no longer for what the capture `what` names: the `body`, or else a value.
+async fn impatient(context: HandlerContext) -> HandlerResult {
+    let is_body = context.capture("what") == Some("body");
+    let mut slow = pin!(async {
+        if is_body { context.read_body(16).await.is_ok() } else { context.kv_get("key").await.is_ok() }
+    });
+    let mut fetch = pin!(context.fetch("a", Request::new(Body::Empty)));
+    let answer = poll_fn(|cx| match slow.as_mut().poll(cx) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => fetch.as_mut().poll(cx).map(Some),
+    });
+    match answer.await {
+        Some(Ok(response)) => Ok(response),
+        Some(Err(error)) => respond(StatusCode::BAD_GATEWAY, error.as_str().to_owned()),
+        None => respond(StatusCode::BAD_GATEWAY, "what should hang came".to_owned()),
+    }
 }
 
 fn respond(status: StatusCode, text: String) -> HandlerResult {

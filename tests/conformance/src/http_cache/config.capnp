@@ -13,11 +13,13 @@ const config :Workerd.Config = (
 
 const edge :Workerd.Worker = (
   compatibilityDate = "2026-10-01",
+  compatibilityFlags = ["enable_request_signal"],
   modules = [
     (name = "index.mjs", esModule = embed "dist/index.mjs"),
     (name = "runtime.mjs", esModule = embed "dist/runtime.mjs"),
     (name = "access.mjs", esModule = embed "dist/access.mjs"),
     (name = "access_line.mjs", esModule = embed "dist/access_line.mjs"),
+    (name = "bodies.mjs", esModule = embed "dist/bodies.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),

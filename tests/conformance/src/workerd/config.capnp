@@ -19,10 +19,12 @@ const config :Workerd.Config = (
 
 const edge :Workerd.Worker = (
   compatibilityDate = "2026-10-01",
+  compatibilityFlags = ["enable_request_signal"],
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "access.mjs", esModule = embed "dist/access.mjs"),
     (name = "access_line.mjs", esModule = embed "dist/access_line.mjs"),
+    (name = "bodies.mjs", esModule = embed "dist/bodies.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),

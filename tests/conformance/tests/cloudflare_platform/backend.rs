@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _, stream};
@@ -14,6 +15,9 @@ use selvedge_conformance::server::{self, Answer, Error, full};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
+
+/// How many bodies were given up.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
 
 /// The backend of every test.
 pub(super) fn shared() -> SocketAddr {
@@ -47,6 +51,11 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
             response.header("content-length", 100).body(broken())?
         }
         "/breaks-chunked" | "/breaks-off/chunked" => response.body(broken())?,
+        "/held/hangs" | "/brief/hangs" | "/uploads/hangs" | "/uploads/unread" => std::future::pending().await,
+        "/uploads/read" => {
+            let read = request.into_body().collect().await?;
+            response.body(full(read.to_bytes().len().to_string()))?
+        }
         "/in-time/length" | "/in-time/chunked" | "/stalls/length" | "/stalls/chunked" => {
             let path = request.uri().path();
             let response =
@@ -54,6 +63,8 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
             response.body(halves(path.starts_with("/stalls")))?
         }
         "/breaks-off/halves" => response.body(halves(false))?,
+        "/breaks-off/leaves" => response.body(left())?,
+        "/left" => response.body(full(LEFT.load(Ordering::Relaxed).to_string()))?,
         "/breaks-off/client" | "/tried/stalls" => response.body(halves(true))?,
         "/gone" => return Err("the backend closes the connection".into()),
         "/address" => response.body(full(field("x-forwarded-for").unwrap_or_else(|| "nobody".to_owned())))?,
@@ -85,6 +96,22 @@ fn halves(stalls: bool) -> BoxBody<Bytes, Error> {
         Ok(Frame::data(Bytes::from_static(b"past")))
     });
     BodyExt::boxed(StreamBody::new(first.chain(second)))
+}
+
+/// A body that never ends; that it was given up is counted.
+fn left() -> BoxBody<Bytes, Error> {
+    struct Left;
+    impl Drop for Left {
+        fn drop(&mut self) {
+            LEFT.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let left = Left;
+    let pieces = stream::repeat_with(move || {
+        let _ = &left;
+        Ok(Frame::data(Bytes::from_static(b"piece")))
+    });
+    BodyExt::boxed(StreamBody::new(pieces))
 }
 
 /// Changes the protocol and sends every message back.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use selvedge_emulator::runtime::cloudflare::CF_HEADER;
 
 /// Longest wait for bytes: what takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What came back on one connection.
 #[derive(Debug)]

@@ -25,11 +25,13 @@ const config :Workerd.Config = (
 
 const edge :Workerd.Worker = (
   compatibilityDate = "2026-10-01",
+  compatibilityFlags = ["enable_request_signal"],
   modules = [
     (name = "index.mjs", esModule = embed "dist/index.mjs"),
     (name = "runtime.mjs", esModule = embed "dist/runtime.mjs"),
     (name = "access.mjs", esModule = embed "dist/access.mjs"),
     (name = "access_line.mjs", esModule = embed "dist/access_line.mjs"),
+    (name = "bodies.mjs", esModule = embed "dist/bodies.mjs"),
     (name = "driver.mjs", esModule = embed "dist/driver.mjs"),
     (name = "exchange.mjs", esModule = embed "dist/exchange.mjs"),
     (name = "instance.mjs", esModule = embed "dist/instance.mjs"),
@@ -61,21 +63,26 @@ pub(super) fn shared() -> Arc<Edge> {
 impl Edge {
     /// Starts an edge of its own.
     pub(super) fn start() -> Self {
-        Self::start_with(None)
+        Self::start_with(None, CONFIG)
+    }
+
+    /// Starts an edge whose runtime does not tell a Worker that its client has gone.
+    pub(super) fn start_untold() -> Self {
+        Self::start_with(None, &CONFIG.replace("enable_request_signal", "disable_request_signal"))
     }
 
     /// Starts an edge whose requests go through a module with this text, which finds the share in its environment.
     pub(super) fn start_behind(module: &str, share: &str) -> Self {
-        Self::start_with(Some((module, share)))
+        Self::start_with(Some((module, share)), CONFIG)
     }
 
-    fn start_with(front: Option<(&str, &str)>) -> Self {
+    fn start_with(front: Option<(&str, &str)>, config: &str) -> Self {
         static ROOT: LazyLock<PathBuf> = LazyLock::new(|| build("platform.toml", &built()));
         let root = &*ROOT;
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(built(), folder.path().join("dist")).unwrap();
         let mut config =
-            CONFIG.replace("{{backend}}", &backend::shared().to_string()).replace("{{cf-header}}", CF_HEADER);
+            config.replace("{{backend}}", &backend::shared().to_string()).replace("{{cf-header}}", CF_HEADER);
         if let Some((module, share)) = front {
             fs::write(folder.path().join("front.mjs"), module).unwrap();
             let modules = "modules = [\n    (name = \"front.mjs\", esModule = embed \"front.mjs\"),";

@@ -8,6 +8,8 @@ mod client;
 mod crashes;
 mod edge;
 mod jobs;
+mod leaving;
 mod semantics;
 mod streams;
+mod uploads;
 mod web_socket;

@@ -3,8 +3,9 @@
 use std::io::{BufReader, Read as _, Write as _};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Instant;
 
-use super::client::{connect, read_head, send};
+use super::client::{PATIENCE, connect, read_head, send};
 use super::edge::{Edge, shared};
 
 const LENGTH: usize = 10 * 1024 * 1024;
@@ -98,6 +99,21 @@ fn a_body_that_its_backend_breaks_off_counts_as_a_failure_and_one_that_its_clien
         let refused = send(edge.address(), "GET", "/breaks-off/halves", &[]);
         assert_eq!((refused.status, refused.text()), (503, "sorry"), "{kind}: its circuit is open");
     }
+}
+
+#[test]
+fn a_client_that_leaves_a_body_which_the_runtime_passes_on_is_no_failure_of_the_backend() {
+    let edge = Edge::start_behind(include_str!("waiting.mjs"), "");
+    let mut leaving = connect(edge.address());
+    write!(leaving, "GET /breaks-off/leaves HTTP/1.1\r\nHost: shop.test\r\n\r\n").unwrap();
+    leaving.read_exact(&mut [0; 8]).unwrap();
+    drop(leaving);
+    let began = Instant::now();
+    while send(edge.address(), "GET", "/left", &[]).text() == "0" {
+        assert!(began.elapsed() < PATIENCE, "the backend still sends");
+    }
+    let whole = send(edge.address(), "GET", "/breaks-off/halves", &[]);
+    assert_eq!((whole.status, whole.text()), (200, "partpast"), "its circuit is closed");
 }
 
 #[test]

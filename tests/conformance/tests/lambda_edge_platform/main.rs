@@ -10,3 +10,4 @@ mod functions;
 mod hostile;
 mod load;
 mod logs;
+mod places;

@@ -72,6 +72,10 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Error> {
             let response = if rest == "length" { response.header("content-length", 8) } else { response };
             response.body(broken())?
         }
+        "read" => {
+            let read = request.into_body().collect().await?;
+            response.body(full(read.to_bytes()))?
+        }
         "hang" => std::future::pending().await,
         "secret" => response.body(full(field("x-token")))?,
         _ => response.body(full("hello"))?,

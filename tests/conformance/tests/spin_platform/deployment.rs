@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use selvedge_conformance::Observed;
+
 use super::app::App;
 use super::client::{send, text};
 
@@ -75,22 +77,80 @@ fn without_a_policy_every_request_is_answered_with_500() {
     }
 }
 
-#[test]
-fn a_database_that_is_mounted_tells_places() {
-    let policy = "[geo]\nsource = \"database\"\n[[geo.rules]]\naction = \"block\"\ncountries = [\"CN\"]\n\
-                  [[routes]]\npath = \"/\"\nrespond = { body = \"in {country}\" }";
-    let app = App::with(policy, |config| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/storefront/geoip");
-        let database = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
-        let database = database.into_iter().find(|path| path.extension().is_some_and(|end| end == "mmdb"));
-        fs::copy(database.unwrap(), config.folder.join("geo.mmdb")).unwrap();
+const PLACES: &str = r#"
+[geo]
+source = "database"
+UNKNOWN
+
+[[geo.rules]]
+action = "block"
+countries = ["CN"]
+
+[[routes]]
+path = "/"
+respond = { body = "in {country}" }
+"#;
+
+/// An application with this database, or one that is named and not there.
+fn app_with_places(unknown: &str, database: Option<&[u8]>) -> App {
+    App::with(&PLACES.replace("UNKNOWN", unknown), |config| {
+        let Some(database) = database else { return };
+        fs::write(config.folder.join("geo.mmdb"), database).unwrap();
         let manifest = fs::read_to_string(config.folder.join("spin.toml")).unwrap();
         let files = "files = [{ source = \"geo.mmdb\", destination = \"/geo.mmdb\" }, ";
         fs::write(config.folder.join("spin.toml"), manifest.replace("files = [", files)).unwrap();
-    });
-    let from = |address: &str| {
-        send(app.address(), "GET", "/", &[("selvedge-client-addr", address), ("true-client-ip", "223.5.5.5")])
-    };
-    assert_eq!(text(&from("8.8.8.8")), "in US", "the address is Spin's, since no front is named");
-    assert_eq!(from("223.5.5.5").status, 403);
+    })
+}
+
+fn places() -> Vec<u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/storefront/geoip");
+    let files = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    let database = files.into_iter().find(|path| path.extension().is_some_and(|end| end == "mmdb"));
+    fs::read(database.unwrap()).unwrap()
+}
+
+/// What somebody at an address gets.
+fn from(app: &App, address: &str) -> Observed {
+    send(app.address(), "GET", "/", &[("selvedge-client-addr", address), ("true-client-ip", "223.5.5.5")])
+}
+
+#[test]
+fn a_database_that_is_mounted_tells_places() {
+    let app = app_with_places("", Some(&places()));
+    assert_eq!(text(&from(&app, "8.8.8.8")), "in US", "the address is Spin's, since no front is named");
+    assert_eq!(from(&app, "223.5.5.5").status, 403);
+}
+
+#[test]
+fn without_a_database_that_can_be_read_places_are_unknown_and_the_log_says_so_once() {
+    let rows = [("", 200), ("unknown = \"block\"", 403)];
+    for (what, database) in [("missing", None), ("damaged", Some(&b"nothing"[..]))] {
+        for (unknown, status) in rows {
+            let app = app_with_places(unknown, database);
+            for address in ["8.8.8.8", "223.5.5.5"] {
+                assert_eq!(from(&app, address).status, status, "{what} {unknown}: {}", app.log());
+            }
+            let log = app.log();
+            let told = log.lines().filter(|line| line.contains("WARN") && line.contains("/geo.mmdb"));
+            assert_eq!(told.count(), 1, "{what}: {log}");
+        }
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_read_is_unknown_and_the_log_says_so_once() {
+    let mut database = places();
+    let metadata = b"\xab\xcd\xefMaxMind.com";
+    let at = database.windows(metadata.len()).rposition(|window| window == metadata).unwrap();
+    // The records are torn out, all but the first byte.
+    let key = b"country_code";
+    let first = database.windows(key.len()).position(|window| window == key).unwrap();
+    database.drain(first..at);
+    let app = app_with_places("", Some(&database));
+    for _ in 0..2 {
+        assert_eq!(from(&app, "8.8.8.8").status, 200);
+    }
+    let log = app.log();
+    let told = log.lines().filter(|line| line.contains("WARN") && line.contains("is unknown"));
+    assert_eq!(told.count(), 1, "{log}");
 }

@@ -1,7 +1,7 @@
 //! Bodies go through as they come.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -157,6 +157,7 @@ breaker = { failures = 1, open = "OPEN" }
 
 [[routes]]
 path = "/{*rest}"
+methods = ["GET", "POST"]
 backend = "a"
 cache = { store = false }
 
@@ -226,6 +227,43 @@ fn whole(to: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n").unwrap();
+    let mut sent = Vec::new();
+    // A connection that is reset ends an answer too.
+    let _ = stream.read_to_end(&mut sent);
+    String::from_utf8(sent).unwrap()
+}
+
+#[test]
+fn a_body_that_its_client_sends_slowly_or_breaks_off_says_nothing_of_a_backend_that_is_watched() {
+    let app = watched("", "5m");
+    let fields = ["content-length: 4\r\n\r\nab", "transfer-encoding: chunked\r\n\r\n2\r\nab\r\n"];
+    for rest in fields {
+        let slow = post(app.address(), "/read/x", rest, false);
+        assert!(slow.starts_with("HTTP/1.1 408 "), "{rest:?}: {slow}");
+        let broken = post(app.address(), "/read/x", rest, true);
+        assert!(broken.starts_with("HTTP/1.1 400 "), "{rest:?}: {broken}");
+    }
+    let whole = post(app.address(), "/read/x", "content-length: 4\r\n\r\nfour", false);
+    assert!(whole.starts_with("HTTP/1.1 200 "), "{whole}: the circuit is closed");
+}
+
+#[test]
+fn a_backend_that_is_late_with_a_whole_body_in_its_hands_has_failed() {
+    let app = watched("", "5m");
+    let late = post(app.address(), "/hang/x", "content-length: 4\r\n\r\nfour", false);
+    assert!(late.starts_with("HTTP/1.1 503 "), "{late}");
+    let refused = whole(app.address(), "/page/x");
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}: the circuit is open");
+}
+
+/// Sends a request with a part of its body or all of it, and perhaps ends the connection's sending half behind it; returns what comes back.
+fn post(to: SocketAddr, path: &str, rest: &str, ends: bool) -> String {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "POST {path} HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n{rest}").unwrap();
+    if ends {
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
     let mut sent = Vec::new();
     // A connection that is reset ends an answer too.
     let _ = stream.read_to_end(&mut sent);

@@ -14,6 +14,9 @@ use crate::bench::load::{self, Head};
 
 const DATE: &str = "2026-10-01";
 
+/// Those that `selvedge build` gives to a Worker.
+const FLAGS: &str = "[\"enable_request_signal\"]";
+
 /// A Worker, by the files in the folder of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Worker {
@@ -37,8 +40,8 @@ impl Worker {
         let modules: Vec<_> = files(folder, code)?.iter().map(|(name, path)| module(name, path)).collect();
         let bindings = steps.map(|steps| format!("(name = \"STEPS\", text = \"{steps}\")"));
         Ok(format!(
-            "(name = \"{name}\", worker = (compatibilityDate = \"{DATE}\", globalOutbound = \"origin\", modules = [{}], \
-             bindings = [{}]))",
+            "(name = \"{name}\", worker = (compatibilityDate = \"{DATE}\", compatibilityFlags = {FLAGS}, globalOutbound = \"origin\", \
+             modules = [{}], bindings = [{}]))",
             modules.join(", "),
             bindings.unwrap_or_default()
         ))
