@@ -200,9 +200,6 @@ class RequestSubject {
     return runtime.answerAtLast(platform, error, this.#observed);
   }
 
-  /** The access log watches the platform's own calls. */
-  fetched() {}
-
   /** Takes note of the response and of the effects that begin with it. */
   answered(response, started) {
     this.#observed?.answered(response, records(started));
@@ -235,9 +232,6 @@ class JobSubject {
     platform.failed(error.message);
     throw error;
   }
-
-  /** Nothing is told of a job's requests. */
-  fetched() {}
 }
 
 /** The header fields of a request as lines: those that the policy can read at first, and the others. One is used again and again. */

@@ -313,7 +313,6 @@ export class Exchange {
     const headers = record(effect.fields);
     const init = { method, headers, body, redirect: "manual", signal: abort.signal };
     if (body instanceof ReadableStream) init.duplex = "half";
-    const asked = this.#host.now();
     let timer;
     try {
       const response = await new Promise((resolve, reject) => {
@@ -331,7 +330,6 @@ export class Exchange {
       return upload.word ?? (error === LATE ? "timeout" : (error.fetchError ?? "protocol"));
     } finally {
       clearTimeout(timer);
-      this.#subject.fetched(this.#host.now() - asked);
     }
   }
 

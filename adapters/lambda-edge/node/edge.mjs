@@ -283,9 +283,6 @@ class EventSubject {
     return runtime.answerAtLast(platform, error, this.#event);
   }
 
-  /** What a handler waits for is not told apart. */
-  fetched() {}
-
   returned(outcome, summary, started) {
     this.#end?.(outcome, summary, started.filter(({ kind }) => kind === "X").map(({ values }) => values));
   }

@@ -53,7 +53,7 @@ impl GeoDatabase {
         facts.client_ip = Some(address);
         let found = match self.reader.lookup(address) {
             Ok(found) => found,
-            Err(error) => return Located { facts, damage: Damage::of(error) },
+            Err(error) => return Located { facts, damage: Damage::of(&error) },
         };
         let record = Entry { found, damage: RefCell::new(None) };
         let country =
@@ -91,12 +91,10 @@ pub struct Located {
 pub struct Damage(String);
 
 impl Damage {
-    fn of(error: MaxMindDbError) -> Option<Self> {
-        match error {
-            // An IPv4 database knows no IPv6, and databases differ in what they hold.
-            MaxMindDbError::InvalidInput { .. } | MaxMindDbError::Decoding { .. } => None,
-            error => Some(Self(error.to_string())),
-        }
+    fn of(error: &MaxMindDbError) -> Option<Self> {
+        // An IPv4 database knows no IPv6, and databases differ in what they hold.
+        let is_usual = matches!(error, MaxMindDbError::InvalidInput { .. } | MaxMindDbError::Decoding { .. });
+        (!is_usual).then(|| Self(error.to_string()))
     }
 }
 
@@ -132,7 +130,7 @@ impl<'a> Entry<'a> {
         read: impl FnOnce(&LookupResult<'a, Vec<u8>>) -> Result<Option<T>, MaxMindDbError>,
     ) -> Option<T> {
         read(&self.found).unwrap_or_else(|error| {
-            let damage = Damage::of(error);
+            let damage = Damage::of(&error);
             self.damage.replace_with(|earlier| earlier.take().or(damage));
             None
         })

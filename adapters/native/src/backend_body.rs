@@ -191,7 +191,7 @@ impl<E: StdError + 'static> StdError for BackendBodyError<E> {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use http_body_util::BodyExt as _;
     use tokio::time::sleep;

@@ -316,9 +316,9 @@ fn a_store_that_never_answers_keeps_no_client_beyond_its_deadline() {
     );
     let (mut exchange, step) = begin(&engine, 1, NOW);
     let Step::Effects(issued) = step else { panic!("effects were expected: {step:?}") };
-    let time = issued.iter().find_map(|issued| match issued.effect {
-        Effect::Sleep { time } => Some((issued.id, time)),
-        _ => None,
+    let time = issued.iter().find_map(|issued| {
+        let Effect::Sleep { time } = issued.effect else { return None };
+        Some((issued.id, time))
     });
     let (id, time) = time.expect("a timer");
     assert_eq!(time, Duration::from_secs(3));
