@@ -54,10 +54,11 @@ struct Search<'a> {
 impl Router {
     /// Builds the tree; routes are named by their place in `routes`.
     pub(crate) fn new(routes: &[Route]) -> Self {
-        let mut order: Vec<usize> = (0..routes.len()).collect();
-        order.sort_by_key(|at| (std::cmp::Reverse(routes[*at].condition_count()), *at));
+        let most = routes.iter().map(Route::condition_count).max().unwrap_or_default();
+        // Those with more conditions come first, and else those that stand first.
+        let with = |count| (0..routes.len()).filter(move |at| routes[*at].condition_count() == count);
         let mut router = Self::default();
-        for at in order {
+        for at in (0..=most).rev().flat_map(with) {
             let id = RouteId(u16::try_from(at).expect("the checker bounds the number of routes"));
             let route = &routes[at];
             if route.hosts.is_empty() {
@@ -67,7 +68,6 @@ impl Router {
                 router.tree_of(host).insert(route.path.segments(), id);
             }
         }
-        router.below.sort_by_key(|(host, _)| std::cmp::Reverse(host.to_string().len()));
         router
     }
 
@@ -76,8 +76,10 @@ impl Router {
             return self.exact.entry(name.clone()).or_default();
         }
         let at = self.below.iter().position(|(known, _)| known == host).unwrap_or_else(|| {
-            self.below.push((host.clone(), Node::default()));
-            self.below.len() - 1
+            let length = |host: &HostPattern| host.to_string().len();
+            let at = self.below.partition_point(|(known, _)| length(known) >= length(host));
+            self.below.insert(at, (host.clone(), Node::default()));
+            at
         });
         &mut self.below[at].1
     }

@@ -147,11 +147,12 @@ impl QuerySelection {
 #[must_use]
 pub fn normalise_query(raw: &str, selection: &QuerySelection) -> String {
     let selected = Query::new(raw).raw_pairs().filter(|(name, _)| selection.takes(name));
-    let mut pairs: Vec<_> =
-        selected.map(|(name, value)| (canonical_form(name), value.map(canonical_form))).collect();
-    pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let pairs = selected.map(|(name, value)| (canonical_form(name), value.map(canonical_form)));
+    // With their places, no two are the same: a stable sort, which is far more code, is not needed.
+    let mut pairs: Vec<_> = pairs.zip(0_usize..).collect();
+    pairs.sort_unstable_by(|((one, _), at), ((other, _), then)| one.cmp(other).then(at.cmp(then)));
     let mut out = String::with_capacity(raw.len());
-    for (name, value) in &pairs {
+    for ((name, value), _) in &pairs {
         push_pair(&mut out, name, value.as_deref());
     }
     out
