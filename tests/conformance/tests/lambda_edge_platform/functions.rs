@@ -105,7 +105,8 @@ impl Functions {
         let root = root();
         let log = File::create(folder.path().join("log")).unwrap();
         let mut child = Command::new(program(&root.join("deploy")).unwrap())
-            .args(["--expose-gc", "--input-type=module", "--eval", SERVE])
+            // The space for what has just been made grows as V8 likes, and would hide what is kept.
+            .args(["--expose-gc", "--max-semi-space-size=8", "--input-type=module", "--eval", SERVE])
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

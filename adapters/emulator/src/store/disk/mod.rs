@@ -29,7 +29,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use selvedge_core::body::Body;
@@ -91,14 +92,14 @@ impl DiskStore {
     /// Reads every head and no body. A body's damage is found when it is read. Files that are not the store's stay.
     ///
     /// # Errors
-    /// When another store has the folder open, in this process or another, or when the folder cannot be made, locked or read.
+    /// When another store has the folder open for longer than a second, in this process or another, or when the folder cannot be made, locked or read.
     pub fn open(dir: &Path, max_bytes: u64, now: Timestamp) -> anyhow::Result<Self> {
         let context = || format!("cannot use the cache folder {}", dir.display());
         fs::create_dir_all(dir).with_context(context)?;
         let dir = dir.canonicalize().with_context(context)?;
         let lock = File::options().create(true).truncate(false).write(true).open(dir.join(files::LOCK));
         let lock = lock.with_context(context)?;
-        match lock.try_lock() {
+        match try_lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 bail!("the cache folder {} is in use by another edge, and each needs its own", dir.display())
@@ -232,3 +233,18 @@ impl DiskStore {
         self.max_bytes() / 2
     }
 }
+
+/// Locks a file. An edge that is about to end may hold it a little longer, and so may a program that one is about to start.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_PAUSE),
+            result => return result,
+        }
+    }
+}
+
+/// How long to wait for the lock, and for how long between two looks.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
