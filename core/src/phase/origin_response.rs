@@ -94,20 +94,14 @@ impl Engine {
         match (page, failure) {
             (Some(page), failure) => {
                 tx.decide(Reason::FallbackPage, Rule::BuiltIn);
-                let mut response = page.response();
-                let after = retry_after(&failure).filter(|_| page.status == 503);
-                after.and_then(|after| response.headers_mut().insert(header::RETRY_AFTER, after));
-                response
+                with_retry_after(page.response(), &failure)
             }
             (None, Failure::Response { response, .. }) => *response,
             (None, Failure::Error(FetchError::Timeout)) => plain(504, "Gateway timeout"),
             (None, Failure::Error(_)) => plain(502, "Bad gateway"),
             (None, Failure::Handler) => plain(500, "Internal server error"),
             (None, failure @ Failure::Refused(_)) => {
-                let mut response = plain(503, "Service unavailable");
-                let after = retry_after(&failure);
-                after.and_then(|after| response.headers_mut().insert(header::RETRY_AFTER, after));
-                response
+                with_retry_after(plain(503, "Service unavailable"), &failure)
             }
         }
     }
@@ -227,6 +221,13 @@ impl Engine {
         let tags = route.tags.iter().map(|tag| tag.render(&values, Encoding::Text));
         tags.filter(|tag| !tag.is_empty()).collect()
     }
+}
+
+/// Lets a 503 that stands for `failure` say when it is worth while to try again.
+fn with_retry_after(mut response: Response<Body>, failure: &Failure) -> Response<Body> {
+    let after = retry_after(failure).filter(|_| response.status() == StatusCode::SERVICE_UNAVAILABLE);
+    after.and_then(|after| response.headers_mut().insert(header::RETRY_AFTER, after));
+    response
 }
 
 /// When it is worth while to try again, for a 503

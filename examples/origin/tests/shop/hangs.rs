@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use selvedge_origin::{Origin, OriginConfig};
-use sqlx::{AnyPool, Executor as _, Row as _};
+use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
 
 use crate::client::{Answer, get, send};
 use crate::outages::{ADA, PATIENCE, insist};
@@ -14,10 +14,33 @@ const SOON: Duration = Duration::from_secs(20);
 
 const LOVELACE: &str = r#"{"name":"Ada Lovelace","email":"ada@example.com"}"#;
 
+/// How many wait for a lock.
+async fn waiting(database: &AnyPool) -> i64 {
+    let waiting = "SELECT COUNT(*) AS waiting FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    sqlx::query(waiting).fetch_one(database).await.unwrap().get("waiting")
+}
+
 /// Waits until somebody waits for a lock.
 async fn until_locked(database: &AnyPool) {
-    let waiting = "SELECT COUNT(*) AS waiting FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    while sqlx::query(waiting).fetch_one(database).await.unwrap().get::<i64, _>("waiting") == 0 {}
+    while waiting(database).await == 0 {}
+}
+
+/// Holds the lock that replacing Ada needs.
+async fn lock_ada(database: &AnyPool) -> Transaction<'static, Any> {
+    let mut lock = database.begin().await.unwrap();
+    lock.execute("UPDATE users SET email = email WHERE id = 1").await.unwrap();
+    lock
+}
+
+/// Starts an origin at a new database of `postgres`, with another's connections to it.
+async fn start(postgres: &Postgres) -> (Origin, AnyPool) {
+    let url = postgres.new_database_url();
+    let config = OriginConfig { database_url: url.parse().unwrap(), ..OriginConfig::default() };
+    (Origin::new(&config).await.unwrap(), AnyPool::connect(&url).await.unwrap())
+}
+
+async fn replace_ada(origin: &Origin) -> Answer {
+    send(origin, &format!("PUT {ADA}"), &[("if-match", "*")], LOVELACE).await
 }
 
 fn assert_away(answer: &Answer) {
@@ -27,15 +50,9 @@ fn assert_away(answer: &Answer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_is_one_that_is_away() {
     let Some(mut postgres) = Postgres::start_if_installed() else { return };
-    let url = postgres.new_database_url();
-    let config = OriginConfig { database_url: url.parse().unwrap(), ..OriginConfig::default() };
-    let origin = Origin::new(&config).await.unwrap();
-    let other = AnyPool::connect(&url).await.unwrap();
-    let mut lock = other.begin().await.unwrap();
-    lock.execute("UPDATE users SET email = email WHERE id = 1").await.unwrap();
-    let replace = |origin: Origin| async move {
-        send(&origin, &format!("PUT {ADA}"), &[("if-match", "*")], LOVELACE).await
-    };
+    let (origin, other) = start(&postgres).await;
+    let lock = lock_ada(&other).await;
+    let replace = |origin: Origin| async move { replace_ada(&origin).await };
     let replacing = tokio::spawn(replace(origin.clone()));
     until_locked(&other).await;
     postgres.pause();
@@ -52,8 +69,7 @@ async fn a_server_that_hangs_is_one_that_is_away() {
     assert_eq!(user.json()["name"], "Bela Spinner");
     let replaced = insist(&origin, &format!("PUT {ADA}"), &[("if-match", "*")], LOVELACE).await;
     assert_eq!(replaced.status, 200, "every connection is of use again: {replaced:?}");
-    let mut lock = other.begin().await.unwrap();
-    lock.execute("UPDATE users SET email = email WHERE id = 1").await.unwrap();
+    let lock = lock_ada(&other).await;
     let replacing = tokio::spawn(replace(origin.clone()));
     until_locked(&other).await;
     postgres.pause();
@@ -66,17 +82,11 @@ async fn a_server_that_hangs_is_one_that_is_away() {
 #[tokio::test]
 async fn a_statement_that_nobody_waits_for_any_more_ends() {
     let Some(postgres) = Postgres::start_if_installed() else { return };
-    let url = postgres.new_database_url();
-    let config = OriginConfig { database_url: url.parse().unwrap(), ..OriginConfig::default() };
-    let origin = Origin::new(&config).await.unwrap();
-    let other = AnyPool::connect(&url).await.unwrap();
-    let mut lock = other.begin().await.unwrap();
-    lock.execute("UPDATE users SET email = email WHERE id = 1").await.unwrap();
-    let answer = send(&origin, &format!("PUT {ADA}"), &[("if-match", "*")], LOVELACE).await;
-    assert_away(&answer);
+    let (origin, other) = start(&postgres).await;
+    let lock = lock_ada(&other).await;
+    assert_away(&replace_ada(&origin).await);
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    let waiting = "SELECT COUNT(*) AS waiting FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    while sqlx::query(waiting).fetch_one(&other).await.unwrap().get::<i64, _>("waiting") > 0 {
+    while waiting(&other).await > 0 {
         assert!(tokio::time::Instant::now() < deadline, "the server gives it up");
     }
     lock.rollback().await.unwrap();
