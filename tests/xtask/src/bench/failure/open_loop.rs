@@ -7,16 +7,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::bench::load::median;
+
 const CONNECTIONS: u32 = 16;
 /// What is sent before anything is measured.
 const WARM_UP: Duration = Duration::from_millis(500);
-const MEASURED: Duration = Duration::from_secs(2);
+pub(super) const MEASURED: Duration = Duration::from_secs(2);
+/// The parts of it that have a 99th percentile each.
+pub(super) const WINDOW: Duration = Duration::from_millis(20);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long answers took, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Latencies {
     pub(super) median: f64,
+    /// The median of the windows' own, which the machine's stops are not in where most windows have none.
+    pub(super) p99_in_windows: f64,
     pub(super) p99: f64,
 }
 
@@ -58,7 +64,7 @@ pub(super) fn measure(address: SocketAddr, path: &str, rate: f64) -> Result<Late
             if let Some((due, latency)) = connection.poll(every)?
                 && due >= warm
             {
-                latencies.push(latency);
+                latencies.push((due - warm, latency));
             }
         }
         let is_late = |connection: &Connection| connection.is_asking && now > connection.due + READ_TIMEOUT;
@@ -94,11 +100,27 @@ fn open(address: SocketAddr) -> Result<TcpStream> {
 }
 
 impl Latencies {
-    fn of(mut all: Vec<Duration>) -> Option<Self> {
+    /// Those of requests that were due at these times after the first.
+    fn of(mut all: Vec<(Duration, Duration)>) -> Option<Self> {
         all.sort_unstable();
-        let micros = |at: usize| Some(all.get(at)?.as_secs_f64() * 1e6);
-        Some(Self { median: micros(all.len() / 2)?, p99: micros(all.len() * 99 / 100)? })
+        let in_one = |a: &(Duration, Duration), b: &(Duration, Duration)| window(a.0) == window(b.0);
+        let windows = all.chunk_by(in_one).map(|window| window.iter().map(|(_, latency)| *latency).collect());
+        let p99s = windows.map(|window| percentile(window, 99)).collect::<Option<Vec<_>>>()?;
+        let whole: Vec<_> = all.iter().map(|(_, latency)| *latency).collect();
+        let p99 = percentile(whole.clone(), 99)?;
+        Some(Self { median: percentile(whole, 50)?, p99_in_windows: median(p99s), p99 })
     }
+}
+
+/// The number of the window in which something is due.
+fn window(due: Duration) -> u128 {
+    due.as_nanos() / WINDOW.as_nanos()
+}
+
+/// In microseconds; `None` of nothing.
+fn percentile(mut latencies: Vec<Duration>, percent: usize) -> Option<f64> {
+    latencies.sort_unstable();
+    Some(latencies.get(latencies.len() * percent / 100)?.as_secs_f64() * 1e6)
 }
 
 /// One request after the other.
@@ -163,10 +185,24 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_all_answers() {
-        let all = (1..=200).rev().map(Duration::from_micros).collect();
-        let Latencies { median, p99 } = Latencies::of(all).expect("there are some");
-        assert!((median - 101.0).abs() < 1e-6 && (p99 - 199.0).abs() < 1e-6, "{median}, {p99}");
+        let all = (1..=200).rev().map(|micros| (Duration::ZERO, Duration::from_micros(micros))).collect();
+        assert_eq!(Latencies::of(all).map(rounded), Some([101, 199, 199]));
         assert_eq!(Latencies::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn a_window_that_the_machine_was_stopped_in_is_one_of_many() {
+        let micros = |due: u64| match due / WINDOW.as_micros() as u64 {
+            1 => 5000,
+            window => 100 + window,
+        };
+        let all = (0..5).map(|window| window * WINDOW.as_micros() as u64).flat_map(|first| first..first + 50);
+        let all = all.map(|due| (Duration::from_micros(due), Duration::from_micros(micros(due))));
+        assert_eq!(Latencies::of(all.rev().collect()).map(rounded), Some([103, 103, 5000]));
+    }
+
+    fn rounded(latencies: Latencies) -> [u64; 3] {
+        [latencies.median, latencies.p99_in_windows, latencies.p99].map(|micros| micros.round() as u64)
     }
 
     #[test]
