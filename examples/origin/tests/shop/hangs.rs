@@ -70,10 +70,12 @@ async fn a_server_that_hangs_is_one_that_is_away() {
     let replaced = insist(&origin, &format!("PUT {ADA}"), &[("if-match", "*")], LOVELACE).await;
     assert_eq!(replaced.status, 200, "every connection is of use again: {replaced:?}");
     let lock = lock_ada(&other).await;
-    let replacing = tokio::spawn(replace(origin.clone()));
+    let mut replacing = tokio::spawn(replace(origin.clone()));
     until_locked(&other).await;
     postgres.pause();
     tokio::time::timeout(SOON, origin.close()).await.expect("an origin that is told to stop stops");
+    let still = tokio::time::timeout(Duration::from_secs(1), &mut replacing).await;
+    still.expect_err("it does not wait for who waits for the server");
     assert_away(&tokio::time::timeout(SOON, replacing).await.expect("an answer in time").unwrap());
     postgres.go_on();
     drop(lock);
