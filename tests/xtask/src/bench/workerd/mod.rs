@@ -78,10 +78,12 @@ fn prepare(workspace: &Workspace, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-const ORIGIN_CODE: &str = r#"export default {
+/// It tells the length itself: over a network the runtime would.
+const ORIGIN_CODE: &str = r#"const USER = '{"user":"ada","cart":[1,2,3]}';
+export default {
   fetch() {
-    const headers = { "content-type": "application/json", "cache-control": "private, no-store" };
-    return new Response('{"user":"ada","cart":[1,2,3]}', { headers });
+    const headers = { "content-type": "application/json", "cache-control": "private, no-store", "content-length": String(USER.length) };
+    return new Response(USER, { headers });
   },
 };
 "#;
